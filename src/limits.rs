@@ -1,0 +1,134 @@
+//! Every bound of the program, with a line of why each. What an operator can change has its default here.
+//!
+//! Sizes are in bytes and times in milliseconds, as the names say.
+
+// ---- The protocol's own -------------------------------------------------------------------------------------------
+
+/// Bytes of content in every file chunk (RFC section 6, D11).
+pub const CHUNK_BYTES: usize = 1024;
+/// Longest nickname (D7).
+pub const NICKNAME_MAX_BYTES: usize = 64;
+/// Longest password that is looked at; a longer one is wrong (D9).
+pub const PASSWORD_MAX_BYTES: usize = 1024;
+/// Longest file name (D11): what file systems take.
+pub const FILE_NAME_MAX_BYTES: usize = 255;
+/// Servers in one merged network, ourselves included (RFC section 7, D16).
+pub const NETWORK_MAX_SERVERS: usize = 10;
+/// Links to other servers: everybody but ourselves (D16).
+pub const SIBLINGS_MAX: usize = NETWORK_MAX_SERVERS - 1;
+/// Sibling descriptions that a merge packet may announce; more is declined unread (D17).
+pub const DESCRIPTIONS_MAX: usize = 10;
+
+// ---- Patience with one connection (D3, D8) ------------------------------------------------------------------------
+
+/// Ignored packets that a client may send; the next one closes its connection (D3).
+pub const IGNORED_PACKETS_MAX: u32 = 64;
+/// Failed logins on one connection; the last of them is answered, then the connection is closed (D8).
+pub const LOGIN_TRIES_MAX: u8 = 5;
+/// Default time to log in or merge in (D8).
+pub const HANDSHAKE_MS: u64 = 10_000;
+/// A client's longest stop in the middle of a packet (D3).
+pub const MID_PACKET_MS: u64 = 60_000;
+/// A receiver that takes nothing of what waits for it for so long is closed: long enough for a laptop that changes
+/// its network, short enough that a dead reader does not hold its senders for minutes.
+pub const STALLED_READER_MS: u64 = 30_000;
+/// After the last byte was written, how long the other side gets to close first. Closing at once, with input unread,
+/// would make the kernel throw away what it has not sent yet.
+pub const LINGER_MS: u64 = 1_000;
+/// Input that is read and thrown away while lingering, so that a flood can't use it to stay.
+pub const LINGER_MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// All of a stop that was asked for: writing out what is queued, and lingering.
+pub const DRAIN_MS: u64 = 5_000;
+
+// ---- The turn of the loop -----------------------------------------------------------------------------------------
+
+/// One read takes this much at most, and each connection gets one read a turn: its share. Also the size of the one
+/// read buffer that all connections use.
+pub const READ_BYTES: usize = 64 * 1024;
+/// Readiness events taken from the kernel in one turn; the rest come with the next.
+pub const EVENTS_PER_TURN: usize = 1024;
+/// Connections accepted in one turn, so that a storm of them does not hold up those who are in.
+pub const ACCEPTS_PER_TURN: usize = 256;
+/// Bytes that the public messages of one turn may come to before the turn stops handling input and writes.
+pub const TURN_PUBLIC_BYTES: usize = 256 * 1024;
+/// The same, multiplied with the clients who get them: what one turn may hand to the kernel (a few milliseconds' work).
+pub const TURN_DELIVERY_BYTES: usize = 32 * 1024 * 1024;
+/// However large the room, a turn takes at least so many bytes of public messages, so that they still go in batches.
+pub const TURN_PUBLIC_MIN_BYTES: usize = 16 * 1024;
+/// Slices given to one gathering write; what does not fit goes with the next turn.
+pub const SLICES_PER_WRITE: usize = 64;
+/// Pause after the kernel had no descriptor for a new connection, so that the loop does not spin on it.
+pub const ACCEPT_RETRY_MS: u64 = 100;
+/// Connections that the kernel holds for us until we accept them.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+// ---- Queues and memory --------------------------------------------------------------------------------------------
+
+/// Default longest message text (D10).
+pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
+/// Largest `--max-message`: a packet must stay well below what a queue may hold.
+pub const MESSAGE_CEILING_BYTES: usize = 16 * 1024 * 1024;
+/// Default of what a client may be behind with before it is closed as a slow reader.
+pub const QUEUE_MAX_BYTES: usize = 1024 * 1024;
+/// Default of the same for a link to another server, behind which a whole server's users stand.
+pub const LINK_QUEUE_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Default bound on all queued output and input together.
+pub const MEMORY_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// A queue is past its high-water mark at this part of its limit: its senders then wait.
+pub const HIGH_WATER_DIVISOR: usize = 4;
+/// The senders go on when it has drained to this part of its limit. Below the high-water mark, so that they don't
+/// stop and go with every packet.
+pub const LOW_WATER_DIVISOR: usize = 8;
+/// Public messages are kept in blocks of this size for those who are behind.
+pub const LOG_BLOCK_BYTES: usize = 64 * 1024;
+/// Empty blocks and buffers kept for the next use, so that steady traffic allocates nothing.
+pub const POOL_MAX_BUFFERS: usize = 256;
+/// A buffer that grew beyond this goes back to the allocator instead of the pool.
+pub const POOL_BUFFER_MAX_BYTES: usize = 16 * 1024;
+
+// ---- Descriptors and connections ----------------------------------------------------------------------------------
+
+/// Descriptors left to the program itself when `--max-clients` is derived from the descriptor limit: standard streams,
+/// poll, signals, listeners, links to servers, dials, operators and the users file.
+pub const RESERVED_DESCRIPTORS: u64 = 64;
+
+// ---- Passwords ----------------------------------------------------------------------------------------------------
+
+/// Iterations of PBKDF2-HMAC-SHA256 for a new password (OWASP's figure).
+pub const PASSWORD_ITERATIONS: u32 = 600_000;
+/// More iterations than this in the users file is taken for a mistake: one check would take seconds.
+pub const PASSWORD_ITERATIONS_MAX: u32 = 10_000_000;
+/// Iterations done between two turns: about half a millisecond of processor time where SHA is done in hardware, two where not.
+pub const PASSWORD_SLICE_ITERATIONS: u32 = 2_048;
+/// Password checks that wait at once; one more closes the connection that asks. At a tenth of a second each, more
+/// than this would be answered after its client has lost patience.
+pub const PASSWORD_CHECKS_MAX: usize = 1024;
+/// The same for one address (one /64 of IPv6): an office behind one address gets in, a flood does not fill the queue.
+pub const PASSWORD_CHECKS_PER_ADDRESS_MAX: usize = 256;
+/// Lines and size of a users file: far beyond any sensible one, but reading it stops there.
+pub const USERS_FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+// ---- The kernel's own patience ------------------------------------------------------------------------------------
+
+/// Keepalive of a client: first probe after so many seconds of silence, then so many seconds apart, so many times.
+/// 60 + 3 × 15 = 105 s: a client that vanished is noticed within two minutes.
+pub const CLIENT_KEEPALIVE: Keepalive =
+    Keepalive { idle_seconds: 60, interval_seconds: 15, probes: 3, unacknowledged_ms: 105_000 };
+/// The same while a connection is being probed because somebody waits for the answer (D9, D17): gone within 4 s.
+pub const PROBE_KEEPALIVE: Keepalive =
+    Keepalive { idle_seconds: 1, interval_seconds: 1, probes: 2, unacknowledged_ms: 3_000 };
+/// How long a connection stays under the probe's settings.
+pub const PROBE_MS: u64 = 6_000;
+
+/// What the kernel is told about a peer that says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Silence before the first probe.
+    pub idle_seconds: u32,
+    /// Time between probes.
+    pub interval_seconds: u32,
+    /// Unanswered probes before the connection is gone.
+    pub probes: u32,
+    /// How long sent data may stay unacknowledged (TCP_USER_TIMEOUT).
+    pub unacknowledged_ms: u32,
+}

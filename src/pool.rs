@@ -1,0 +1,26 @@
+//! Buffers that go from connection to connection, so that steady traffic allocates nothing and an idle connection
+//! owns nothing.
+
+use crate::limits::{POOL_BUFFER_MAX_BYTES, POOL_MAX_BUFFERS};
+
+/// Empty buffers with some capacity, ready for use.
+#[derive(Debug, Default)]
+pub struct BufferPool {
+    spare: Vec<Vec<u8>>,
+}
+
+impl BufferPool {
+    /// An empty buffer, with capacity where the pool has one.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back. What grew large goes to the allocator.
+    pub fn give(&mut self, mut buffer: Vec<u8>) {
+        let capacity = buffer.capacity();
+        if capacity > 0 && capacity <= POOL_BUFFER_MAX_BYTES && self.spare.len() < POOL_MAX_BUFFERS {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Framing: where one packet ends and the next begins.
+//!
+//! A packet has no overall length. Its layout has to be walked field by field, since each text brings its own count:
+//!
+//! ```text
+//!  21 | 00000007 | 00000003 | a n a | 00000002 | h i |      MSGPRV
+//!  code  fixed 4     count    text      count    text
+//! ```
+//!
+//! [`scan`] walks the bytes that are there. Walking costs a few steps whatever the packet's size, so a packet that
+//! comes in pieces is simply walked again; only its bytes are kept, and only up to the limit of each field. A packet
+//! with an over-long field is not kept: a [`Skip`] of a few bytes remembers where in the layout the stream stands (D1).
+
+use super::{Code, Descriptions};
+use crate::limits;
+
+/// The limits that framing enforces and that a configuration may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameLimits {
+    /// Longest message text.
+    pub message_max_bytes: usize,
+}
+
+impl Default for FrameLimits {
+    fn default() -> Self {
+        FrameLimits { message_max_bytes: limits::MESSAGE_MAX_BYTES }
+    }
+}
+
+impl FrameLimits {
+    /// Size of the largest packet that framing hands out: a PCKFWD with a message or with a chunk. No incomplete
+    /// packet holds more.
+    pub fn packet_max_bytes(&self) -> usize {
+        let names = 2 * (4 + limits::NICKNAME_MAX_BYTES);
+        let message = self.message_max_bytes;
+        let chunk = 8 + 4 + limits::FILE_NAME_MAX_BYTES + limits::CHUNK_BYTES;
+        let login = 4 + limits::PASSWORD_MAX_BYTES;
+        5 + 1 + 4 + names + 4 + message.max(chunk).max(login)
+    }
+}
+
+/// What stands at the front of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scan {
+    /// A whole packet of `len` bytes, no field of it over its limit.
+    Packet {
+        /// Its size in bytes.
+        len: usize,
+    },
+    /// The start of a packet; nothing can be said before there are `total` bytes of it.
+    Incomplete {
+        /// Bytes needed, counted from the packet's start. Always more than there are.
+        total: usize,
+    },
+    /// A packet to ignore because of a field over its limit, or a PCKFWD inside a PCKFWD: its first `head` bytes end
+    /// right after what told so, the rest is skipped as it comes.
+    Overlong {
+        /// The packet's code.
+        code: Code,
+        /// Bytes up to and with the count that is too large.
+        head: usize,
+        /// Skips the rest.
+        skip: Skip,
+    },
+    /// An unknown code, at the front or as the content of a PCKFWD. No length follows such a code (D2).
+    Unknown {
+        /// Bytes up to and with that code.
+        len: usize,
+    },
+}
+
+/// A part of a layout.
+#[derive(Clone, Copy)]
+enum Field {
+    Fixed(usize),
+    Text(Limit),
+    Descriptions,
+    /// A whole packet with its own code.
+    Content,
+}
+
+#[derive(Clone, Copy)]
+enum Limit {
+    Nickname,
+    Password,
+    Message,
+    FileName,
+}
+
+impl Limit {
+    fn bytes(self, limits: &FrameLimits) -> usize {
+        match self {
+            Limit::Nickname => limits::NICKNAME_MAX_BYTES,
+            Limit::Password => limits::PASSWORD_MAX_BYTES,
+            Limit::Message => limits.message_max_bytes,
+            Limit::FileName => limits::FILE_NAME_MAX_BYTES,
+        }
+    }
+}
+
+/// The fields after the code.
+fn layout(code: Code) -> &'static [Field] {
+    use Field::{Content, Descriptions, Fixed, Text};
+    use Limit::{FileName, Message, Nickname, Password};
+    match code {
+        Code::AuthGst => &[Text(Nickname)],
+        Code::AuthUsr => &[Text(Nickname), Text(Password)],
+        Code::AuthRsp | Code::MrgDecl => &[Fixed(1)],
+        Code::MsgPbl => &[Text(Message)],
+        Code::MsgPrv | Code::MsgPblInc => &[Fixed(4), Text(Nickname), Text(Message)],
+        Code::MsgPrvInc => &[Fixed(4), Text(Nickname), Text(Nickname), Text(Message)],
+        Code::FileChnk => &[Fixed(4), Text(Nickname), Fixed(4), Text(FileName), Fixed(4 + limits::CHUNK_BYTES)],
+        Code::FileChnkInc => {
+            &[Fixed(4), Text(Nickname), Text(Nickname), Fixed(4), Text(FileName), Fixed(4 + limits::CHUNK_BYTES)]
+        }
+        Code::PckFwd => &[Fixed(4), Content],
+        Code::MrgReq | Code::MrgRsp => &[Fixed(4), Descriptions],
+        Code::Error => &[Text(Nickname), Fixed(1)],
+    }
+}
+
+/// Says what stands at the front of `bytes`, which begin with a packet's code.
+pub fn scan(bytes: &[u8], limits: &FrameLimits) -> Scan {
+    let Some(&first) = bytes.first() else { return Scan::Incomplete { total: 1 } };
+    let Some(code) = Code::from_byte(first) else { return Scan::Unknown { len: 1 } };
+    walk(code, code, 1, bytes, limits)
+}
+
+/// Walks the layout of `inner`, whose fields begin at `position`; `code` is that of the whole packet.
+fn walk(code: Code, inner: Code, mut position: usize, bytes: &[u8], limits: &FrameLimits) -> Scan {
+    for (index, field) in layout(inner).iter().enumerate() {
+        let (unit, limit) = match *field {
+            Field::Fixed(size) => {
+                position += size;
+                continue;
+            }
+            Field::Text(limit) => (1, limit.bytes(limits)),
+            Field::Descriptions => (Descriptions::ENTRY_BYTES, limits::DESCRIPTIONS_MAX),
+            Field::Content => return content(code, position, bytes, limits),
+        };
+        let Some(&count) = bytes.get(position..).and_then(|rest| rest.first_chunk::<4>()) else {
+            return Scan::Incomplete { total: position + 4 };
+        };
+        position += 4;
+        let count = u32::from_be_bytes(count);
+        if count as usize > limit {
+            let skip = Skip::after(inner, index + 1, u64::from(count) * unit as u64);
+            return Scan::Overlong { code, head: position, skip };
+        }
+        position += count as usize * unit;
+    }
+    if position > bytes.len() { Scan::Incomplete { total: position } } else { Scan::Packet { len: position } }
+}
+
+/// A PCKFWD's content, whose code stands at `position`.
+fn content(code: Code, position: usize, bytes: &[u8], limits: &FrameLimits) -> Scan {
+    match bytes.get(position).copied().map(Code::from_byte) {
+        None => Scan::Incomplete { total: position + 1 },
+        Some(None) => Scan::Unknown { len: position + 1 },
+        Some(Some(Code::PckFwd)) => Scan::Overlong { code, head: position + 1, skip: Skip::after(Code::PckFwd, 0, 0) },
+        Some(Some(inner)) => walk(code, inner, position + 1, bytes, limits),
+    }
+}
+
+/// Where in an ignored packet the stream stands. Nothing of the packet is kept but a count that arrives in pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Skip {
+    /// Bytes of the current field still to drop.
+    remaining: u64,
+    count: [u8; 4],
+    count_len: u8,
+    /// Index of the next field in the code's layout.
+    field: u8,
+    code: Code,
+}
+
+/// How far skipping came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    /// All bytes were taken, and the packet goes on.
+    More,
+    /// The packet is over.
+    Done,
+    /// The packet was a PCKFWD, and its content has an unknown code: it is over, one byte behind that code (D2).
+    Unknown,
+}
+
+impl Skip {
+    fn after(code: Code, field: usize, remaining: u64) -> Skip {
+        Skip { remaining, count: [0; 4], count_len: 0, field: field as u8, code }
+    }
+
+    /// Drops what belongs to the packet from the front of `bytes`.
+    pub fn advance(&mut self, bytes: &mut &[u8]) -> Skipped {
+        loop {
+            let dropped = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(bytes.len());
+            self.remaining -= dropped as u64;
+            *bytes = bytes.split_at(dropped).1;
+            if self.remaining > 0 {
+                return Skipped::More;
+            }
+            let Some(field) = layout(self.code).get(usize::from(self.field)) else { return Skipped::Done };
+            if let Field::Fixed(size) = *field {
+                self.remaining = size as u64;
+                self.field += 1;
+                continue;
+            }
+            let Some((&byte, rest)) = bytes.split_first() else { return Skipped::More };
+            *bytes = rest;
+            if let Field::Content = *field {
+                let Some(inner) = Code::from_byte(byte) else { return Skipped::Unknown };
+                (self.code, self.field) = (inner, 0);
+                continue;
+            }
+            if let Some(place) = self.count.get_mut(usize::from(self.count_len)) {
+                *place = byte;
+            }
+            self.count_len += 1;
+            if self.count_len == 4 {
+                let unit = if let Field::Descriptions = *field { Descriptions::ENTRY_BYTES as u64 } else { 1 };
+                self.remaining = u64::from(u32::from_be_bytes(self.count)) * unit;
+                self.count_len = 0;
+                self.field += 1;
+            }
+        }
+    }
+}
