@@ -1,3 +1,124 @@
-//! The server.
+//! The server's command: parse, start the log, run, turn an error into one line and an exit status.
 
-fn main() {}
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+
+use cfp::core::users::{Users, users_line};
+use cfp::engine::Engine;
+use cfp::limits;
+use cfp::options::{self, Command, Options};
+use cfp::reactor::{Reactor, Stop};
+use cfp::users_file::UsersFile;
+use cfp::wire::Nickname;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match options::parse(&arguments) {
+        Ok(Command::Help) => print(&options::usage()),
+        Ok(Command::Version) => print(&format!("cfp-server {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Command::HashPassword(nickname)) => hash_password(&nickname),
+        Ok(Command::Check(options)) => check(&options),
+        Ok(Command::Serve(options)) => return serve(*options),
+        Err(error) => {
+            eprintln!("cfp-server: {error}\nTry 'cfp-server --help'.");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => fail(&problem),
+    }
+}
+
+fn serve(options: Options) -> ExitCode {
+    let log_filter = env_logger::Env::default().default_filter_or("info");
+    env_logger::Builder::from_env(log_filter).format_target(false).init();
+    match start(options) {
+        Ok(reactor) => match reactor.run() {
+            Ok(Stop::Drained) => {
+                log::info!("stopped");
+                ExitCode::SUCCESS
+            }
+            Ok(Stop::Hurried) => fail("asked to stop twice: ended at once"),
+            Err(error) => fail(&format!("the loop cannot go on: {error}")),
+        },
+        Err(problem) => fail(&problem),
+    }
+}
+
+/// Everything that can go wrong before the first connection, with what to say then.
+fn start(mut options: Options) -> Result<Reactor, String> {
+    let descriptors = raise_descriptor_limit();
+    if options.max_clients.is_none() {
+        let room = descriptors.saturating_sub(limits::RESERVED_DESCRIPTORS).max(descriptors / 2);
+        options.config.max_clients = usize::try_from(room).unwrap_or(usize::MAX);
+    }
+    let users_file = options.users.map(UsersFile::new);
+    let users = read_users(users_file.as_ref())?;
+    let (id, registered) = (options.config.id, users.len());
+    let reactor = Reactor::new(Engine::new(options.config, users), options.listen, users_file)
+        .map_err(|error| format!("cannot listen on {}: {error}; choose another --listen IP:PORT", options.listen))?;
+    let address = reactor.local_address().map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    log::info!("server {id} listens on {address} ({registered} registered users, {descriptors} descriptors)");
+    Ok(reactor)
+}
+
+fn check(options: &Options) -> Result<(), String> {
+    let users = read_users(options.users.clone().map(UsersFile::new).as_ref())?;
+    print(&format!("options are fine, {} registered users\n", users.len()))
+}
+
+fn read_users(file: Option<&UsersFile>) -> Result<Users, String> {
+    file.map_or_else(|| Ok(Users::none()), UsersFile::read)
+}
+
+fn hash_password(nickname: &str) -> Result<(), String> {
+    let nickname = Nickname::parse(nickname).ok_or("not a legal nickname")?;
+    let password = read_password().map_err(|error| format!("cannot read the password: {error}"))?;
+    if password.len() > limits::PASSWORD_MAX_BYTES {
+        return Err(format!("the password is longer than {} bytes", limits::PASSWORD_MAX_BYTES));
+    }
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(|error| format!("no randomness for a salt: {error}"))?;
+    print(&format!("{}\n", users_line(nickname, &password, &salt)))
+}
+
+/// One line from standard input, without echo where that is a terminal.
+fn read_password() -> io::Result<String> {
+    let stdin = io::stdin();
+    let mut line = String::new();
+    if stdin.is_terminal() {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        eprint!("Password: ");
+        let before = tcgetattr(&stdin)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
+        let read = stdin.lock().read_line(&mut line);
+        tcsetattr(&stdin, OptionalActions::Now, &before)?;
+        eprintln!();
+        read?;
+    } else {
+        stdin.lock().read_line(&mut line)?;
+    }
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Raises the descriptor limit to its hard value; returns what it is then.
+fn raise_descriptor_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let current = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    current.unwrap_or(u64::MAX)
+}
+
+fn print(text: &str) -> Result<(), String> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| format!("standard output: {error}"))
+}
+
+fn fail(problem: &str) -> ExitCode {
+    eprintln!("cfp-server: {problem}");
+    ExitCode::FAILURE
+}

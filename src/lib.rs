@@ -1,5 +1,17 @@
 //! A server for the Chat Fusion Protocol.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+pub mod connection;
+pub mod core;
+pub mod engine;
 pub mod limits;
+pub mod options;
+pub mod outbox;
 pub mod pool;
+pub mod public_log;
+pub mod reactor;
+pub mod session;
+pub mod socket;
+pub mod time;
+pub mod users_file;
 pub mod wire;

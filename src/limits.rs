@@ -45,6 +45,9 @@ pub const DRAIN_MS: u64 = 5_000;
 /// One read takes this much at most, and each connection gets one read a turn: its share. Also the size of the one
 /// read buffer that all connections use.
 pub const READ_BYTES: usize = 64 * 1024;
+/// Input handled in one turn, all connections together; the rest have their share in the next. Bounds both the length
+/// of a turn and what it can put into the queues.
+pub const TURN_INPUT_BYTES: usize = 2 * 1024 * 1024;
 /// Readiness events taken from the kernel in one turn; the rest come with the next.
 pub const EVENTS_PER_TURN: usize = 1024;
 /// Connections accepted in one turn, so that a storm of them does not hold up those who are in.

@@ -1,0 +1,43 @@
+//! Addresses, as limits for each address see them.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// What counts as one address: an IPv4 address, or an IPv6 network of 64 bits (which one subscriber has whole).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressGroup(IpAddr);
+
+impl AddressGroup {
+    /// The group that `address` is in. An IPv4 address that came in over an IPv6 socket is an IPv4 address.
+    pub fn of(address: IpAddr) -> AddressGroup {
+        AddressGroup(match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+            canonical => canonical,
+        })
+    }
+}
+
+impl std::fmt::Display for AddressGroup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => address.fmt(f),
+            IpAddr::V6(address) => write!(f, "{address}/64"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(text: &str) -> AddressGroup {
+        AddressGroup::of(text.parse().unwrap())
+    }
+
+    #[test]
+    fn an_ipv6_network_of_64_bits_is_one_address_and_an_ipv4_address_is_one_however_it_came() {
+        assert_eq!(group("2001:db8::1"), group("2001:db8::ffff:0:0:1"));
+        assert_ne!(group("2001:db8::1"), group("2001:db8:0:1::1"));
+        assert_eq!(group("::ffff:192.0.2.1"), group("192.0.2.1"));
+        assert_ne!(group("192.0.2.1"), group("192.0.2.2"));
+    }
+}

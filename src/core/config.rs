@@ -1,0 +1,44 @@
+//! What the operator decides at start.
+
+use crate::limits;
+use crate::wire::{FrameLimits, ServerId};
+
+/// The typed configuration. `options.rs` makes it from the command line, tests make it directly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// This server's ID.
+    pub id: ServerId,
+    /// Registered users only.
+    pub no_guests: bool,
+    /// Limits of framing.
+    pub frame: FrameLimits,
+    /// Connections held at once, links to servers and operators not counted.
+    pub max_clients: usize,
+    /// Connections at once from one address.
+    pub max_per_address: Option<usize>,
+    /// Most output that one client may be behind with.
+    pub max_queue_bytes: usize,
+    /// The same for a link to another server.
+    pub max_link_queue_bytes: usize,
+    /// Most queued output and input together.
+    pub max_memory_bytes: usize,
+    /// Time to log in or merge in.
+    pub handshake_ms: u64,
+}
+
+impl Config {
+    /// The defaults, for a server with this ID.
+    pub fn new(id: ServerId) -> Config {
+        Config {
+            id,
+            no_guests: false,
+            frame: FrameLimits::default(),
+            max_clients: usize::MAX,
+            max_per_address: None,
+            max_queue_bytes: limits::QUEUE_MAX_BYTES,
+            max_link_queue_bytes: limits::LINK_QUEUE_MAX_BYTES,
+            max_memory_bytes: limits::MEMORY_MAX_BYTES,
+            handshake_ms: limits::HANDSHAKE_MS,
+        }
+    }
+}

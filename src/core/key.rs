@@ -1,0 +1,17 @@
+//! The name of a connection.
+
+/// A slab index with the identity of what was put there. The slab hands a freed slot out again at once; a key that
+/// outlived its connection then finds nothing instead of somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Place in the slab.
+    pub index: u32,
+    /// Counts the connections that this process ever had, modulo 2^32.
+    pub serial: u32,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "#{}", self.serial)
+    }
+}

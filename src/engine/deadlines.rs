@@ -1,0 +1,53 @@
+//! When which connection has to be looked at.
+
+use std::collections::BTreeSet;
+
+use crate::core::key::Key;
+use crate::time::Millis;
+
+/// At most one entry for each connection. An entry may be early: a deadline that moves away is not moved in here, the
+/// connection is looked at and put in again. So traffic costs nothing here.
+#[derive(Debug, Default)]
+pub struct Deadlines {
+    entries: BTreeSet<(Millis, Key)>,
+}
+
+impl Deadlines {
+    /// Makes sure that `key` is looked at by `when`. `timer` is the connection's note of its entry.
+    pub fn schedule(&mut self, key: Key, when: Millis, timer: &mut Option<Millis>) {
+        if timer.is_some_and(|planned| planned <= when) {
+            return;
+        }
+        self.cancel(key, timer);
+        self.entries.insert((when, key));
+        *timer = Some(when);
+    }
+
+    /// Takes the entry out.
+    pub fn cancel(&mut self, key: Key, timer: &mut Option<Millis>) {
+        if let Some(planned) = timer.take() {
+            self.entries.remove(&(planned, key));
+        }
+    }
+
+    /// Takes out an entry that is due.
+    pub fn pop_due(&mut self, now: Millis) -> Option<Key> {
+        let &(when, _) = self.entries.first()?;
+        if when > now { None } else { self.entries.pop_first().map(|(_, key)| key) }
+    }
+
+    /// When the next one is due.
+    pub fn next(&self) -> Option<Millis> {
+        self.entries.first().map(|&(when, _)| when)
+    }
+
+    /// Entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is planned.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}

@@ -1,0 +1,391 @@
+//! The engine: the slab of connections, and one turn of the loop over them.
+//!
+//! ```text
+//!  accept, mark ──▶ serve: each ready connection, in rotation, one read
+//!                     │  bytes ─▶ inbox ─▶ packet ─▶ handler ─▶ effects ─▶ settle ─▶ outboxes   (input.rs, settle.rs)
+//!                     ▼
+//!                   password slice, flush: each outbox that has something, one write               (output.rs)
+//!                     ▼
+//!                   deadlines ─▶ free what was closed
+//! ```
+//!
+//! It is generic over the [`Socket`], reads no clock and knows no poll: the reactor drives it in the program, the
+//! simulator in the tests. Nothing is freed before the end of a turn.
+
+mod deadlines;
+mod input;
+mod output;
+mod settle;
+mod table;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+pub use table::Table;
+
+use crate::connection::{Connection, Due, Phase, Socket};
+use crate::core::address::AddressGroup;
+use crate::core::config::Config;
+use crate::core::effects::{CloseMode, CloseReason, Effects};
+use crate::core::key::Key;
+use crate::core::users::{Users, UsersChange};
+use crate::core::{Core, Turn};
+use crate::limits;
+use crate::outbox::QueuePool;
+use crate::pool::BufferPool;
+use crate::public_log::PublicLog;
+use crate::session::{Handshake, Session};
+use crate::time::Millis;
+use deadlines::Deadlines;
+
+/// What the kernel says of a connection. Flags only add up: what was ready stays so until a read or write says
+/// otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Readiness {
+    /// There is input, or its end, or an error.
+    pub readable: bool,
+    /// Output is taken again.
+    pub writable: bool,
+    /// The other side has shut its sending side: a read will come to the end of input.
+    pub read_closed: bool,
+    /// The connection is broken.
+    pub broken: bool,
+}
+
+/// A server without its reactor.
+#[derive(Debug)]
+pub struct Engine<S> {
+    core: Core,
+    effects: Effects,
+    connections: Table<S>,
+    /// Who wants to be served, in rotation.
+    queue: VecDeque<Key>,
+    /// Who has something of its own to write.
+    dirty: VecDeque<Key>,
+    /// Who was found to be behind while the room was written to; empty between two uses.
+    room_behind: Vec<(Key, bool)>,
+    /// Who is closed and to be freed.
+    closed: Vec<Key>,
+    log: PublicLog,
+    /// The log's end after the last flush.
+    flushed_until: u64,
+    buffers: BufferPool,
+    queues: QueuePool,
+    deadlines: Deadlines,
+    read_buffer: Box<[u8]>,
+    /// Bytes in inboxes and in outboxes' own queues; the log is counted by itself.
+    private_queued_bytes: usize,
+    /// Input handled in this turn.
+    turn_input_bytes: usize,
+    /// Connections that count for `--max-clients`.
+    client_connections: usize,
+    /// The same by address, where `--max-per-address` asks for it.
+    per_address: BTreeMap<AddressGroup, usize>,
+    shutdown_since: Option<Millis>,
+    now: Millis,
+}
+
+impl<S: Socket> Engine<S> {
+    /// A server that has just started.
+    pub fn new(config: Config, users: Users) -> Engine<S> {
+        Engine {
+            core: Core::new(config, users),
+            effects: Effects::default(),
+            connections: Table::default(),
+            queue: VecDeque::new(),
+            dirty: VecDeque::new(),
+            room_behind: Vec::new(),
+            closed: Vec::new(),
+            log: PublicLog::default(),
+            flushed_until: 0,
+            buffers: BufferPool::default(),
+            queues: QueuePool::default(),
+            deadlines: Deadlines::default(),
+            read_buffer: vec![0; limits::READ_BYTES].into_boxed_slice(),
+            private_queued_bytes: 0,
+            turn_input_bytes: 0,
+            client_connections: 0,
+            per_address: BTreeMap::new(),
+            shutdown_since: None,
+            now: Millis::default(),
+        }
+    }
+
+    /// The shared state.
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// The shared state's counters, for what only the reactor sees.
+    pub fn counters_mut(&mut self) -> &mut crate::core::counters::Counters {
+        &mut self.core.counters
+    }
+
+    /// The connections.
+    pub fn connections(&self) -> &Table<S> {
+        &self.connections
+    }
+
+    /// A connection's socket, for the reactor to watch.
+    pub fn socket_mut(&mut self, key: Key) -> Option<&mut S> {
+        self.connections.get_mut(key).map(|connection| &mut connection.socket)
+    }
+
+    /// All queued output and input, in bytes.
+    pub fn queued_bytes(&self) -> usize {
+        self.private_queued_bytes + self.log.held_bytes()
+    }
+
+    /// A connection was accepted. Returns its key, or nothing where there is no room: the socket is then closed.
+    pub fn on_accepted(&mut self, socket: S, peer: Option<SocketAddr>, now: Millis) -> Option<Key> {
+        self.now = now;
+        self.core.counters.accepted += 1;
+        let group = peer.map(|peer| AddressGroup::of(peer.ip()));
+        if self.is_full_for(group) || self.shutdown_since.is_some() {
+            self.core.counters.close(CloseReason::TooMany);
+            log::debug!("closed a connection from {}: {}", Peer(peer), CloseReason::TooMany);
+            return None;
+        }
+        self.client_connections += 1;
+        if let (Some(_), Some(group)) = (self.core.config.max_per_address, group) {
+            *self.per_address.entry(group).or_default() += 1;
+        }
+        let session = Session::Handshake(Handshake::default());
+        let key = self.connections.insert(|serial| Connection::new(socket, serial, peer, session, now));
+        self.schedule(key);
+        Some(key)
+    }
+
+    /// The kernel has said something of a connection.
+    pub fn on_ready(&mut self, key: Key, readiness: Readiness) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.is_readable |= readiness.readable || readiness.read_closed;
+        connection.end_is_near |= readiness.read_closed || readiness.broken;
+        if readiness.writable && !connection.is_writable {
+            connection.is_writable = true;
+            self.mark_dirty(key);
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        // One that is held is not read from, so that nothing else would say that it is broken.
+        if readiness.broken && connection.is_held() {
+            self.close(key, CloseReason::Lost, CloseMode::Now);
+            self.settle();
+        } else {
+            self.enqueue(key);
+        }
+    }
+
+    /// One turn: everything that can be done now, within the turn's bounds.
+    pub fn turn(&mut self, now: Millis) {
+        self.now = now;
+        self.serve_queue();
+        self.advance_password_checks();
+        self.flush();
+        self.on_deadlines();
+        self.bound_memory();
+        self.finish_shutdown();
+        self.free_closed();
+    }
+
+    /// Whether another turn has something to do at once.
+    pub fn wants_turn(&self) -> bool {
+        !self.queue.is_empty() || !self.core.password_checks.is_empty() || !self.dirty.is_empty()
+    }
+
+    /// When a turn is due without anything happening before.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let shutdown = self.shutdown_since.map(|since| since + limits::DRAIN_MS);
+        self.deadlines.next().into_iter().chain(shutdown).min()
+    }
+
+    /// The operator's users file has changed. Clients whose login no longer stands are closed.
+    pub fn set_users(&mut self, users: Users, now: Millis) -> UsersChange {
+        self.now = now;
+        let change = self.core.users.change_to(&users);
+        self.core.users = users;
+        let stale = |connection: &Connection<S>, users: &Users| {
+            connection.session.as_client().is_some_and(|c| c.is_registered() != users.contains(c.nickname()))
+        };
+        let stale: Vec<Key> =
+            self.connections.iter().filter(|(_, c)| stale(c, &self.core.users)).map(|(key, _)| key).collect();
+        for key in stale {
+            self.close(key, CloseReason::UsersChanged, CloseMode::AfterWriting);
+        }
+        self.settle();
+        change
+    }
+
+    /// Stop: no input is handled any more, what is queued is written.
+    pub fn begin_shutdown(&mut self, now: Millis) {
+        self.now = now;
+        self.shutdown_since.get_or_insert(now);
+        let all: Vec<Key> = self.connections.iter().map(|(key, _)| key).collect();
+        for key in all {
+            self.close(key, CloseReason::Shutdown, CloseMode::AfterWriting);
+        }
+        self.settle();
+    }
+
+    /// Whether a stop was asked for and everything is written and closed.
+    pub fn is_shut_down(&self) -> bool {
+        self.shutdown_since.is_some() && self.connections.is_empty()
+    }
+
+    /// Checks what must always hold between two turns. For tests and the simulator.
+    pub fn assert_invariants(&self) {
+        let live = || self.connections.iter().map(|(_, connection)| connection);
+        let private: usize = live().map(|c| c.inbox.kept_bytes() + c.outbox.own_bytes()).sum();
+        assert_eq!(private, self.private_queued_bytes, "the sum of the queues");
+        assert_eq!(live().filter(|c| c.outbox.is_pinned()).count(), self.log.pins(), "readers that are behind");
+        assert_eq!(live().filter(|c| c.timer.is_some()).count(), self.deadlines.len(), "deadlines");
+        assert_eq!(
+            live().filter_map(|c| c.session.as_client()).count(),
+            self.core.directory.len(),
+            "logged-in clients"
+        );
+        for (key, connection) in self.connections.iter() {
+            assert_ne!(connection.phase, Phase::Closed, "the closed are freed");
+            if let Some(client) = connection.session.as_client() {
+                assert_eq!(self.core.directory.find(client.nickname()), Some(key), "a nickname finds its client");
+            }
+            let within = connection.outbox.pending_bytes(&self.log) <= self.queue_limit(key);
+            assert!(within || connection.is_writable, "queues are bounded");
+            let kept_max = limits::READ_BYTES + self.core.config.frame.packet_max_bytes();
+            assert!(connection.inbox.kept_bytes() <= kept_max, "inboxes are bounded");
+            if let Some(receiver) = connection.waiting_for {
+                assert!(self.core.pressure.is_past_high_water(receiver), "who waits, waits for somebody");
+            }
+        }
+        if self.connections.is_empty() {
+            assert!(self.core.pressure.is_empty() && self.core.password_checks.is_empty());
+            assert!(self.queue.is_empty() && self.dirty.is_empty() && self.deadlines.is_empty());
+            assert_eq!((self.client_connections, self.per_address.len(), self.log.held_bytes()), (0, 0, 0));
+        }
+    }
+
+    fn is_full_for(&self, group: Option<AddressGroup>) -> bool {
+        let config = &self.core.config;
+        let of_address = group.and_then(|group| self.per_address.get(&group)).copied().unwrap_or(0);
+        self.client_connections >= config.max_clients || config.max_per_address.is_some_and(|limit| of_address >= limit)
+    }
+
+    fn enqueue(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.wants_service() && !connection.is_queued {
+            connection.is_queued = true;
+            self.queue.push_back(key);
+        }
+    }
+
+    fn mark_dirty(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if !connection.is_dirty {
+            connection.is_dirty = true;
+            self.dirty.push_back(key);
+        }
+    }
+
+    /// Most bytes that may wait for this connection.
+    fn queue_limit(&self, key: Key) -> usize {
+        let _ = key;
+        self.core.config.max_queue_bytes
+    }
+
+    fn schedule(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if let Some((when, _)) = connection.deadline(&self.core.config) {
+            self.deadlines.schedule(key, when, &mut connection.timer);
+        }
+    }
+
+    fn on_deadlines(&mut self) {
+        while let Some(key) = self.deadlines.pop_due(self.now) {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            connection.timer = None;
+            match connection.deadline(&self.core.config) {
+                Some((when, Due::Close(reason))) if when <= self.now => {
+                    let mode = match reason {
+                        CloseReason::HandshakeTimeout | CloseReason::MidPacket => CloseMode::AfterWriting,
+                        _ => CloseMode::Now,
+                    };
+                    self.close(key, reason, mode);
+                    self.settle();
+                }
+                Some((when, Due::EndProbe)) if when <= self.now => {
+                    connection.probed_since = None;
+                    connection.socket.set_keepalive(limits::CLIENT_KEEPALIVE);
+                }
+                _ => {}
+            }
+            self.schedule(key);
+        }
+    }
+
+    /// Past the bound on all queues, the largest go first.
+    fn bound_memory(&mut self) {
+        while self.queued_bytes() > self.core.config.max_memory_bytes {
+            let size = |c: &Connection<S>| c.outbox.pending_bytes(&self.log) + c.inbox.kept_bytes();
+            let largest =
+                self.connections.iter().filter(|(_, c)| c.phase != Phase::Closed).max_by_key(|(_, c)| size(c));
+            let Some((key, connection)) = largest else { break };
+            if size(connection) == 0 {
+                break;
+            }
+            self.close(key, CloseReason::Memory, CloseMode::Now);
+            self.settle();
+            self.log.trim();
+        }
+    }
+
+    fn finish_shutdown(&mut self) {
+        if self.shutdown_since.is_some_and(|since| self.now.since(since) >= limits::DRAIN_MS) {
+            let all: Vec<Key> = self.connections.iter().map(|(key, _)| key).collect();
+            for key in all {
+                self.close(key, CloseReason::Shutdown, CloseMode::Now);
+            }
+            self.settle();
+        }
+    }
+
+    fn free_closed(&mut self) {
+        while let Some(key) = self.closed.pop() {
+            let Some(mut connection) = self.connections.remove(key) else { continue };
+            self.deadlines.cancel(key, &mut connection.timer);
+            self.client_connections -= 1;
+            if self.core.config.max_per_address.is_some()
+                && let Some(peer) = connection.peer
+            {
+                let group = AddressGroup::of(peer.ip());
+                if let Some(count) = self.per_address.get_mut(&group) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.per_address.remove(&group);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a handler of this connection is given, beside its session.
+    fn handler<'a>(
+        core: &'a mut Core,
+        effects: &'a mut Effects,
+        key: Key,
+        peer: Option<SocketAddr>,
+        now: Millis,
+    ) -> Turn<'a> {
+        Turn { key, peer, now, core, effects }
+    }
+}
+
+/// The other end, as log lines name it.
+struct Peer(Option<SocketAddr>);
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("this machine"),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! One write for each connection that has something, at the end of the turn.
+
+use std::io::{self, IoSlice};
+
+use super::Engine;
+use crate::connection::{Connection, Phase, Socket};
+use crate::core::effects::{CloseMode, CloseReason};
+use crate::core::key::Key;
+use crate::limits;
+use crate::outbox::QueuePool;
+use crate::public_log::PublicLog;
+use crate::time::Millis;
+
+/// What one write came to.
+struct Written {
+    bytes: usize,
+    own_bytes: usize,
+    is_broken: bool,
+}
+
+impl<S: Socket> Engine<S> {
+    /// Writes every outbox that has something, once.
+    pub(super) fn flush(&mut self) {
+        if self.log.end() > self.flushed_until {
+            self.flush_room();
+            self.flushed_until = self.log.end();
+        }
+        // Whoever becomes dirty again meanwhile has its next write in the next turn.
+        for _ in 0..self.dirty.len() {
+            let Some(key) = self.dirty.pop_front() else { break };
+            self.flush_dirty(key);
+        }
+        self.settle();
+        self.log.trim();
+    }
+
+    /// Public messages have come: everybody in the room has something.
+    fn flush_room(&mut self) {
+        let mut behind = std::mem::take(&mut self.room_behind);
+        for (key, connection) in self.connections.iter_mut() {
+            if !connection.outbox.is_in_room() {
+                continue;
+            }
+            let written = write(connection, &mut self.log, &mut self.queues, self.now);
+            self.core.counters.bytes_out += written.bytes as u64;
+            self.private_queued_bytes -= written.own_bytes;
+            if written.is_broken || connection.outbox.is_pinned() || self.core.pressure.is_past_high_water(key) {
+                behind.push((key, written.is_broken));
+            }
+        }
+        for (key, is_broken) in behind.drain(..) {
+            self.after_write(key, is_broken);
+        }
+        self.room_behind = behind;
+    }
+
+    fn flush_dirty(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.is_dirty = false;
+        if connection.phase == Phase::Closed {
+            return;
+        }
+        let written = write(connection, &mut self.log, &mut self.queues, self.now);
+        self.core.counters.bytes_out += written.bytes as u64;
+        self.private_queued_bytes -= written.own_bytes;
+        self.after_write(key, written.is_broken);
+    }
+
+    fn after_write(&mut self, key: Key, is_broken: bool) {
+        let Some(connection) = self.connections.get(key) else { return };
+        if is_broken {
+            self.close(key, CloseReason::Lost, CloseMode::Now);
+            return;
+        }
+        let pending_bytes = connection.outbox.pending_bytes(&self.log);
+        if pending_bytes == 0 && matches!(connection.phase, Phase::Draining(_)) {
+            self.finish_draining(key);
+            return;
+        }
+        let (is_open, is_writable) = (connection.is_open(), connection.is_writable);
+        if pending_bytes > 0 && is_writable {
+            // More slices than one write takes.
+            self.mark_dirty(key);
+        }
+        if pending_bytes <= self.queue_limit(key) / limits::LOW_WATER_DIVISOR {
+            self.release_waiting(key);
+        } else if is_open {
+            self.check_queue(key);
+        }
+        self.schedule(key);
+    }
+}
+
+/// One write of what waits for a connection.
+fn write<S: Socket>(
+    connection: &mut Connection<S>,
+    log: &mut PublicLog,
+    queues: &mut QueuePool,
+    now: Millis,
+) -> Written {
+    let mut written = Written { bytes: 0, own_bytes: 0, is_broken: false };
+    let pending_bytes = connection.outbox.pending_bytes(log);
+    if pending_bytes == 0 {
+        connection.blocked_since = None;
+        return written;
+    }
+    if !connection.is_writable {
+        connection.outbox.settle_place(log);
+        return written;
+    }
+    let (result, offered) = offer(&mut connection.socket, &connection.outbox, log);
+    match result {
+        Ok(count) => {
+            let own_before = connection.outbox.own_bytes();
+            connection.outbox.advance(count, log, queues);
+            connection.bytes_out += count as u64;
+            connection.is_writable = count == offered;
+            connection.blocked_since = if connection.is_writable { None } else { Some(now) };
+            written.bytes = count;
+            written.own_bytes = own_before - connection.outbox.own_bytes();
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {
+            connection.is_writable = false;
+            connection.blocked_since.get_or_insert(now);
+            connection.outbox.settle_place(log);
+        }
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => connection.outbox.settle_place(log),
+        Err(_) => {
+            connection.outbox.settle_place(log);
+            written.is_broken = true;
+        }
+    }
+    written
+}
+
+/// Hands the socket what is next; returns what it said, and how many bytes it was offered.
+fn offer<S: Socket>(socket: &mut S, outbox: &crate::outbox::Outbox, log: &PublicLog) -> (io::Result<usize>, usize) {
+    if let Some(slice) = outbox.first_slice(log) {
+        return (socket.write(slice), slice.len());
+    }
+    let mut slices = [IoSlice::new(&[]); limits::SLICES_PER_WRITE];
+    let count = outbox.gather(log, &mut slices);
+    let slices = slices.get(..count).unwrap_or(&[]);
+    let offered = slices.iter().map(|slice| slice.len()).sum();
+    (socket.write_vectored(slices), offered)
+}

@@ -1,0 +1,151 @@
+//! Applying effects: the one place where what handlers said becomes queued bytes and closed connections.
+
+use super::{Engine, Peer};
+use crate::connection::{Connection, Phase, Socket};
+use crate::core::effects::{CloseMode, CloseReason, Effect};
+use crate::core::key::Key;
+use crate::limits;
+use crate::session::Session;
+
+impl<S: Socket> Engine<S> {
+    /// Applies all effects, those included that applying them brings up.
+    pub(super) fn settle(&mut self) {
+        while !self.effects.is_empty() {
+            let list = self.effects.take_list();
+            for effect in &list {
+                self.apply(effect);
+            }
+            self.effects.recycle(list);
+        }
+    }
+
+    fn apply(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Send { to, bytes } => self.queue_bytes(*to, bytes.clone()),
+            Effect::Publish { bytes, from_here: _ } => self.log.append(self.effects.bytes(bytes.clone())),
+            Effect::Close { key, reason, mode } => self.close(*key, *reason, *mode),
+            Effect::Probe(key) => {
+                if let Some(connection) = self.connections.get_mut(*key) {
+                    connection.socket.set_keepalive(limits::PROBE_KEEPALIVE);
+                    connection.probed_since = Some(self.now);
+                    self.schedule(*key);
+                }
+            }
+        }
+    }
+
+    fn queue_bytes(&mut self, to: Key, bytes: std::ops::Range<usize>) {
+        let Some(connection) = self.connections.get_mut(to) else { return };
+        if !connection.is_open() {
+            return;
+        }
+        let bytes = self.effects.bytes(bytes);
+        connection.outbox.push([bytes, &[]], &self.log, &mut self.queues);
+        self.private_queued_bytes += bytes.len();
+        self.mark_dirty(to);
+        self.check_queue(to);
+    }
+
+    /// Holds a queue to its limit and notes when it passes its high-water mark. A reader is slow only when the kernel
+    /// does not take what waits for it: until it was offered that, the turn's own bounds hold.
+    pub(super) fn check_queue(&mut self, key: Key) {
+        let limit = self.queue_limit(key);
+        let Some(connection) = self.connections.get(key) else { return };
+        let pending_bytes = connection.outbox.pending_bytes(&self.log);
+        if pending_bytes > limit && !connection.is_writable {
+            self.close(key, CloseReason::SlowReader, CloseMode::Now);
+        } else if pending_bytes > limit / limits::HIGH_WATER_DIVISOR {
+            self.core.pressure.enter(key);
+        }
+    }
+
+    /// Closes a connection, or begins to. Its nickname is free from here on, and whoever waits for it goes on.
+    pub(super) fn close(&mut self, key: Key, reason: CloseReason, mode: CloseMode) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match (connection.phase, mode) {
+            (Phase::Closed, _) | (Phase::Draining(_) | Phase::Lingering(..), CloseMode::AfterWriting) => return,
+            (Phase::Open, _) => self.end_session(key, reason),
+            (Phase::Draining(_) | Phase::Lingering(..), CloseMode::Now) => {}
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match mode {
+            CloseMode::AfterWriting => {
+                connection.phase = Phase::Draining(reason);
+                let before = connection.outbox.own_bytes();
+                connection.outbox.leave_room(&mut self.log, &mut self.queues);
+                self.private_queued_bytes += connection.outbox.own_bytes() - before;
+                self.mark_dirty(key);
+            }
+            CloseMode::Now => {
+                self.private_queued_bytes -= connection.outbox.own_bytes();
+                connection.outbox.discard(&mut self.log, &mut self.queues);
+                connection.phase = Phase::Closed;
+                self.closed.push(key);
+            }
+        }
+    }
+
+    /// All is written: lets the other side close first, unless it has already shut its sending side.
+    pub(super) fn finish_draining(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Phase::Draining(reason) = connection.phase else { return };
+        if reason == CloseReason::Left || connection.socket.shutdown_write().is_err() {
+            self.close(key, reason, CloseMode::Now);
+            return;
+        }
+        connection.phase = Phase::Lingering(reason, self.now);
+        // What was not read while it drained is still there.
+        connection.is_readable = true;
+        self.schedule(key);
+        self.enqueue(key);
+    }
+
+    /// The part of closing that the rest of the server notices.
+    fn end_session(&mut self, key: Key, reason: CloseReason) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        self.core.counters.close(reason);
+        log_end(connection, reason, connection.outbox.pending_bytes(&self.log), self.now.since(connection.opened));
+        self.private_queued_bytes -= connection.inbox.kept_bytes();
+        connection.inbox = Default::default();
+        connection.has_backlog = false;
+        if let Some(receiver) = connection.waiting_for.take() {
+            self.core.pressure.stop_waiting(receiver, key);
+        }
+        let mut turn = Self::handler(&mut self.core, &mut self.effects, key, connection.peer, self.now);
+        connection.session.on_end(&mut turn);
+        self.release_waiting(key);
+    }
+
+    /// Whoever waits for this receiver goes on.
+    pub(super) fn release_waiting(&mut self, receiver: Key) {
+        for sender in self.core.pressure.leave(receiver) {
+            if let Some(connection) = self.connections.get_mut(sender) {
+                connection.waiting_for = None;
+                self.enqueue(sender);
+            }
+        }
+    }
+}
+
+/// The one line for each connection's end.
+fn log_end<S>(connection: &Connection<S>, reason: CloseReason, queued_bytes: usize, open_ms: u64) {
+    let who = match &connection.session {
+        Session::Client(client) => format!("client {:?}", client.nickname()),
+        Session::Handshake(_) | Session::Gone => "connection".to_owned(),
+    };
+    let level = match reason {
+        CloseReason::SlowReader | CloseReason::Stalled | CloseReason::Memory | CloseReason::IgnoredPackets => {
+            log::Level::Warn
+        }
+        _ if connection.session.as_client().is_some() => log::Level::Info,
+        _ => log::Level::Debug,
+    };
+    log::log!(
+        level,
+        "{who} from {} ended: {reason} ({} bytes in, {} out, {queued_bytes} queued, {} s)",
+        Peer(connection.peer),
+        connection.bytes_in,
+        connection.bytes_out,
+        open_ms / 1000,
+    );
+}
