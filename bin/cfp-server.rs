@@ -1,13 +1,19 @@
 //! The server's command: parse, start the log, run, turn an error into one line and an exit status.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::process::ExitCode;
 
+use cfp::control::ControlListener;
+use cfp::core::mesh::Address;
 use cfp::core::users::{Users, users_line};
 use cfp::engine::Engine;
 use cfp::limits;
+use cfp::lookup::Lookup;
 use cfp::options::{self, Command, Options};
 use cfp::reactor::{Reactor, Stop};
+use cfp::socket;
+use cfp::time::Millis;
 use cfp::users_file::UsersFile;
 use cfp::wire::Nickname;
 
@@ -18,6 +24,11 @@ fn main() -> ExitCode {
         Ok(Command::Version) => print(&format!("cfp-server {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Command::HashPassword(nickname)) => hash_password(&nickname),
         Ok(Command::Check(options)) => check(&options),
+        Ok(Command::Ask(control, command)) => match cfp::control::ask(&control, &command, &mut io::stdout()) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::FAILURE,
+            Err(problem) => Err(problem),
+        },
         Ok(Command::Serve(options)) => return serve(*options),
         Err(error) => {
             eprintln!("cfp-server: {error}\nTry 'cfp-server --help'.");
@@ -56,11 +67,42 @@ fn start(mut options: Options) -> Result<Reactor, String> {
     let users_file = options.users.map(UsersFile::new);
     let users = read_users(users_file.as_ref())?;
     let (id, registered) = (options.config.id, users.len());
-    let reactor = Reactor::new(Engine::new(options.config, users), options.listen, users_file)
-        .map_err(|error| format!("cannot listen on {}: {error}; choose another --listen IP:PORT", options.listen))?;
-    let address = reactor.local_address().map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
-    log::info!("server {id} listens on {address} ({registered} registered users, {descriptors} descriptors)");
-    Ok(reactor)
+    let cannot_listen =
+        |error| format!("cannot listen on {}: {error}; choose another --listen IP:PORT", options.listen);
+    let listener = socket::listen(options.listen).map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    let control = options.control.as_deref().map(ControlListener::bind).transpose()?;
+    options.config.listen = Some(address);
+    options.config.advertise = options.advertise.or_else(|| advertised_by_default(address));
+    options.config.seed = getrandom::u64().map_err(|error| format!("no randomness: {error}"))?;
+    let advertise = Address(options.config.advertise);
+    log::info!(
+        "server {id} listens on {address} (advertised as {advertise}, {registered} registered users, {descriptors} descriptors)"
+    );
+    let mut engine = Engine::new(options.config, users);
+    for name in options.merge {
+        engine.merge_at_start(name, Millis(0));
+    }
+    Reactor::new(engine, listener, control, users_file, Lookup::default())
+        .map_err(|error| format!("cannot start: {error}"))
+}
+
+/// What others are told where `--advertise` was not given: the listen address; where that is unspecified, the address
+/// of the interface with the default route.
+fn advertised_by_default(listen: SocketAddr) -> Option<SocketAddrV4> {
+    match listen.ip() {
+        IpAddr::V4(address) if !address.is_unspecified() => Some(SocketAddrV4::new(address, listen.port())),
+        IpAddr::V6(address) if !address.is_unspecified() => None,
+        _ => {
+            // Connecting a datagram socket sends nothing; it only makes the kernel choose a route.
+            let route = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+                .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| socket.local_addr()));
+            match route.map(|address| address.ip()) {
+                Ok(IpAddr::V4(address)) => Some(SocketAddrV4::new(address, listen.port())),
+                _ => Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, listen.port())),
+            }
+        }
+    }
 }
 
 fn check(options: &Options) -> Result<(), String> {

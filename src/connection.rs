@@ -79,6 +79,8 @@ pub struct Connection<S> {
     pub is_dirty: bool,
     /// The receiver whose queue must drain before this connection is read from.
     pub waiting_for: Option<Key>,
+    /// Counts for `--max-clients`: accepted, and no link to a server.
+    pub is_counted: bool,
     /// Packets ignored so far.
     pub ignored: u32,
     /// When it was accepted or dialled.
@@ -115,6 +117,7 @@ impl<S> Connection<S> {
             is_queued: false,
             is_dirty: false,
             waiting_for: None,
+            is_counted: false,
             ignored: 0,
             opened: now,
             last_read: now,
@@ -131,9 +134,9 @@ impl<S> Connection<S> {
         self.phase == Phase::Open
     }
 
-    /// Whether its packets have to wait: for a receiver, or for a password check.
+    /// Whether its packets have to wait: for a receiver, for a password check, for a command's answer.
     pub fn is_held(&self) -> bool {
-        self.waiting_for.is_some() || self.session.is_checking_password()
+        self.waiting_for.is_some() || self.session.is_busy()
     }
 
     /// Whether there is something to do for it without a word from the kernel.
@@ -152,10 +155,9 @@ impl<S> Connection<S> {
             Phase::Lingering(reason, since) => return close(since + LINGER_MS, reason),
             Phase::Closed => return None,
             Phase::Draining(_) => None,
-            Phase::Open if self.session.has_handshake_limit() => {
-                close(self.opened + config.handshake_ms, CloseReason::HandshakeTimeout)
+            Phase::Open => {
+                self.session.time_limit(config).and_then(|(limit_ms, reason)| close(self.opened + limit_ms, reason))
             }
-            Phase::Open => None,
         };
         let mid_packet =
             if self.is_open() && self.session.is_client() && self.inbox.is_mid_packet() && !self.has_backlog {

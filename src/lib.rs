@@ -2,9 +2,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub mod connection;
+pub mod control;
 pub mod core;
 pub mod engine;
 pub mod limits;
+pub mod lookup;
 pub mod options;
 pub mod outbox;
 pub mod pool;

@@ -95,6 +95,35 @@ pub const POOL_BUFFER_MAX_BYTES: usize = 16 * 1024;
 /// poll, signals, listeners, links to servers, dials, operators and the users file.
 pub const RESERVED_DESCRIPTORS: u64 = 64;
 
+// ---- The mesh (D16 to D23) ------------------------------------------------------------------------------------------
+
+/// Time for a dialled server to connect and answer our request: long enough for a lost SYN to be sent again twice.
+pub const DIAL_MS: u64 = 5_000;
+/// Delay before a server is dialled again, the first time; it doubles with each failure.
+pub const DIAL_DELAY_MIN_MS: u64 = 100;
+/// It grows no further: what is back after an hour is linked within seconds, and nine dials in that time cost nothing.
+pub const DIAL_DELAY_MAX_MS: u64 = 5_000;
+/// A server that was just learned of is dialled within this, at random, so that two rarely dial each other at once.
+pub const DIAL_SOON_MS: u64 = 20;
+/// A lost server that was not named in `--merge` is given up after this (D21).
+pub const FORGET_MS: u64 = 10 * 60 * 1000;
+/// So often a server may say "already merged" while we see no link to it, before we believe it. With the delays
+/// above that is over ten seconds: more than the 4 s within which it notices that an older link is dead (D17).
+pub const ALREADY_MERGED_TRIES_MAX: u32 = 7;
+/// Addresses that operators named, kept as permitted peers (D20).
+pub const TOLD_ADDRESSES_MAX: usize = 256;
+/// Merges that operators wait for at once.
+pub const TARGETS_MAX: usize = 64;
+
+// ---- The control socket ---------------------------------------------------------------------------------------------
+
+/// Operators connected at once.
+pub const OPERATORS_MAX: usize = 16;
+/// Longest command line.
+pub const COMMAND_MAX_BYTES: usize = 4096;
+/// Most of an answer that waits: the list of the clients of a large server.
+pub const OPERATOR_QUEUE_MAX_BYTES: usize = 64 * 1024 * 1024;
+
 // ---- Passwords ----------------------------------------------------------------------------------------------------
 
 /// Iterations of PBKDF2-HMAC-SHA256 for a new password (OWASP's figure).
@@ -117,6 +146,10 @@ pub const USERS_FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// 60 + 3 × 15 = 105 s: a client that vanished is noticed within two minutes.
 pub const CLIENT_KEEPALIVE: Keepalive =
     Keepalive { idle_seconds: 60, interval_seconds: 15, probes: 3, unacknowledged_ms: 105_000 };
+/// A link to another server: 5 + 3 × 3 = 14 s of silence, and as much with something unacknowledged. The RFC has no
+/// ping, so the kernel finds out about a pulled cable.
+pub const LINK_KEEPALIVE: Keepalive =
+    Keepalive { idle_seconds: 5, interval_seconds: 3, probes: 3, unacknowledged_ms: 14_000 };
 /// The same while a connection is being probed because somebody waits for the answer (D9, D17): gone within 4 s.
 pub const PROBE_KEEPALIVE: Keepalive =
     Keepalive { idle_seconds: 1, interval_seconds: 1, probes: 2, unacknowledged_ms: 3_000 };

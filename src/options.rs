@@ -1,13 +1,16 @@
 //! The command line, typed.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use getopts::{Matches, Options as Getopts};
+use ipnet::IpNet;
 
 use crate::core::config::Config;
+use crate::core::mesh::Name;
 use crate::limits;
+use crate::session::operator::parse_name;
 use crate::wire::{Nickname, ServerId};
 
 /// What the command line asks for.
@@ -15,6 +18,8 @@ use crate::wire::{Nickname, ServerId};
 pub enum Command {
     /// Run the server.
     Serve(Box<Options>),
+    /// Send a command to the server behind this control socket.
+    Ask(PathBuf, String),
     /// Look at the options and the users file, and say what is wrong.
     Check(Box<Options>),
     /// Print a line for the users file for this nickname.
@@ -34,6 +39,12 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The users file.
     pub users: Option<PathBuf>,
+    /// The address told to other servers, where one was given.
+    pub advertise: Option<SocketAddrV4>,
+    /// Servers to merge with.
+    pub merge: Vec<Name>,
+    /// The control socket.
+    pub control: Option<PathBuf>,
     /// Whether `--max-clients` was given; else it follows from the descriptor limit.
     pub max_clients: Option<usize>,
 }
@@ -68,6 +79,11 @@ pub fn parse(arguments: &[String]) -> Result<Command, UsageError> {
         }
         return Ok(Command::HashPassword(nickname));
     }
+    if let Some(command) = matches.opt_str("ask") {
+        let control = matches.opt_str("control");
+        let control = control.ok_or_else(|| UsageError("--ask needs --control PATH: whom to ask".into()))?;
+        return Ok(Command::Ask(control.into(), command));
+    }
     let options = Box::new(options(&matches)?);
     Ok(if matches.opt_present("check") { Command::Check(options) } else { Command::Serve(options) })
 }
@@ -82,15 +98,21 @@ fn getopts() -> Getopts {
     options
         .optopt("i", "id", "this server's ID, 0 to 4294967295 (required)", "N")
         .optopt("l", "listen", "where to listen; port 0 takes a free one (default 0.0.0.0:7777)", "IP:PORT")
+        .optopt("a", "advertise", "the IPv4 address told to other servers (default: the listen address)", "IP:PORT")
+        .optmulti("m", "merge", "merge with the server there; may be repeated", "HOST:PORT")
+        .optmulti("p", "allow-peer", "accept merge requests from these addresses too; may be repeated", "CIDR")
         .optopt("u", "users", "the registered users (default none: guests only)", "FILE")
         .optflag("", "no-guests", "registered users only")
+        .optopt("c", "control", "a Unix socket for the operator (default none)", "PATH")
         .optopt("", "max-clients", "connections held at once (default: what the descriptor limit leaves room for)", "N")
         .optopt("", "max-message", "longest message text (default 65536)", "BYTES")
         .optopt("", "max-queue", "most output one client may be behind with (default 1048576)", "BYTES")
+        .optopt("", "max-link-queue", "the same for a link to another server (default 16777216)", "BYTES")
         .optopt("", "max-per-address", "connections at once from one address, or IPv6 /64 (default no limit)", "N")
         .optopt("", "max-memory", "most queued output and input together (default 67108864)", "BYTES")
         .optopt("", "handshake-timeout", "time to log in or merge in (default 10)", "SECONDS")
         .optopt("", "hash-password", "read a password, print its line for the users file, exit", "NICKNAME")
+        .optopt("", "ask", "send one command to the server behind --control, print its answer, exit", "COMMAND")
         .optflag("", "check", "check the options and the users file, exit")
         .optflag("h", "help", "print this, exit")
         .optflag("V", "version", "print the version, exit");
@@ -106,6 +128,7 @@ fn options(matches: &Matches) -> Result<Options, UsageError> {
     let ceiling = limits::MESSAGE_CEILING_BYTES as u64;
     set(&mut config.frame.message_max_bytes, number(matches, "max-message", 1, ceiling)?);
     set(&mut config.max_queue_bytes, number(matches, "max-queue", 1024, u64::MAX)?);
+    set(&mut config.max_link_queue_bytes, number(matches, "max-link-queue", 1024, u64::MAX)?);
     set(&mut config.max_memory_bytes, number(matches, "max-memory", 64 * 1024, u64::MAX)?);
     let seconds: Option<u64> = number(matches, "handshake-timeout", 1, 86_400)?;
     set(&mut config.handshake_ms, seconds.map(|seconds| seconds * 1000));
@@ -115,7 +138,48 @@ fn options(matches: &Matches) -> Result<Options, UsageError> {
     if config.no_guests && users.is_none() {
         return Err(UsageError("--no-guests without --users FILE would let nobody in".into()));
     }
-    Ok(Options { config, listen: address(matches, "listen", "0.0.0.0:7777")?, users, max_clients })
+    config.allow_peers = matches.opt_strs("allow-peer").iter().map(|text| network(text)).collect::<Result<_, _>>()?;
+    let merge = matches.opt_strs("merge").iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
+    let listen = address(matches, "listen", "0.0.0.0:7777")?;
+    let advertise = matches.opt_str("advertise").map(|text| advertised(&text)).transpose()?;
+    let control = matches.opt_str("control").map(PathBuf::from);
+    let told = advertise.map(|address| *address.ip()).or(match listen.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    });
+    if told.is_some_and(|address| address.is_loopback())
+        && let Some(elsewhere) = merge.iter().find(|name| !is_this_machine(&name.host))
+    {
+        return Err(UsageError(format!(
+            "--merge {elsewhere} is another machine, which could not reach us at a loopback address; say --advertise IP:PORT"
+        )));
+    }
+    Ok(Options { config, listen, users, advertise, merge, control, max_clients })
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+fn name(text: &str) -> Result<Name, UsageError> {
+    parse_name(text).ok_or_else(|| UsageError(format!("--merge {text}: expected HOST:PORT, like chat.example:7777")))
+}
+
+fn network(text: &str) -> Result<IpNet, UsageError> {
+    let one = || text.parse().map(IpAddr::into);
+    text.parse().or_else(|_| one()).map_err(|_| {
+        UsageError(format!("--allow-peer {text}: expected a network or an address, like 192.0.2.0/24 or 192.0.2.7"))
+    })
+}
+
+fn advertised(text: &str) -> Result<SocketAddrV4, UsageError> {
+    let address: Option<SocketAddrV4> = text.parse().ok();
+    let is_dialable = |address: &SocketAddrV4| address.port() != 0 && !address.ip().is_unspecified();
+    address.filter(is_dialable).ok_or_else(|| {
+        UsageError(format!(
+            "--advertise {text}: expected an IPv4 address and port that others reach, like 192.0.2.7:7777"
+        ))
+    })
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {

@@ -42,6 +42,8 @@ pub struct OwnQueue {
 struct Splice {
     at: u64,
     len: usize,
+    /// Its beginning has been written.
+    is_begun: bool,
 }
 
 /// Empty queues for the next who need one.
@@ -106,7 +108,7 @@ impl Outbox {
         });
         debug_assert_eq!(flat.bytes.len(), pending);
         if pending > 0 {
-            flat.splices.push_back(Splice { at: 0, len: pending });
+            flat.splices.push_back(Splice { at: 0, len: pending, is_begun: false });
         }
         self.discard(log, pool);
         if pending > 0 {
@@ -114,8 +116,9 @@ impl Outbox {
         }
     }
 
-    /// Queues bytes for this connection alone, behind all that waits.
-    pub fn push(&mut self, parts: [&[u8]; 2], log: &PublicLog, pool: &mut QueuePool) {
+    /// Queues bytes for this connection alone, behind all that waits. Where `apart`, they are one packet that
+    /// [`Outbox::whole_packets`] can tell from the others.
+    pub fn push(&mut self, parts: [&[u8]; 2], apart: bool, log: &PublicLog, pool: &mut QueuePool) {
         let at = if self.in_room { log.end() } else { 0 };
         let own = self.own.get_or_insert_with(|| pool.take());
         if own.head > 0 && own.head * 2 >= own.bytes.len() {
@@ -127,9 +130,21 @@ impl Outbox {
             own.bytes.extend_from_slice(part);
         }
         match own.splices.back_mut() {
-            Some(last) if last.at == at => last.len += len,
-            _ => own.splices.push_back(Splice { at, len }),
+            Some(last) if last.at == at && !apart => last.len += len,
+            _ => own.splices.push_back(Splice { at, len, is_begun: false }),
         }
+    }
+
+    /// The packets that were queued apart and of which nothing was written.
+    pub fn whole_packets(&self) -> impl Iterator<Item = &[u8]> {
+        self.own.iter().flat_map(|own| {
+            let mut rest = own.bytes.get(own.head..).unwrap_or(&[]);
+            own.splices.iter().filter_map(move |splice| {
+                let (packet, after) = rest.split_at_checked(splice.len).unwrap_or((rest, &[]));
+                rest = after;
+                (!splice.is_begun).then_some(packet)
+            })
+        })
     }
 
     /// The next slices to write, in order. One is the common case, and then nothing is gathered.
@@ -172,6 +187,7 @@ impl Outbox {
             let Some(splice) = own.splices.front_mut().filter(|splice| splice.at <= self.cursor) else { continue };
             let own_part = usize::try_from(left).unwrap_or(usize::MAX).min(splice.len);
             splice.len -= own_part;
+            splice.is_begun = true;
             own.head += own_part;
             left -= own_part as u64;
             if splice.len == 0 {
@@ -236,8 +252,13 @@ impl Outbox {
         };
         if let Some(own) = &self.own {
             let mut rest = own.bytes.get(own.head..).unwrap_or(&[]);
-            for splice in &own.splices {
-                let (run, after) = rest.split_at_checked(splice.len).unwrap_or((rest, &[]));
+            let mut splices = own.splices.iter().peekable();
+            while let Some(splice) = splices.next() {
+                let mut len = splice.len;
+                while let Some(next) = splices.next_if(|next| next.at == splice.at) {
+                    len += next.len;
+                }
+                let (run, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
                 rest = after;
                 if !log_until(splice.at, &mut see) || !see(run) {
                     return;

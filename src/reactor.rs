@@ -1,24 +1,27 @@
-//! The only file that names mio: poll, the listener, signals, the clock. It turns what the kernel says into calls of
-//! the engine, one turn after the other.
+//! Poll, the listeners, dialling, signals, the clock. It turns what the kernel says into calls of the engine, one
+//! turn after the other; nothing else of the program knows that there is a poll.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
+use crate::control::ControlListener;
 use crate::core::key::Key;
-use crate::engine::{Engine, Readiness};
+use crate::engine::{Engine, Readiness, Request};
 use crate::limits;
-use crate::socket;
+use crate::lookup::Lookup;
+use crate::socket::Stream;
 use crate::time::Millis;
 use crate::users_file::UsersFile;
 
 const LISTENER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
+const CONTROL: Token = Token(usize::MAX - 2);
+const LOOKUP: Token = Token(usize::MAX - 3);
 
 /// How the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,39 +37,47 @@ pub enum Stop {
 pub struct Reactor {
     poll: Poll,
     signals: Signals,
+    /// Gone as soon as a stop is asked for.
     listener: Option<TcpListener>,
+    control: Option<ControlListener>,
     /// The kernel may have connections for us.
     accept_ready: bool,
     /// No descriptor was left for a connection: not before then again.
     accept_again: Option<Millis>,
-    engine: Engine<TcpStream>,
+    engine: Engine<Stream>,
     users_file: Option<UsersFile>,
+    lookup: Lookup,
     started: Instant,
 }
 
 impl Reactor {
-    /// Opens the listener and everything else that can fail.
-    pub fn new(engine: Engine<TcpStream>, listen: SocketAddr, users_file: Option<UsersFile>) -> io::Result<Reactor> {
+    /// Watches the listeners and signals.
+    pub fn new(
+        engine: Engine<Stream>,
+        mut listener: TcpListener,
+        mut control: Option<ControlListener>,
+        users_file: Option<UsersFile>,
+        lookup: Lookup,
+    ) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let mut listener = socket::listen(listen)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        if let Some(control) = &mut control {
+            poll.registry().register(&mut control.listener, CONTROL, Interest::READABLE)?;
+        }
         Ok(Reactor {
             poll,
             signals,
             listener: Some(listener),
+            control,
             accept_ready: true,
             accept_again: None,
             engine,
             users_file,
+            lookup,
             started: Instant::now(),
         })
-    }
-
-    /// Where it listens: with the port that the kernel chose, where it was asked to.
-    pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.listener.as_ref().ok_or(io::ErrorKind::NotConnected)?.local_addr()
     }
 
     /// Runs until it is told to stop.
@@ -83,6 +94,8 @@ impl Reactor {
                 match event.token() {
                     LISTENER => self.accept_ready = true,
                     SIGNALS => has_signal = true,
+                    CONTROL => self.accept_operators(now),
+                    LOOKUP => self.lookup.on_readable(now),
                     token => self.engine.on_ready(key(token), readiness(event)),
                 }
             }
@@ -90,7 +103,9 @@ impl Reactor {
                 return Ok(Stop::Hurried);
             }
             self.accept(now);
+            self.answer_lookups(now);
             self.engine.turn(now);
+            self.do_requests(now);
             if self.engine.is_shut_down() {
                 return Ok(Stop::Drained);
             }
@@ -106,28 +121,49 @@ impl Reactor {
         if may_accept || self.engine.wants_turn() {
             return Some(Duration::ZERO);
         }
-        let next = self.engine.next_deadline().into_iter().chain(self.accept_again).min()?;
-        Some(Duration::from_millis(next.since(self.now())))
+        let deadlines = [self.engine.next_deadline(), self.accept_again, self.lookup.next_deadline()];
+        let next = deadlines.into_iter().flatten().min()?;
+        // One more than what is left: a poll that ends a fraction early would come back with nothing to do.
+        let left_ms = next.since(self.now());
+        Some(Duration::from_millis(if left_ms == 0 { 0 } else { left_ms + 1 }))
     }
 
     /// Returns whether the loop has to end at once.
     fn on_signals(&mut self, now: Millis) -> bool {
-        for signal in self.signals.pending() {
+        let pending: Vec<i32> = self.signals.pending().collect();
+        for signal in pending {
             if signal == SIGHUP {
-                if let Some(file) = &self.users_file {
-                    match file.read() {
-                        Ok(users) => log::info!("users file read again: {}", self.engine.set_users(users, now)),
-                        Err(error) => log::error!("{error}; the users read before stay in force"),
-                    }
-                }
-            } else if self.listener.take().is_none() {
+                self.reload(now);
+            } else if self.listener.is_none() {
                 return true;
             } else {
-                log::info!("stopping: writing out what is queued");
-                self.engine.begin_shutdown(now);
+                self.begin_shutdown(now);
             }
         }
         false
+    }
+
+    fn begin_shutdown(&mut self, now: Millis) {
+        log::info!("stopping: writing out what is queued");
+        self.listener = None;
+        self.control = None;
+        self.engine.begin_shutdown(now);
+    }
+
+    /// Reads the users file again; returns the answer to an operator who asked for it.
+    fn reload(&mut self, now: Millis) -> String {
+        let Some(file) = &self.users_file else { return "error the server has no users file\n".to_owned() };
+        match file.read() {
+            Ok(users) => {
+                let change = self.engine.set_users(users, now);
+                log::info!("users file read again: {change}");
+                format!("{change}\nok\n")
+            }
+            Err(error) => {
+                log::error!("{error}; the users read before stay in force");
+                format!("error {error}; the users read before stay in force\n")
+            }
+        }
     }
 
     fn accept(&mut self, now: Millis) {
@@ -141,12 +177,8 @@ impl Reactor {
         for _ in 0..limits::ACCEPTS_PER_TURN {
             match listener.accept() {
                 Ok((socket, peer)) => {
-                    if let Some(key) = self.engine.on_accepted(socket, Some(peer), now)
-                        && let Err(error) = register(&self.poll, &mut self.engine, key)
-                    {
-                        log::warn!("cannot watch a connection from {peer}: {error}");
-                        self.engine.on_ready(key, Readiness { readable: true, broken: true, ..Readiness::default() });
-                    }
+                    let key = self.engine.on_accepted(Stream::Tcp(socket), Some(peer), now);
+                    watch(&self.poll, &mut self.engine, key);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.accept_ready = false;
@@ -163,11 +195,60 @@ impl Reactor {
             }
         }
     }
+
+    fn accept_operators(&mut self, now: Millis) {
+        let Some(control) = &self.control else { return };
+        for _ in 0..limits::ACCEPTS_PER_TURN {
+            match control.listener.accept() {
+                Ok((socket, _)) => {
+                    let key = self.engine.on_operator(Stream::Unix(socket), now);
+                    watch(&self.poll, &mut self.engine, key);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    log::warn!("cannot accept an operator: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn answer_lookups(&mut self, now: Millis) {
+        while let Some(answer) = self.lookup.poll_answer(now) {
+            self.engine.on_resolved(answer.dial_for, answer.port, answer.addresses, now);
+        }
+    }
+
+    fn do_requests(&mut self, now: Millis) {
+        while let Some(request) = self.engine.poll_request() {
+            match request {
+                Request::Dial { dial_for, address } => {
+                    let socket = Stream::connect(address).map_err(|error| error.to_string());
+                    let key = self.engine.on_dialled(dial_for, address, socket, now);
+                    watch(&self.poll, &mut self.engine, key);
+                }
+                Request::Resolve { dial_for, host, port } => {
+                    self.lookup.start(self.poll.registry(), LOOKUP, dial_for, &host, port, now);
+                }
+                Request::Reload { operator } => {
+                    let answer = self.reload(now);
+                    self.engine.answer_operator(operator, &answer);
+                }
+                Request::Shutdown => self.begin_shutdown(now),
+            }
+        }
+        self.answer_lookups(now);
+    }
 }
 
-fn register(poll: &Poll, engine: &mut Engine<TcpStream>, key: Key) -> io::Result<()> {
-    let Some(socket) = engine.socket_mut(key) else { return Ok(()) };
-    poll.registry().register(socket, token(key), Interest::READABLE | Interest::WRITABLE)
+/// Registers a connection once, for everything; it is never registered again.
+fn watch(poll: &Poll, engine: &mut Engine<Stream>, key: Option<Key>) {
+    let Some(key) = key else { return };
+    let Some(socket) = engine.socket_mut(key) else { return };
+    if let Err(error) = poll.registry().register(socket, token(key), Interest::READABLE | Interest::WRITABLE) {
+        log::warn!("cannot watch a connection: {error}");
+        engine.on_unwatchable(key);
+    }
 }
 
 fn is_out_of_resources(error: &io::Error) -> bool {

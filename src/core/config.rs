@@ -1,5 +1,9 @@
 //! What the operator decides at start.
 
+use std::net::{SocketAddr, SocketAddrV4};
+
+use ipnet::IpNet;
+
 use crate::limits;
 use crate::wire::{FrameLimits, ServerId};
 
@@ -24,6 +28,14 @@ pub struct Config {
     pub max_memory_bytes: usize,
     /// Time to log in or merge in.
     pub handshake_ms: u64,
+    /// Where it listens, for the operator to see.
+    pub listen: Option<SocketAddr>,
+    /// The address told to other servers; without one, this server does not describe itself.
+    pub advertise: Option<SocketAddrV4>,
+    /// Networks from which merge requests are accepted, beside the addresses of D20.
+    pub allow_peers: Vec<IpNet>,
+    /// What jitter is drawn from.
+    pub seed: u64,
 }
 
 impl Config {
@@ -39,6 +51,10 @@ impl Config {
             max_link_queue_bytes: limits::LINK_QUEUE_MAX_BYTES,
             max_memory_bytes: limits::MEMORY_MAX_BYTES,
             handshake_ms: limits::HANDSHAKE_MS,
+            listen: None,
+            advertise: None,
+            allow_peers: Vec::new(),
+            seed: 0,
         }
     }
 }

@@ -18,12 +18,21 @@ pub enum Ignored {
     Value,
     /// A login with a nickname that nobody can have (D7).
     Nickname,
+    /// A forwarded packet that is not for us, or not from a client of the server that sent it (D19).
+    Misaddressed,
 }
 
 impl Ignored {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Ignored; 6] =
-        [Ignored::State, Ignored::UnknownCode, Ignored::Overlong, Ignored::NotUtf8, Ignored::Value, Ignored::Nickname];
+    pub const ALL: [Ignored; 7] = [
+        Ignored::State,
+        Ignored::UnknownCode,
+        Ignored::Overlong,
+        Ignored::NotUtf8,
+        Ignored::Value,
+        Ignored::Nickname,
+        Ignored::Misaddressed,
+    ];
 
     /// In words, for logs and metrics.
     pub fn name(self) -> &'static str {
@@ -34,6 +43,7 @@ impl Ignored {
             Ignored::NotUtf8 => "not_utf8",
             Ignored::Value => "value",
             Ignored::Nickname => "nickname",
+            Ignored::Misaddressed => "misaddressed",
         }
     }
 }
@@ -93,6 +103,8 @@ pub struct Counters {
     pub bytes_out: u64,
     /// Accepts that failed, for lack of descriptors or otherwise.
     pub accept_errors: u64,
+    /// Packets that were queued for a link when it was lost.
+    pub link_packets_dropped: u64,
 }
 
 impl Counters {

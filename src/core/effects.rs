@@ -34,13 +34,27 @@ pub enum CloseReason {
     UsersChanged,
     /// The operator closed it.
     Kicked,
+    /// Another connection to the same server stays instead (D18).
+    Superseded,
+    /// It asked to merge, from an address that may not (D20).
+    NotPermitted,
+    /// The merge was declined, by us or by the other side.
+    Declined,
+    /// The answer to our request to merge does not fit us.
+    Unfit,
+    /// Nobody listens where we dialled.
+    Refused,
+    /// The server that we dialled did not answer in time.
+    NoAnswer,
+    /// An unknown code on a link: its bytes can't be followed any more (D19).
+    OutOfFrame,
     /// The server stops.
     Shutdown,
 }
 
 impl CloseReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [CloseReason; 14] = [
+    pub const ALL: [CloseReason; 21] = [
         CloseReason::Left,
         CloseReason::Lost,
         CloseReason::HandshakeTimeout,
@@ -54,6 +68,13 @@ impl CloseReason {
         CloseReason::TooMany,
         CloseReason::UsersChanged,
         CloseReason::Kicked,
+        CloseReason::Superseded,
+        CloseReason::NotPermitted,
+        CloseReason::Declined,
+        CloseReason::Unfit,
+        CloseReason::Refused,
+        CloseReason::NoAnswer,
+        CloseReason::OutOfFrame,
         CloseReason::Shutdown,
     ];
 
@@ -73,6 +94,13 @@ impl CloseReason {
             CloseReason::TooMany => "too_many",
             CloseReason::UsersChanged => "users_changed",
             CloseReason::Kicked => "kicked",
+            CloseReason::Superseded => "superseded",
+            CloseReason::NotPermitted => "not_permitted",
+            CloseReason::Declined => "declined",
+            CloseReason::Unfit => "unfit",
+            CloseReason::Refused => "refused",
+            CloseReason::NoAnswer => "no_answer",
+            CloseReason::OutOfFrame => "out_of_frame",
             CloseReason::Shutdown => "shutdown",
         }
     }
@@ -94,6 +122,13 @@ impl std::fmt::Display for CloseReason {
             CloseReason::TooMany => "too many connections",
             CloseReason::UsersChanged => "the users file changed",
             CloseReason::Kicked => "closed by the operator",
+            CloseReason::Superseded => "another link to the same server stays",
+            CloseReason::NotPermitted => "may not merge with us; --allow-peer would permit its address",
+            CloseReason::Declined => "the merge was declined",
+            CloseReason::Unfit => "its answer to our merge request does not fit us",
+            CloseReason::Refused => "connection refused",
+            CloseReason::NoAnswer => "no answer in time",
+            CloseReason::OutOfFrame => "an unknown code on a link: out of frame",
             CloseReason::Shutdown => "the server stops",
         })
     }
@@ -133,6 +168,13 @@ pub enum Effect {
         reason: CloseReason,
         /// With or without writing what is queued.
         mode: CloseMode,
+    },
+    /// Answer an operator whose command took its time.
+    Answer {
+        /// The operator's connection.
+        key: Key,
+        /// Whole lines.
+        text: String,
     },
     /// Find out whether the other end of a connection is still there: it is gone within seconds where it isn't.
     Probe(Key),

@@ -7,8 +7,10 @@ pub mod counters;
 pub mod directory;
 pub mod effects;
 pub mod key;
+pub mod mesh;
 pub mod passwords;
 pub mod pressure;
+pub mod random;
 pub mod users;
 
 use std::net::SocketAddr;
@@ -19,6 +21,7 @@ use counters::Counters;
 use directory::Directory;
 use effects::Effects;
 use key::Key;
+use mesh::{Mesh, Permissions};
 use passwords::PasswordChecks;
 use pressure::Pressure;
 use users::Users;
@@ -34,6 +37,8 @@ pub struct Core {
     pub users: Users,
     /// Logins whose password is being looked at.
     pub password_checks: PasswordChecks,
+    /// Who is merged with us.
+    pub mesh: Mesh,
     /// Whose queue is past its high-water mark, and who waits for that.
     pub pressure: Pressure,
     /// What happened so far.
@@ -43,7 +48,10 @@ pub struct Core {
 impl Core {
     /// The state of a server that has just started.
     pub fn new(config: Config, users: Users) -> Core {
+        let permissions = Permissions::new(config.allow_peers.clone());
+        let mesh = Mesh::new(config.id, config.advertise, permissions, config.seed);
         Core {
+            mesh,
             config,
             directory: Directory::default(),
             users,

@@ -75,6 +75,8 @@ impl<S: Socket> Engine<S> {
         }
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match connection.socket.read(&mut buffer) {
+            // A link is one thing in both directions: its other side never leaves halfway.
+            Ok(0) if connection.session.as_sibling().is_some() => self.close(key, CloseReason::Left, CloseMode::Now),
             Ok(0) => self.close(key, CloseReason::Left, CloseMode::AfterWriting),
             Ok(count) => {
                 // A short read has drained the socket (epoll(7)), unless the end of input is behind it.
@@ -89,7 +91,9 @@ impl<S: Socket> Engine<S> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
                 log::debug!("{}: {error}", Peer(connection.peer));
-                self.close(key, CloseReason::Lost, CloseMode::Now);
+                let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+                let reason = if refused { CloseReason::Refused } else { CloseReason::Lost };
+                self.close(key, reason, CloseMode::Now);
             }
         }
         self.read_buffer = buffer;
@@ -113,6 +117,9 @@ impl<S: Socket> Engine<S> {
     /// Takes `input` apart and has each packet handled, until all is taken or the connection has to wait.
     fn handle(&mut self, key: Key, input: &[u8]) {
         let Some(connection) = self.connections.get_mut(key) else { return };
+        if let Session::Operator(_) = connection.session {
+            return self.handle_lines(key, input);
+        }
         let mut inbox = std::mem::take(&mut connection.inbox);
         self.private_queued_bytes -= inbox.kept_bytes();
         let frame = self.core.config.frame;
@@ -125,7 +132,7 @@ impl<S: Socket> Engine<S> {
             let next = match inbox.next(&mut rest, &frame) {
                 Input::Packet(bytes) => self.on_packet(key, bytes),
                 Input::Overlong { code, head } => self.on_overlong(key, code, head),
-                Input::Unknown => self.ignore(key, Ignored::UnknownCode),
+                Input::Unknown => self.on_unknown(key),
                 Input::Pending => break None,
             };
             if next != Next::Packet {
@@ -165,6 +172,17 @@ impl<S: Socket> Engine<S> {
         self.after(key, verdict)
     }
 
+    /// An unknown code: one more ignored packet, but on a link it means that the bytes can't be followed (D19).
+    fn on_unknown(&mut self, key: Key) -> Next {
+        if self.connections.get(key).is_some_and(|connection| connection.session.as_sibling().is_some()) {
+            self.core.counters.ignore(Ignored::UnknownCode);
+            self.close(key, CloseReason::OutOfFrame, CloseMode::Now);
+            self.settle();
+            return Next::Stop;
+        }
+        self.ignore(key, Ignored::UnknownCode)
+    }
+
     fn ignore(&mut self, key: Key, reason: Ignored) -> Next {
         self.after(key, Verdict::Ignored(reason))
     }
@@ -201,10 +219,14 @@ impl<S: Socket> Engine<S> {
             }
             Verdict::Become(session) => {
                 if let Session::Client(client) = &session {
-                    log::debug!("{} logged in from {}", client.nickname().escape_debug(), Peer(connection.peer));
+                    log::debug!("{:?} logged in from {}", client.nickname(), Peer(connection.peer));
                     connection.outbox.enter_room(&self.log);
                 }
                 connection.session = session;
+                if connection.session.as_sibling().is_some() {
+                    connection.socket.set_keepalive(connection.session.keepalive());
+                    self.uncount(key);
+                }
             }
         }
     }

@@ -13,7 +13,9 @@
 //! simulator in the tests. Nothing is freed before the end of a turn.
 
 mod deadlines;
+mod dialling;
 mod input;
+mod operators;
 mod output;
 mod settle;
 mod table;
@@ -28,6 +30,7 @@ use crate::core::address::AddressGroup;
 use crate::core::config::Config;
 use crate::core::effects::{CloseMode, CloseReason, Effects};
 use crate::core::key::Key;
+use crate::core::mesh::DialFor;
 use crate::core::users::{Users, UsersChange};
 use crate::core::{Core, Turn};
 use crate::limits;
@@ -50,6 +53,34 @@ pub struct Readiness {
     pub read_closed: bool,
     /// The connection is broken.
     pub broken: bool,
+}
+
+/// What only the reactor can do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Open a connection; the answer is [`Engine::on_dialled`].
+    Dial {
+        /// For whom.
+        dial_for: DialFor,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// Look a host's addresses up; the answer is [`Engine::on_resolved`].
+    Resolve {
+        /// For whom.
+        dial_for: DialFor,
+        /// The host's name.
+        host: String,
+        /// The port that goes with it.
+        port: u16,
+    },
+    /// Read the users file again; the answer is [`Engine::answer_operator`].
+    Reload {
+        /// The operator who waits for it.
+        operator: Key,
+    },
+    /// Stop.
+    Shutdown,
 }
 
 /// A server without its reactor.
@@ -81,6 +112,7 @@ pub struct Engine<S> {
     client_connections: usize,
     /// The same by address, where `--max-per-address` asks for it.
     per_address: BTreeMap<AddressGroup, usize>,
+    requests: VecDeque<Request>,
     shutdown_since: Option<Millis>,
     now: Millis,
 }
@@ -106,6 +138,7 @@ impl<S: Socket> Engine<S> {
             turn_input_bytes: 0,
             client_connections: 0,
             per_address: BTreeMap::new(),
+            requests: VecDeque::new(),
             shutdown_since: None,
             now: Millis::default(),
         }
@@ -151,7 +184,9 @@ impl<S: Socket> Engine<S> {
             *self.per_address.entry(group).or_default() += 1;
         }
         let session = Session::Handshake(Handshake::default());
-        let key = self.connections.insert(|serial| Connection::new(socket, serial, peer, session, now));
+        let key = self
+            .connections
+            .insert(|serial| Connection { is_counted: true, ..Connection::new(socket, serial, peer, session, now) });
         self.schedule(key);
         Some(key)
     }
@@ -175,6 +210,12 @@ impl<S: Socket> Engine<S> {
         }
     }
 
+    /// The kernel does not watch this connection: nothing will ever be said of it.
+    pub fn on_unwatchable(&mut self, key: Key) {
+        self.close(key, CloseReason::Lost, CloseMode::Now);
+        self.settle();
+    }
+
     /// One turn: everything that can be done now, within the turn's bounds.
     pub fn turn(&mut self, now: Millis) {
         self.now = now;
@@ -182,6 +223,7 @@ impl<S: Socket> Engine<S> {
         self.advance_password_checks();
         self.flush();
         self.on_deadlines();
+        self.dial();
         self.bound_memory();
         self.finish_shutdown();
         self.free_closed();
@@ -192,10 +234,16 @@ impl<S: Socket> Engine<S> {
         !self.queue.is_empty() || !self.core.password_checks.is_empty() || !self.dirty.is_empty()
     }
 
+    /// The next thing that the reactor has to do. Each answer comes in a later call.
+    pub fn poll_request(&mut self) -> Option<Request> {
+        self.requests.pop_front()
+    }
+
     /// When a turn is due without anything happening before.
     pub fn next_deadline(&self) -> Option<Millis> {
         let shutdown = self.shutdown_since.map(|since| since + limits::DRAIN_MS);
-        self.deadlines.next().into_iter().chain(shutdown).min()
+        let mesh = self.core.mesh.next_deadline().filter(|_| self.shutdown_since.is_none());
+        self.deadlines.next().into_iter().chain(shutdown).chain(mesh).min()
     }
 
     /// The operator's users file has changed. Clients whose login no longer stands are closed.
@@ -245,6 +293,9 @@ impl<S: Socket> Engine<S> {
         );
         for (key, connection) in self.connections.iter() {
             assert_ne!(connection.phase, Phase::Closed, "the closed are freed");
+            if let Some(sibling) = connection.session.as_sibling() {
+                assert_eq!(self.core.mesh.link_to(sibling.server()), Some(key), "a server ID finds its link");
+            }
             if let Some(client) = connection.session.as_client() {
                 assert_eq!(self.core.directory.find(client.nickname()), Some(key), "a nickname finds its client");
             }
@@ -256,6 +307,10 @@ impl<S: Socket> Engine<S> {
                 assert!(self.core.pressure.is_past_high_water(receiver), "who waits, waits for somebody");
             }
         }
+        let siblings = live().filter(|c| c.session.as_sibling().is_some()).count();
+        assert_eq!(siblings, self.core.mesh.links().count(), "links");
+        assert!(siblings <= limits::SIBLINGS_MAX, "no more than nine siblings");
+        assert!(self.core.mesh.servers().all(|server| server.id != self.core.config.id), "nobody is their own sibling");
         if self.connections.is_empty() {
             assert!(self.core.pressure.is_empty() && self.core.password_checks.is_empty());
             assert!(self.queue.is_empty() && self.dirty.is_empty() && self.deadlines.is_empty());
@@ -287,8 +342,8 @@ impl<S: Socket> Engine<S> {
 
     /// Most bytes that may wait for this connection.
     fn queue_limit(&self, key: Key) -> usize {
-        let _ = key;
-        self.core.config.max_queue_bytes
+        let config = &self.core.config;
+        self.connections.get(key).map_or(config.max_queue_bytes, |c| c.session.queue_limit(config))
     }
 
     fn schedule(&mut self, key: Key) {
@@ -313,7 +368,7 @@ impl<S: Socket> Engine<S> {
                 }
                 Some((when, Due::EndProbe)) if when <= self.now => {
                     connection.probed_since = None;
-                    connection.socket.set_keepalive(limits::CLIENT_KEEPALIVE);
+                    connection.socket.set_keepalive(connection.session.keepalive());
                 }
                 _ => {}
             }
@@ -349,18 +404,27 @@ impl<S: Socket> Engine<S> {
 
     fn free_closed(&mut self) {
         while let Some(key) = self.closed.pop() {
+            self.uncount(key);
             let Some(mut connection) = self.connections.remove(key) else { continue };
             self.deadlines.cancel(key, &mut connection.timer);
-            self.client_connections -= 1;
-            if self.core.config.max_per_address.is_some()
-                && let Some(peer) = connection.peer
-            {
-                let group = AddressGroup::of(peer.ip());
-                if let Some(count) = self.per_address.get_mut(&group) {
-                    *count -= 1;
-                    if *count == 0 {
-                        self.per_address.remove(&group);
-                    }
+        }
+    }
+
+    /// The connection no longer counts as a client's: it is gone, or a link.
+    fn uncount(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if !std::mem::take(&mut connection.is_counted) {
+            return;
+        }
+        self.client_connections -= 1;
+        if self.core.config.max_per_address.is_some()
+            && let Some(peer) = connection.peer
+        {
+            let group = AddressGroup::of(peer.ip());
+            if let Some(count) = self.per_address.get_mut(&group) {
+                *count -= 1;
+                if *count == 0 {
+                    self.per_address.remove(&group);
                 }
             }
         }

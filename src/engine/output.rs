@@ -9,6 +9,7 @@ use crate::core::key::Key;
 use crate::limits;
 use crate::outbox::QueuePool;
 use crate::public_log::PublicLog;
+use crate::session::Session;
 use crate::time::Millis;
 
 /// What one write came to.
@@ -61,6 +62,11 @@ impl<S: Socket> Engine<S> {
             return;
         }
         let written = write(connection, &mut self.log, &mut self.queues, self.now);
+        if written.bytes > 0
+            && let Session::Requesting(requesting) = &connection.session
+        {
+            self.core.mesh.on_request_sent(requesting.dial_for());
+        }
         self.core.counters.bytes_out += written.bytes as u64;
         self.private_queued_bytes -= written.own_bytes;
         self.after_write(key, written.is_broken);

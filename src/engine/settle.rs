@@ -2,10 +2,12 @@
 
 use super::{Engine, Peer};
 use crate::connection::{Connection, Phase, Socket};
-use crate::core::effects::{CloseMode, CloseReason, Effect};
+use crate::core::Core;
+use crate::core::effects::{CloseMode, CloseReason, Effect, Effects};
 use crate::core::key::Key;
 use crate::limits;
 use crate::session::Session;
+use crate::wire::{ErrorReason, Packet, forward_header};
 
 impl<S: Socket> Engine<S> {
     /// Applies all effects, those included that applying them brings up.
@@ -22,7 +24,8 @@ impl<S: Socket> Engine<S> {
     fn apply(&mut self, effect: &Effect) {
         match effect {
             Effect::Send { to, bytes } => self.queue_bytes(*to, bytes.clone()),
-            Effect::Publish { bytes, from_here: _ } => self.log.append(self.effects.bytes(bytes.clone())),
+            Effect::Publish { bytes, from_here } => self.publish(bytes.clone(), *from_here),
+            Effect::Answer { key, text } => self.answer(*key, text),
             Effect::Close { key, reason, mode } => self.close(*key, *reason, *mode),
             Effect::Probe(key) => {
                 if let Some(connection) = self.connections.get_mut(*key) {
@@ -34,13 +37,36 @@ impl<S: Socket> Engine<S> {
         }
     }
 
+    /// A public message for everybody here, and, from one of our own clients, for every other server.
+    fn publish(&mut self, bytes: std::ops::Range<usize>, from_here: bool) {
+        self.log.append(self.effects.bytes(bytes.clone()));
+        if !from_here {
+            return;
+        }
+        let mut over = [None; limits::SIBLINGS_MAX];
+        for ((server, link), place) in self.core.mesh.links().zip(&mut over) {
+            let Some(connection) = self.connections.get_mut(link).filter(|connection| connection.is_open()) else {
+                continue;
+            };
+            let packet = [&forward_header(server), self.effects.bytes(bytes.clone())];
+            connection.outbox.push(packet, true, &self.log, &mut self.queues);
+            self.private_queued_bytes += packet.iter().map(|part| part.len()).sum::<usize>();
+            *place = Some(link);
+        }
+        for link in over.into_iter().flatten() {
+            self.mark_dirty(link);
+            self.check_queue(link);
+        }
+    }
+
     fn queue_bytes(&mut self, to: Key, bytes: std::ops::Range<usize>) {
         let Some(connection) = self.connections.get_mut(to) else { return };
         if !connection.is_open() {
             return;
         }
         let bytes = self.effects.bytes(bytes);
-        connection.outbox.push([bytes, &[]], &self.log, &mut self.queues);
+        let is_link = connection.session.as_sibling().is_some();
+        connection.outbox.push([bytes, &[]], is_link, &self.log, &mut self.queues);
         self.private_queued_bytes += bytes.len();
         self.mark_dirty(to);
         self.check_queue(to);
@@ -111,8 +137,11 @@ impl<S: Socket> Engine<S> {
         if let Some(receiver) = connection.waiting_for.take() {
             self.core.pressure.stop_waiting(receiver, key);
         }
+        if connection.session.as_sibling().is_some() {
+            report_undelivered(connection, &mut self.core, &mut self.effects);
+        }
         let mut turn = Self::handler(&mut self.core, &mut self.effects, key, connection.peer, self.now);
-        connection.session.on_end(&mut turn);
+        connection.session.on_end(reason, &mut turn);
         self.release_waiting(key);
     }
 
@@ -127,16 +156,41 @@ impl<S: Socket> Engine<S> {
     }
 }
 
+/// What was queued for a lost link and never began to be written is answered with ERROR 0 (D21).
+fn report_undelivered<S>(link: &Connection<S>, core: &mut Core, effects: &mut Effects) {
+    let mut dropped = 0;
+    for packet in link.outbox.whole_packets() {
+        dropped += 1;
+        let Ok(Packet::PckFwd { content, .. }) = Packet::decode(packet) else { continue };
+        if let Ok(Packet::MsgPrvInc { sender, .. } | Packet::FileChnkInc { sender, .. }) = Packet::decode(content)
+            && let Some(client) = core.directory.find(sender)
+        {
+            effects.send(client, &Packet::Error { sender, reason: ErrorReason::UnknownServer });
+        }
+    }
+    core.counters.link_packets_dropped += dropped;
+    if dropped > 0 {
+        log::warn!("{dropped} packets were queued for a lost link and are dropped");
+    }
+}
+
 /// The one line for each connection's end.
 fn log_end<S>(connection: &Connection<S>, reason: CloseReason, queued_bytes: usize, open_ms: u64) {
     let who = match &connection.session {
         Session::Client(client) => format!("client {:?}", client.nickname()),
+        Session::Sibling(sibling) => format!("link to server {}", sibling.server()),
+        Session::Requesting(_) => "merge request".to_owned(),
+        Session::Operator(_) => "operator".to_owned(),
         Session::Handshake(_) | Session::Gone => "connection".to_owned(),
     };
     let level = match reason {
-        CloseReason::SlowReader | CloseReason::Stalled | CloseReason::Memory | CloseReason::IgnoredPackets => {
-            log::Level::Warn
-        }
+        CloseReason::SlowReader
+        | CloseReason::Stalled
+        | CloseReason::Memory
+        | CloseReason::IgnoredPackets
+        | CloseReason::NotPermitted
+        | CloseReason::Unfit
+        | CloseReason::OutOfFrame => log::Level::Warn,
         _ if connection.session.as_client().is_some() => log::Level::Info,
         _ => log::Level::Debug,
     };

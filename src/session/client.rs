@@ -5,7 +5,6 @@ use std::rc::Rc;
 use super::Verdict;
 use crate::core::Turn;
 use crate::core::counters::Ignored;
-use crate::core::key::Key;
 use crate::wire::{ErrorReason, Packet, ServerId};
 
 /// A client, guest or registered.
@@ -56,24 +55,31 @@ impl Client {
     /// Sends `packet` to a client of any server, or an ERROR back (D13).
     fn deliver(&self, destination: ServerId, receiver: &str, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
         if destination != turn.core.config.id {
-            return self.fail(ErrorReason::UnknownServer, turn);
+            return self.forward(destination, packet, turn);
         }
         match turn.core.directory.find(receiver) {
-            Some(receiver) => send_unless_past_high_water(receiver, packet, turn),
+            Some(receiver) if turn.core.pressure.is_past_high_water(receiver) => Verdict::WaitFor(receiver),
+            Some(receiver) => {
+                turn.effects.send(receiver, packet);
+                Verdict::Handled
+            }
             None => self.fail(ErrorReason::UnknownReceiver, turn),
         }
+    }
+
+    fn forward(&self, destination: ServerId, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
+        let Some(link) = turn.core.mesh.link_to(destination) else {
+            return self.fail(ErrorReason::UnknownServer, turn);
+        };
+        if turn.core.pressure.is_past_high_water(link) {
+            return Verdict::WaitFor(link);
+        }
+        turn.effects.forward(link, destination, packet);
+        Verdict::Handled
     }
 
     fn fail(&self, reason: ErrorReason, turn: &mut Turn<'_>) -> Verdict {
         turn.effects.send(turn.key, &Packet::Error { sender: &self.nickname, reason });
         Verdict::Handled
     }
-}
-
-fn send_unless_past_high_water(to: Key, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
-    if turn.core.pressure.is_past_high_water(to) {
-        return Verdict::WaitFor(to);
-    }
-    turn.effects.send(to, packet);
-    Verdict::Handled
 }

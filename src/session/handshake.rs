@@ -1,6 +1,6 @@
 //! Nobody yet: the state of a connection before its first accepted packet.
 
-use super::{Client, Session, Verdict};
+use super::{Client, Session, Verdict, merging};
 use crate::core::Turn;
 use crate::core::address::AddressGroup;
 use crate::core::counters::Ignored;
@@ -32,6 +32,7 @@ impl Handshake {
                 Some(nickname) => self.on_user(nickname, password, turn),
                 None => Verdict::Ignored(Ignored::Nickname),
             },
+            Packet::MrgReq { server, siblings } => merging::on_request(server, siblings, turn),
             _ => Verdict::Ignored(Ignored::State),
         }
     }
@@ -40,6 +41,7 @@ impl Handshake {
     pub(super) fn on_overlong(&mut self, code: Code, head: &[u8], turn: &mut Turn<'_>) -> Verdict {
         match code {
             Code::AuthUsr if nickname_before_password(head).is_some() => self.fail(AuthResponse::WrongPassword, turn),
+            Code::MrgReq => merging::on_too_many_descriptions(turn),
             _ => Verdict::Ignored(Ignored::Overlong),
         }
     }

@@ -5,13 +5,23 @@
 
 mod client;
 mod handshake;
+mod merging;
+pub mod operator;
+mod requesting;
+mod sibling;
 
 pub use client::Client;
 pub use handshake::Handshake;
+pub use operator::Operator;
+pub use requesting::Requesting;
+pub use sibling::Sibling;
 
 use crate::core::Turn;
+use crate::core::config::Config;
 use crate::core::counters::Ignored;
+use crate::core::effects::CloseReason;
 use crate::core::key::Key;
+use crate::limits;
 use crate::wire::{Code, Packet};
 
 /// The state of a connection.
@@ -21,6 +31,12 @@ pub enum Session {
     Handshake(Handshake),
     /// A logged-in client.
     Client(Client),
+    /// We dialled, and asked to merge.
+    Requesting(Requesting),
+    /// A link to another server.
+    Sibling(Sibling),
+    /// An operator on the control socket.
+    Operator(Operator),
     /// On its way out; its packets mean nothing any more.
     Gone,
 }
@@ -44,7 +60,9 @@ impl Session {
         match self {
             Session::Handshake(handshake) => handshake.on_packet(packet, turn),
             Session::Client(client) => client.on_packet(packet, turn),
-            Session::Gone => Verdict::Ignored(Ignored::State),
+            Session::Requesting(requesting) => requesting.on_packet(packet, turn),
+            Session::Sibling(sibling) => sibling.on_packet(packet, turn),
+            Session::Operator(_) | Session::Gone => Verdict::Ignored(Ignored::State),
         }
     }
 
@@ -52,7 +70,8 @@ impl Session {
     pub fn on_overlong(&mut self, code: Code, head: &[u8], turn: &mut Turn<'_>) -> Verdict {
         match self {
             Session::Handshake(handshake) => handshake.on_overlong(code, head, turn),
-            Session::Client(_) | Session::Gone => Verdict::Ignored(Ignored::Overlong),
+            Session::Requesting(requesting) if code == Code::MrgRsp => requesting.on_too_many_descriptions(turn),
+            _ => Verdict::Ignored(Ignored::Overlong),
         }
     }
 
@@ -60,33 +79,71 @@ impl Session {
     pub fn on_password_checked(&mut self, nickname: &str, is_right: bool, turn: &mut Turn<'_>) -> Verdict {
         match self {
             Session::Handshake(handshake) => handshake.on_password_checked(nickname, is_right, turn),
-            Session::Client(_) | Session::Gone => Verdict::Handled,
+            _ => Verdict::Handled,
         }
     }
 
     /// The connection is on its way out: what it was ends here.
-    pub fn on_end(&mut self, turn: &mut Turn<'_>) {
+    pub fn on_end(&mut self, reason: CloseReason, turn: &mut Turn<'_>) {
         match std::mem::replace(self, Session::Gone) {
             Session::Handshake(handshake) => handshake.on_end(turn),
             Session::Client(client) => client.on_end(turn),
+            Session::Requesting(requesting) => requesting.on_end(reason, turn),
+            Session::Sibling(sibling) => sibling.on_end(turn),
+            Session::Operator(_) => turn.core.mesh.on_operator_gone(turn.key),
             Session::Gone => {}
         }
     }
 
-    /// Whether it waits for a password check.
-    pub fn is_checking_password(&self) -> bool {
-        matches!(self, Session::Handshake(handshake) if handshake.is_checking_password())
+    /// Whether its next packet has to wait: for a password check, or for an operator's command that takes its time.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Session::Handshake(handshake) => handshake.is_checking_password(),
+            Session::Operator(operator) => operator.is_waiting,
+            _ => false,
+        }
     }
 
-    /// Whether it must become something within the handshake time limit. A login that waits for our own processor
-    /// does not run out of time.
-    pub fn has_handshake_limit(&self) -> bool {
-        matches!(self, Session::Handshake(handshake) if !handshake.is_checking_password())
+    /// How long it may stay what it is, and why it is closed then. A login that waits for our own processor does not
+    /// run out of time.
+    pub fn time_limit(&self, config: &Config) -> Option<(u64, CloseReason)> {
+        match self {
+            Session::Handshake(handshake) if !handshake.is_checking_password() => {
+                Some((config.handshake_ms, CloseReason::HandshakeTimeout))
+            }
+            Session::Requesting(_) => Some((limits::DIAL_MS, CloseReason::NoAnswer)),
+            _ => None,
+        }
     }
 
-    /// Whether it is a client, or may become one: whoever must be patient with nobody.
+    /// Most output that may wait for it, in bytes.
+    pub fn queue_limit(&self, config: &Config) -> usize {
+        match self {
+            Session::Sibling(_) => config.max_link_queue_bytes,
+            Session::Operator(_) => limits::OPERATOR_QUEUE_MAX_BYTES,
+            _ => config.max_queue_bytes,
+        }
+    }
+
+    /// What the kernel is told of a peer like this that says nothing.
+    pub fn keepalive(&self) -> limits::Keepalive {
+        match self {
+            Session::Sibling(_) => limits::LINK_KEEPALIVE,
+            _ => limits::CLIENT_KEEPALIVE,
+        }
+    }
+
+    /// Whether it is a client, or may become one: patience with it is bounded (D3).
     pub fn is_client(&self) -> bool {
         matches!(self, Session::Handshake(_) | Session::Client(_))
+    }
+
+    /// The link to another server.
+    pub fn as_sibling(&self) -> Option<&Sibling> {
+        match self {
+            Session::Sibling(sibling) => Some(sibling),
+            _ => None,
+        }
     }
 
     /// The logged-in client.

@@ -1,0 +1,44 @@
+//! What a merge packet says.
+
+use std::net::SocketAddrV4;
+
+use super::is_unicast;
+use crate::wire::{Description, Descriptions, ServerId};
+
+/// A server and its siblings, as it describes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Who speaks.
+    pub server: ServerId,
+    /// Where it says that it listens, where it says so (D14).
+    pub address: Option<SocketAddrV4>,
+    /// Its siblings, each once.
+    pub others: Vec<(ServerId, SocketAddrV4)>,
+    /// Whether two entries contradict each other.
+    pub is_contradictory: bool,
+}
+
+impl Offer {
+    /// Reads the descriptions of a merge packet from `server`. Entries that nobody could dial are passed over.
+    pub fn read(server: ServerId, descriptions: Descriptions<'_>) -> Offer {
+        let mut offer = Offer { server, address: None, others: Vec::new(), is_contradictory: false };
+        for (id, address) in descriptions.iter().filter_map(dialable) {
+            let known = if id == server {
+                offer.address
+            } else {
+                offer.others.iter().find(|(other, _)| *other == id).map(|&(_, address)| address)
+            };
+            match known {
+                Some(known) => offer.is_contradictory |= known != address,
+                None if id == server => offer.address = Some(address),
+                None => offer.others.push((id, address)),
+            }
+        }
+        offer
+    }
+}
+
+fn dialable(description: Description) -> Option<(ServerId, SocketAddrV4)> {
+    let port = u16::try_from(description.port).ok().filter(|&port| port != 0)?;
+    is_unicast(description.address).then_some((description.server, SocketAddrV4::new(description.address, port)))
+}
