@@ -160,13 +160,12 @@ impl Inbox {
     }
 
     fn append(&mut self, bytes: &[u8], pool: &mut BufferPool) {
-        if bytes.is_empty() {
-            if self.carry.is_empty() {
-                pool.give(std::mem::take(&mut self.carry));
+        if self.carry.is_empty() {
+            // Through the pool, so that a buffer that grew large for one packet does not stay for a byte of the next.
+            pool.give(std::mem::take(&mut self.carry));
+            if bytes.is_empty() {
+                return;
             }
-            return;
-        }
-        if self.carry.capacity() == 0 {
             self.carry = pool.take();
         }
         self.carry.extend_from_slice(bytes);

@@ -1,5 +1,6 @@
 //! What an inbox keeps between two walks.
 
+use cfp::limits::POOL_BUFFER_MAX_BYTES;
 use cfp::pool::BufferPool;
 use cfp::wire::{Code, FrameLimits, Inbox, Input};
 
@@ -50,4 +51,23 @@ fn a_skipped_packet_that_is_kept_is_told_again() {
         assert_eq!(inbox.next(&mut input, &limits), Input::Overlong { code: Code::AuthUsr, head });
         assert_eq!(inbox.next(&mut input, &limits), Input::Packet(&[0x10, 0]));
     }
+}
+
+#[test]
+fn a_connection_that_sent_a_large_packet_does_not_hold_on_to_its_room() {
+    let limits = FrameLimits::default();
+    let mut pool = BufferPool::default();
+    let mut inbox = Inbox::default();
+    let packet = [hex("20"), text(60_000)].concat();
+    let (start, end) = packet.split_at(50_000);
+    inbox.keep(start, &mut pool);
+    // The end of it, and one byte of the next.
+    let read = [end, &hex("20")].concat();
+    let mut input = &read[..];
+    assert_eq!(inbox.next(&mut input, &limits), Input::Packet(&packet));
+    assert_eq!(inbox.next(&mut input, &limits), Input::Pending);
+    inbox.keep(input, &mut pool);
+    let kept = inbox.take_kept();
+    assert_eq!(kept, hex("20"));
+    assert!(kept.capacity() <= POOL_BUFFER_MAX_BYTES, "{}", kept.capacity());
 }
