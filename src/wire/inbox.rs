@@ -22,6 +22,8 @@ pub struct Inbox {
     carry: Vec<u8>,
     /// The packet in `carry` has been handed out.
     handed_out: bool,
+    /// Size of what the last step handed out from its input: a step may have dropped the end of a skipped packet before.
+    handed_out_of_input_bytes: usize,
     skip: Option<Skip>,
 }
 
@@ -100,9 +102,13 @@ impl Inbox {
         }
         match scan(input, limits) {
             Scan::Incomplete { .. } => Input::Pending,
-            Scan::Packet { len } => Input::Packet(split_off(input, len)),
+            Scan::Packet { len } => {
+                self.handed_out_of_input_bytes = len;
+                Input::Packet(split_off(input, len))
+            }
             Scan::Overlong { code, head, skip } => {
                 self.skip = Some(skip);
+                self.handed_out_of_input_bytes = head;
                 Input::Overlong { code, head: split_off(input, head) }
             }
             Scan::Unknown { len } => {
@@ -118,13 +124,16 @@ impl Inbox {
         self.append(rest, pool);
     }
 
-    /// Ends a walk at a packet that was handed out and not handled: keeps it too. `from_packet` is the input as it
-    /// was before the call that handed it out.
+    /// Ends a walk at a packet (also an over-long one) that was handed out and not handled: keeps it too, so that it is
+    /// handed out again. `from_packet` is the input as it was before the call that handed it out.
     pub fn keep_with_packet(&mut self, from_packet: &[u8], rest: &[u8], pool: &mut BufferPool) {
+        // The skip of an over-long packet begins anew with it; no other packet leaves one.
+        self.skip = None;
         if std::mem::take(&mut self.handed_out) {
             self.append(rest, pool);
         } else {
-            self.append(from_packet, pool);
+            let dropped = from_packet.len().saturating_sub(rest.len() + self.handed_out_of_input_bytes);
+            self.append(from_packet.get(dropped..).unwrap_or_default(), pool);
         }
     }
 
@@ -151,13 +160,12 @@ impl Inbox {
     }
 
     fn append(&mut self, bytes: &[u8], pool: &mut BufferPool) {
-        if bytes.is_empty() {
-            if self.carry.is_empty() {
-                pool.give(std::mem::take(&mut self.carry));
+        if self.carry.is_empty() {
+            // Through the pool, so that a buffer that grew large for one packet does not stay for a byte of the next.
+            pool.give(std::mem::take(&mut self.carry));
+            if bytes.is_empty() {
+                return;
             }
-            return;
-        }
-        if self.carry.capacity() == 0 {
             self.carry = pool.take();
         }
         self.carry.extend_from_slice(bytes);

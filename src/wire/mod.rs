@@ -17,7 +17,7 @@ mod packet;
 
 pub use code::Code;
 pub use encode::forward_header;
-pub use frame::{FrameLimits, Scan, Skip, scan};
+pub use frame::{FrameLimits, Scan, Skip, Skipped, scan};
 pub use inbox::{Inbox, Input};
 pub use name::Nickname;
 pub use packet::{

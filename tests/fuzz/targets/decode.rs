@@ -1,0 +1,55 @@
+//! Bytes to packets: any stream, in any pieces, must mean what the plain reference says of it, must be kept within the
+//! limit, and each of its packets must be written again as it was read.
+//!
+//! ```text
+//!  n | n choices: sizes of reads, where handling stops | the stream
+//! ```
+#![no_main]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+#[path = "../../support/feed.rs"]
+mod feed;
+#[path = "../../support/reference.rs"]
+mod reference;
+
+use cfp::wire::{Code, FrameLimits, Malformed, Packet};
+use libfuzzer_sys::fuzz_target;
+
+/// Short messages, so that short inputs reach every limit.
+const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 40 };
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&count, data)) = data.split_first() else { return };
+    let (choices, stream) = data.split_at(usize::from(count).min(data.len()));
+    let mut feed = feed::Feed::new(LIMITS);
+    feed.all(stream, choices.iter().copied());
+
+    let (events, at_boundary) = reference::events(stream, LIMITS.message_max_bytes);
+    assert_eq!(feed.events, events);
+    assert_eq!(feed.inbox.is_mid_packet(), !at_boundary);
+    for event in &events {
+        if let reference::Event::Packet(bytes) = event {
+            check(bytes);
+        }
+    }
+});
+
+/// What is framed is never malformed as a frame; what is read is written again as it was.
+fn check(bytes: &[u8]) {
+    let packet = match Packet::decode(bytes) {
+        Ok(packet) => packet,
+        Err(malformed) => return assert_ne!(malformed, Malformed::Frame),
+    };
+    let mut encoded = Vec::new();
+    packet.encode(&mut encoded);
+    assert_eq!(encoded[1..], bytes[1..]);
+    assert_eq!(Code::from_byte(bytes[0]), Some(packet.code()));
+    assert_eq!(encoded[0], packet.code().byte());
+    match packet {
+        Packet::PckFwd { content, .. } => check(content),
+        Packet::MrgReq { siblings, .. } | Packet::MrgRsp { siblings, .. } => {
+            assert_eq!(siblings.iter().count(), siblings.len());
+        }
+        _ => {}
+    }
+}

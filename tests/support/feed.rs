@@ -1,0 +1,84 @@
+//! Feeds a stream to an `Inbox` the way an engine does: in reads of any size, with walks that stop in the middle and
+//! are taken up again later.
+
+use cfp::pool::BufferPool;
+use cfp::wire::{FrameLimits, Inbox, Input};
+
+use super::reference::Event;
+
+/// What a connection has of its input side, and what was handled so far.
+pub struct Feed {
+    pub inbox: Inbox,
+    pub events: Vec<Event>,
+    pool: BufferPool,
+    limits: FrameLimits,
+    /// The last walk was stopped before its input's end: what is kept has not been looked at.
+    stopped: bool,
+}
+
+impl Feed {
+    pub fn new(limits: FrameLimits) -> Feed {
+        Feed { inbox: Inbox::default(), events: Vec::new(), pool: BufferPool::default(), limits, stopped: false }
+    }
+
+    /// Feeds all of `stream`. Each of the `choices` decides the size of a read or whether a walk stops; 0 stands for the
+    /// plainest, and so do the choices that are missing.
+    pub fn all(&mut self, mut stream: &[u8], mut choices: impl Iterator<Item = u8>) {
+        let mut choice = || choices.next().unwrap_or(0);
+        while !stream.is_empty() {
+            let size = match choice() {
+                0 => stream.len(),
+                small @ 1..=160 => usize::from(small),
+                large => usize::from(large - 160) * 128,
+            };
+            let (read, rest) = stream.split_at(size.min(stream.len()));
+            stream = rest;
+            if self.stopped && choice() % 2 == 1 {
+                self.inbox.keep(read, &mut self.pool);
+                continue;
+            }
+            self.resume(&mut choice);
+            self.stopped = self.walk(read, false, &mut choice);
+        }
+        self.resume(&mut choice);
+    }
+
+    /// Takes up again what was stopped, to the end of what is kept.
+    fn resume(&mut self, choice: &mut impl FnMut() -> u8) {
+        while self.stopped {
+            let kept = self.inbox.take_kept();
+            self.stopped = self.walk(&kept, true, choice);
+            self.pool.give(kept);
+        }
+    }
+
+    /// One walk; true where it was stopped. One that is `resumed` handles at least one packet.
+    fn walk(&mut self, input: &[u8], resumed: bool, choice: &mut impl FnMut() -> u8) -> bool {
+        let mut rest = input;
+        let mut must_handle = resumed;
+        loop {
+            let before = rest;
+            let event = match self.inbox.next(&mut rest, &self.limits) {
+                Input::Packet(bytes) => Event::Packet(bytes.to_vec()),
+                Input::Overlong { code, head } => Event::Overlong(code, head.to_vec()),
+                Input::Unknown => Event::Unknown,
+                Input::Pending => {
+                    self.inbox.keep(rest, &mut self.pool);
+                    assert!(self.inbox.kept_bytes() <= self.limits.packet_max_bytes());
+                    return false;
+                }
+            };
+            let stop = if must_handle { 0 } else { choice() % 8 };
+            must_handle = false;
+            if stop == 1 && event != Event::Unknown {
+                self.inbox.keep_with_packet(before, rest, &mut self.pool);
+                return true;
+            }
+            self.events.push(event);
+            if stop == 2 {
+                self.inbox.keep(rest, &mut self.pool);
+                return true;
+            }
+        }
+    }
+}

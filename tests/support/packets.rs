@@ -1,0 +1,159 @@
+//! Packets for property tests: strategies for all fourteen, and the bytes of each.
+//!
+//! A `Packet` borrows, and a strategy must own what it makes: so `Parts` owns every field that a packet may have, and
+//! lends those that its code calls for.
+
+use cfp::limits;
+use cfp::wire::{
+    AuthResponse, Code, DeclineReason, Descriptions, ErrorReason, FileChunk, FrameLimits, Nickname, Packet, ServerId,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Every field of every packet; `code` says which of them count.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    pub code: Code,
+    pub server: u32,
+    /// Sender or nickname, and receiver.
+    pub names: [String; 2],
+    pub password: String,
+    pub message: String,
+    pub transfer_id: u32,
+    pub file_name: String,
+    pub chunks: u32,
+    pub content: Box<[u8; limits::CHUNK_BYTES]>,
+    /// Bytes of whole descriptions.
+    pub descriptions: Vec<u8>,
+    pub response: AuthResponse,
+    pub decline: DeclineReason,
+    pub error: ErrorReason,
+    /// What a PCKFWD carries: one whole packet.
+    pub forwarded: Vec<u8>,
+}
+
+impl Parts {
+    /// The packet, borrowed from its parts.
+    pub fn packet(&self) -> Packet<'_> {
+        let server = ServerId(self.server);
+        let [name, receiver] = &self.names;
+        let message = self.message.as_str();
+        let siblings = Descriptions::new(&self.descriptions).unwrap();
+        let chunk = FileChunk {
+            transfer_id: self.transfer_id,
+            file_name: &self.file_name,
+            chunks: self.chunks,
+            content: &self.content,
+        };
+        match self.code {
+            Code::AuthGst => Packet::AuthGst { nickname: name },
+            Code::AuthUsr => Packet::AuthUsr { nickname: name, password: &self.password },
+            Code::AuthRsp => Packet::AuthRsp { response: self.response },
+            Code::MsgPbl => Packet::MsgPbl { message },
+            Code::MsgPrv => Packet::MsgPrv { destination: server, receiver, message },
+            Code::MsgPblInc => Packet::MsgPblInc { origin: server, sender: name, message },
+            Code::MsgPrvInc => Packet::MsgPrvInc { origin: server, sender: name, receiver, message },
+            Code::FileChnk => Packet::FileChnk { destination: server, receiver, chunk },
+            Code::FileChnkInc => Packet::FileChnkInc { origin: server, sender: name, receiver, chunk },
+            Code::PckFwd => Packet::PckFwd { destination: server, content: &self.forwarded },
+            Code::MrgReq => Packet::MrgReq { server, siblings },
+            Code::MrgRsp => Packet::MrgRsp { server, siblings },
+            Code::MrgDecl => Packet::MrgDecl { reason: self.decline },
+            Code::Error => Packet::Error { sender: name, reason: self.error },
+        }
+    }
+
+    /// The packet's bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.packet().encode(&mut bytes);
+        bytes
+    }
+}
+
+/// A packet of any code, each of its fields within the limits.
+pub fn packet(limits: FrameLimits) -> impl Strategy<Value = Parts> {
+    let forwardable: Vec<Code> = Code::ALL.into_iter().filter(|code| code.is_forwardable()).collect();
+    (select(&Code::ALL[..]), parts(limits), select(forwardable), parts(limits)).prop_map(
+        |(code, parts, inner_code, inner)| {
+            let forwarded = Parts { code: inner_code, ..inner }.bytes();
+            Parts { code, forwarded, ..parts }
+        },
+    )
+}
+
+/// Text of at most so many bytes, control characters and the like included.
+pub fn text(max_bytes: usize) -> impl Strategy<Value = String> {
+    vec(any::<char>(), 0..=max_bytes).prop_map(move |chars| {
+        let mut text = String::new();
+        for char in chars {
+            if text.len() + char.len_utf8() <= max_bytes {
+                text.push(char);
+            }
+        }
+        text
+    })
+}
+
+/// A nickname that somebody can have.
+#[allow(dead_code, reason = "not every test file that has this module needs it")]
+pub fn nickname() -> impl Strategy<Value = String> {
+    text(limits::NICKNAME_MAX_BYTES).prop_filter("not a legal nickname", |text| Nickname::parse(text).is_some())
+}
+
+fn parts(limits: FrameLimits) -> impl Strategy<Value = Parts> {
+    let texts = (
+        text(limits::NICKNAME_MAX_BYTES),
+        text(limits::NICKNAME_MAX_BYTES),
+        // Long enough to need more than one byte of its count; the limits themselves have tests of their own.
+        text(300),
+        text(limits.message_max_bytes.min(300)),
+        text(limits::FILE_NAME_MAX_BYTES).prop_filter("a file has a name", |name| !name.is_empty()),
+    );
+    let numbers = (any::<u32>(), any::<u32>(), 1..=u32::MAX);
+    let descriptions =
+        (0..=limits::DESCRIPTIONS_MAX).prop_flat_map(|count| vec(any::<u8>(), count * Descriptions::ENTRY_BYTES));
+    let values = (
+        select(vec![
+            AuthResponse::Accepted,
+            AuthResponse::Registered,
+            AuthResponse::WrongPassword,
+            AuthResponse::InUse,
+        ]),
+        select(vec![DeclineReason::AlreadyMerged, DeclineReason::ServerLimit, DeclineReason::IdConflict]),
+        select(vec![ErrorReason::UnknownServer, ErrorReason::UnknownReceiver]),
+    );
+    (texts, numbers, content(), descriptions, values).prop_map(
+        |(
+            (name, receiver, password, message, file_name),
+            (server, transfer_id, chunks),
+            content,
+            descriptions,
+            (response, decline, error),
+        )| Parts {
+            code: Code::AuthGst,
+            server,
+            names: [name, receiver],
+            password,
+            message,
+            transfer_id,
+            file_name,
+            chunks,
+            content,
+            descriptions,
+            response,
+            decline,
+            error,
+            forwarded: Vec::new(),
+        },
+    )
+}
+
+/// A chunk's bytes, padded with zeroes as the last chunk of a file is.
+fn content() -> impl Strategy<Value = Box<[u8; limits::CHUNK_BYTES]>> {
+    vec(any::<u8>(), 0..=limits::CHUNK_BYTES).prop_map(|mut bytes| {
+        bytes.resize(limits::CHUNK_BYTES, 0);
+        bytes.into_boxed_slice().try_into().unwrap()
+    })
+}

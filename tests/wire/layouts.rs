@@ -1,0 +1,172 @@
+//! One packet at a time: its bytes, both ways.
+
+use cfp::wire::{
+    AuthResponse, Code, DeclineReason, Descriptions, ErrorReason, FileChunk, FrameLimits, Malformed, Packet, Scan,
+    ServerId, forward_header, scan,
+};
+use proptest::prelude::*;
+
+use crate::{cases, hex, packets};
+
+fn check(packet: Packet<'_>, bytes: &[u8]) {
+    let mut encoded = Vec::new();
+    packet.encode(&mut encoded);
+    assert_eq!(encoded, bytes, "{packet:?}");
+    assert_eq!(Packet::decode(bytes), Ok(packet));
+    assert_eq!(scan(bytes, &FrameLimits::default()), Scan::Packet { len: bytes.len() }, "{packet:?}");
+}
+
+#[test]
+fn the_example_of_the_protocol_is_read_and_written_byte_for_byte() {
+    check(Packet::AuthGst { nickname: "ana" }, &hex("00 00000003 616e61"));
+    check(Packet::AuthRsp { response: AuthResponse::Accepted }, &hex("10 00"));
+    check(Packet::MsgPbl { message: "hi" }, &hex("20 00000002 6869"));
+    check(
+        Packet::MsgPblInc { origin: ServerId(7), sender: "ana", message: "hi" },
+        &hex("30 00000007 00000003 616e61 00000002 6869"),
+    );
+    check(Packet::MrgRsp { server: ServerId(7), siblings: Descriptions::default() }, &hex("A1 00000007 00000000"));
+}
+
+#[test]
+fn every_other_packet_has_the_layout_of_the_table() {
+    check(Packet::AuthUsr { nickname: "ana", password: "pw" }, &hex("01 00000003 616e61 00000002 7077"));
+    check(Packet::AuthRsp { response: AuthResponse::InUse }, &hex("10 03"));
+    check(
+        Packet::MsgPrv { destination: ServerId(8), receiver: "bob", message: "hi" },
+        &hex("21 00000008 00000003 626f62 00000002 6869"),
+    );
+    let private = hex("31 00000007 00000003 616e61 00000003 626f62 00000002 6869");
+    check(Packet::MsgPrvInc { origin: ServerId(7), sender: "ana", receiver: "bob", message: "hi" }, &private);
+
+    let mut content = [0; 1024];
+    content[..3].copy_from_slice(b"abc");
+    let chunk = FileChunk { transfer_id: 5, file_name: "a.txt", chunks: 1, content: &content };
+    let tail = [hex("00000005 00000005 612e747874 00000001 616263"), vec![0; 1021]].concat();
+    check(
+        Packet::FileChnk { destination: ServerId(8), receiver: "bob", chunk },
+        &[hex("40 00000008 00000003 626f62"), tail.clone()].concat(),
+    );
+    check(
+        Packet::FileChnkInc { origin: ServerId(7), sender: "ana", receiver: "bob", chunk },
+        &[hex("41 00000007 00000003 616e61 00000003 626f62"), tail].concat(),
+    );
+
+    let forwarded = [hex("50 00000008"), private.clone()].concat();
+    check(Packet::PckFwd { destination: ServerId(8), content: &private }, &forwarded);
+    assert_eq!(forwarded[..5], forward_header(ServerId(8)));
+
+    let descriptions = hex("00000007 7f000001 00001e61  00000009 0a000001 00010000");
+    let siblings = Descriptions::new(&descriptions).unwrap();
+    check(
+        Packet::MrgReq { server: ServerId(7), siblings },
+        &[hex("A0 00000007 00000002"), descriptions.clone()].concat(),
+    );
+    check(
+        Packet::MrgRsp { server: ServerId(7), siblings },
+        &[hex("A1 00000007 00000002"), descriptions.clone()].concat(),
+    );
+    let read: Vec<_> = siblings.iter().map(|each| (each.server.0, each.address.octets(), each.port)).collect();
+    assert_eq!(read, [(7, [127, 0, 0, 1], 7777), (9, [10, 0, 0, 1], 65_536)]);
+
+    check(Packet::MrgDecl { reason: DeclineReason::IdConflict }, &hex("A2 02"));
+    check(Packet::Error { sender: "ana", reason: ErrorReason::UnknownReceiver }, &hex("F0 00000003 616e61 01"));
+}
+
+#[test]
+fn a_forward_under_the_code_of_section_9_is_read_and_never_written() {
+    let inner = hex("F0 00000003 616e61 00");
+    let synonym = [hex("32 00000008"), inner.clone()].concat();
+    assert_eq!(scan(&synonym, &FrameLimits::default()), Scan::Packet { len: synonym.len() });
+    let packet = Packet::decode(&synonym).unwrap();
+    assert_eq!(packet, Packet::PckFwd { destination: ServerId(8), content: &inner });
+    let mut encoded = Vec::new();
+    packet.encode(&mut encoded);
+    assert_eq!(encoded, [hex("50 00000008"), inner].concat());
+}
+
+#[test]
+fn what_is_framed_and_makes_no_sense_is_malformed() {
+    let chunk = |name: &str, chunks: u32| {
+        let mut bytes = hex("40 00000008 00000001 62 00000005");
+        bytes.extend((name.len() as u32).to_be_bytes());
+        bytes.extend(name.bytes());
+        bytes.extend(chunks.to_be_bytes());
+        bytes.extend([0; 1024]);
+        bytes
+    };
+    for (bytes, expected) in [
+        (hex("10 04"), Malformed::Value),
+        (hex("A2 03"), Malformed::Value),
+        (hex("F0 00000000 02"), Malformed::Value),
+        (chunk("", 1), Malformed::Value),
+        (chunk("n", 0), Malformed::Value),
+        (hex("00 00000001 ff"), Malformed::NotUtf8),
+        (hex("01 00000001 61 00000002 c3 28"), Malformed::NotUtf8),
+        // The half of a surrogate pair, and a character cut short.
+        (hex("20 00000003 eda080"), Malformed::NotUtf8),
+        (hex("21 00000008 00000001 c3 00000000"), Malformed::NotUtf8),
+        (hex("F0 00000001 80 00"), Malformed::NotUtf8),
+    ] {
+        assert_eq!(scan(&bytes, &FrameLimits::default()), Scan::Packet { len: bytes.len() }, "{bytes:02x?}");
+        assert_eq!(Packet::decode(&bytes), Err(expected), "{bytes:02x?}");
+    }
+}
+
+#[test]
+fn an_empty_text_is_a_text() {
+    check(Packet::AuthGst { nickname: "" }, &hex("00 00000000"));
+    check(Packet::AuthUsr { nickname: "", password: "" }, &hex("01 00000000 00000000"));
+    check(Packet::MsgPbl { message: "" }, &hex("20 00000000"));
+    check(Packet::Error { sender: "", reason: ErrorReason::UnknownServer }, &hex("F0 00000000 00"));
+}
+
+#[test]
+fn every_byte_but_the_fifteen_codes_is_unknown() {
+    let known = hex("00 01 10 20 21 30 31 32 40 41 50 A0 A1 A2 F0");
+    for byte in 0..=255 {
+        let scanned = scan(&[byte], &FrameLimits::default());
+        assert_eq!(scanned == Scan::Unknown { len: 1 }, !known.contains(&byte), "{byte:02x}");
+        let forwarded = scan(&[0x50, 0, 0, 0, 8, byte], &FrameLimits::default());
+        assert_eq!(forwarded == Scan::Unknown { len: 6 }, !known.contains(&byte), "{byte:02x}");
+        assert_eq!(Code::from_byte(byte).is_some(), known.contains(&byte), "{byte:02x}");
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(512))]
+
+    #[test]
+    fn every_packet_is_read_as_it_was_written(parts in packets::packet(FrameLimits::default())) {
+        let bytes = parts.bytes();
+        let packet = Packet::decode(&bytes);
+        prop_assert_eq!(packet, Ok(parts.packet()));
+        prop_assert_eq!(packet.unwrap().code(), parts.code);
+        prop_assert_eq!(scan(&bytes, &FrameLimits::default()), Scan::Packet { len: bytes.len() });
+    }
+
+    #[test]
+    fn a_packet_cut_short_is_incomplete_and_says_no_more_than_it_needs(
+        parts in packets::packet(FrameLimits::default()),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let bytes = parts.bytes();
+        let start = &bytes[..cut.index(bytes.len())];
+        let Scan::Incomplete { total } = scan(start, &FrameLimits::default()) else {
+            return Err(TestCaseError::fail("not incomplete"));
+        };
+        prop_assert!(total > start.len() && total <= bytes.len());
+        // What stands behind a code could be a whole packet of a PCKFWD's content by chance, never of the PCKFWD itself.
+        prop_assert!(Packet::decode(start).is_err() || parts.code == Code::PckFwd);
+    }
+
+    #[test]
+    fn whatever_is_read_is_written_again_as_it_was(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        if let Ok(packet) = Packet::decode(&bytes) {
+            let mut encoded = Vec::new();
+            packet.encode(&mut encoded);
+            prop_assert_eq!(&encoded[1..], &bytes[1..]);
+            prop_assert_eq!(encoded[0], if bytes[0] == 0x32 { 0x50 } else { bytes[0] });
+        }
+    }
+}
