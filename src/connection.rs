@@ -3,10 +3,10 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 
+use crate::core::address::Peer;
 use crate::core::config::Config;
 use crate::core::effects::CloseReason;
-use crate::core::key::Key;
-use crate::limits::{Keepalive, LINGER_MS, MID_PACKET_MS, PROBE_MS, STALLED_READER_MS};
+use crate::limits::{Keepalive, LINGER_MS, MID_PACKET_MS, POOL_MAX_BUFFERS, PROBE_MS, STALLED_READER_MS};
 use crate::outbox::Outbox;
 use crate::session::Session;
 use crate::time::Millis;
@@ -48,6 +48,14 @@ pub enum Due {
     EndProbe,
 }
 
+/// Input that waits for more, or for its turn.
+#[derive(Debug, Default)]
+pub struct KeptInput {
+    inbox: Inbox,
+    /// When the last of it came.
+    since: Millis,
+}
+
 /// An entry of the slab.
 #[derive(Debug)]
 pub struct Connection<S> {
@@ -55,12 +63,12 @@ pub struct Connection<S> {
     pub socket: S,
     /// Identity: the slab index alone may stand for another connection later.
     pub serial: u32,
-    /// The other end, where it has an address.
-    pub peer: Option<SocketAddr>,
+    /// The other end.
+    pub peer: Peer,
     /// The state, with its handler.
     pub session: Session,
-    /// Input that is not handled yet.
-    pub inbox: Inbox,
+    /// Input that is not handled yet, where there is some.
+    pub inbox: Option<Box<KeptInput>>,
     /// Output that is not written yet.
     pub outbox: Outbox,
     /// Where it is in its end.
@@ -77,22 +85,18 @@ pub struct Connection<S> {
     pub is_queued: bool,
     /// On the list of those that have something of their own to write.
     pub is_dirty: bool,
-    /// The receiver whose queue must drain before this connection is read from.
-    pub waiting_for: Option<Key>,
+    /// Not read from before a receiver's queue has drained; [`Pressure`](crate::core::pressure::Pressure) knows whose.
+    pub is_waiting: bool,
     /// Counts for `--max-clients`: accepted, and no link to a server.
     pub is_counted: bool,
     /// Packets ignored so far.
-    pub ignored: u32,
+    pub ignored: u8,
     /// When it was accepted or dialled.
     pub opened: Millis,
-    /// When something was last read.
-    pub last_read: Millis,
     /// Since when the kernel takes nothing of what waits.
-    pub blocked_since: Option<Millis>,
-    /// Since when it is being probed.
-    pub probed_since: Option<Millis>,
+    pub blocked_since: Millis,
     /// When the engine will look at its deadlines; the true one may be later.
-    pub timer: Option<Millis>,
+    pub timer: Millis,
     /// Bytes read.
     pub bytes_in: u64,
     /// Bytes written.
@@ -105,9 +109,9 @@ impl<S> Connection<S> {
         Connection {
             socket,
             serial,
-            peer,
+            peer: Peer::new(peer),
             session,
-            inbox: Inbox::default(),
+            inbox: None,
             outbox: Outbox::default(),
             phase: Phase::Open,
             has_backlog: false,
@@ -116,14 +120,12 @@ impl<S> Connection<S> {
             is_writable: true,
             is_queued: false,
             is_dirty: false,
-            waiting_for: None,
+            is_waiting: false,
             is_counted: false,
             ignored: 0,
             opened: now,
-            last_read: now,
-            blocked_since: None,
-            probed_since: None,
-            timer: None,
+            blocked_since: Millis::NEVER,
+            timer: Millis::NEVER,
             bytes_in: 0,
             bytes_out: 0,
         }
@@ -136,7 +138,7 @@ impl<S> Connection<S> {
 
     /// Whether its packets have to wait: for a receiver, for a password check, for a command's answer.
     pub fn is_held(&self) -> bool {
-        self.waiting_for.is_some() || self.session.is_busy()
+        self.is_waiting || self.session.is_busy()
     }
 
     /// Whether there is something to do for it without a word from the kernel.
@@ -148,8 +150,32 @@ impl<S> Connection<S> {
         }
     }
 
-    /// The next thing that is due without any input, and when.
-    pub fn deadline(&self, config: &Config) -> Option<(Millis, Due)> {
+    /// Takes its input out, to be handled; [`Connection::put_inbox`] puts back what is left.
+    pub fn take_inbox(&mut self) -> Inbox {
+        self.inbox.as_deref_mut().map(|kept| std::mem::take(&mut kept.inbox)).unwrap_or_default()
+    }
+
+    /// Keeps what is left of its input. A connection between two packets keeps nothing: the box goes to `spare`, from
+    /// where the next one who needs it takes it.
+    #[allow(clippy::vec_box, reason = "the boxes go from connection to connection")]
+    pub fn put_inbox(&mut self, inbox: Inbox, now: Millis, spare: &mut Vec<Box<KeptInput>>) {
+        if inbox.is_mid_packet() {
+            let place = self.inbox.get_or_insert_with(|| spare.pop().unwrap_or_default());
+            **place = KeptInput { inbox, since: now };
+        } else if let Some(place) = self.inbox.take()
+            && spare.len() < POOL_MAX_BUFFERS
+        {
+            spare.push(place);
+        }
+    }
+
+    /// Bytes of input that are kept.
+    pub fn kept_bytes(&self) -> usize {
+        self.inbox.as_ref().map_or(0, |kept| kept.inbox.kept_bytes())
+    }
+
+    /// The next thing that is due without any input, and when. `probed_since` is when the connection came under probe.
+    pub fn deadline(&self, config: &Config, probed_since: Option<&Millis>) -> Option<(Millis, Due)> {
         let close = |when: Millis, reason| Some((when, Due::Close(reason)));
         let patience = match self.phase {
             Phase::Lingering(reason, since) => return close(since + LINGER_MS, reason),
@@ -159,14 +185,12 @@ impl<S> Connection<S> {
                 self.session.time_limit(config).and_then(|(limit_ms, reason)| close(self.opened + limit_ms, reason))
             }
         };
-        let mid_packet =
-            if self.is_open() && self.session.is_client() && self.inbox.is_mid_packet() && !self.has_backlog {
-                close(self.last_read + MID_PACKET_MS, CloseReason::MidPacket)
-            } else {
-                None
-            };
-        let stalled = self.blocked_since.and_then(|since| close(since + STALLED_READER_MS, CloseReason::Stalled));
-        let probe = self.probed_since.map(|since| (since + PROBE_MS, Due::EndProbe));
+        let is_patience_bounded = self.is_open() && self.session.is_client() && !self.has_backlog;
+        let mid_packet = self.inbox.as_ref().filter(|_| is_patience_bounded);
+        let mid_packet = mid_packet.and_then(|kept| close(kept.since + MID_PACKET_MS, CloseReason::MidPacket));
+        let is_blocked = self.blocked_since != Millis::NEVER;
+        let stalled = close(self.blocked_since + STALLED_READER_MS, CloseReason::Stalled).filter(|_| is_blocked);
+        let probe = probed_since.map(|&since| (since + PROBE_MS, Due::EndProbe));
         [patience, mid_packet, stalled, probe].into_iter().flatten().min()
     }
 }

@@ -22,7 +22,7 @@ pub const DESCRIPTIONS_MAX: usize = 10;
 // ---- Patience with one connection (D3, D8) ------------------------------------------------------------------------
 
 /// Ignored packets that a client may send; the next one closes its connection (D3).
-pub const IGNORED_PACKETS_MAX: u32 = 64;
+pub const IGNORED_PACKETS_MAX: u8 = 64;
 /// Failed logins on one connection; the last of them is answered, then the connection is closed (D8).
 pub const LOGIN_TRIES_MAX: u8 = 5;
 /// Default time to log in or merge in (D8).

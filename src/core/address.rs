@@ -1,6 +1,32 @@
 //! Addresses, as limits for each address see them.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// The other end of a connection; on the control socket, it has no address. Smaller than a `SocketAddr`, since every
+/// idle client has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(Option<(IpAddr, u16)>);
+
+impl Peer {
+    /// The other end at this address.
+    pub fn new(address: Option<SocketAddr>) -> Peer {
+        Peer(address.map(|address| (address.ip(), address.port())))
+    }
+
+    /// Its address.
+    pub fn address(self) -> Option<SocketAddr> {
+        self.0.map(SocketAddr::from)
+    }
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.address() {
+            Some(address) => address.fmt(f),
+            None => f.write_str("this machine"),
+        }
+    }
+}
 
 /// What counts as one address: an IPv4 address, or an IPv6 network of 64 bits (which one subscriber has whole).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

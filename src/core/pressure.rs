@@ -29,11 +29,16 @@ impl Pressure {
         senders.push(sender);
     }
 
-    /// `sender` no longer waits: it is gone.
-    pub fn stop_waiting(&mut self, receiver: Key, sender: Key) {
-        if let Some(senders) = self.waiting.get_mut(&receiver) {
+    /// `sender`, which waits, does so no longer: it is gone. Looks at all receivers, which are few.
+    pub fn stop_waiting(&mut self, sender: Key) {
+        for senders in self.waiting.values_mut() {
             senders.retain(|&waiting| waiting != sender);
         }
+    }
+
+    /// Senders that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.values().map(Vec::len).sum()
     }
 
     /// The receiver has drained, or is gone. Returns who waited for it, in the order in which they came.

@@ -13,19 +13,20 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    /// Makes sure that `key` is looked at by `when`. `timer` is the connection's note of its entry.
-    pub fn schedule(&mut self, key: Key, when: Millis, timer: &mut Option<Millis>) {
-        if timer.is_some_and(|planned| planned <= when) {
+    /// Makes sure that `key` is looked at by `when`. `timer` is the connection's note of its entry, or `NEVER`.
+    pub fn schedule(&mut self, key: Key, when: Millis, timer: &mut Millis) {
+        if *timer <= when {
             return;
         }
         self.cancel(key, timer);
         self.entries.insert((when, key));
-        *timer = Some(when);
+        *timer = when;
     }
 
     /// Takes the entry out.
-    pub fn cancel(&mut self, key: Key, timer: &mut Option<Millis>) {
-        if let Some(planned) = timer.take() {
+    pub fn cancel(&mut self, key: Key, timer: &mut Millis) {
+        let planned = std::mem::replace(timer, Millis::NEVER);
+        if planned != Millis::NEVER {
             self.entries.remove(&(planned, key));
         }
     }

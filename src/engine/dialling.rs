@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Engine, Request};
 use crate::connection::{Connection, Socket};
+use crate::core::address::Peer;
 use crate::core::key::Key;
 use crate::core::mesh::{Dial, DialFor, DialTo, Dialled, Name};
 use crate::session::{Requesting, Session};
@@ -38,8 +39,8 @@ impl<S: Socket> Engine<S> {
             self.connections.remove(key);
             return None;
         }
-        let mut turn = Self::handler(&mut self.core, &mut self.effects, key, Some(address), now);
-        let session = Session::Requesting(Requesting::begin(dial_for, &mut turn));
+        let mut turn = Self::handler(&mut self.core, &mut self.effects, key, Peer::new(Some(address)), now);
+        let session = Session::Requesting(Box::new(Requesting::begin(dial_for, &mut turn)));
         if let Some(connection) = self.connections.get_mut(key) {
             connection.session = session;
         }

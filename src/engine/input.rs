@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Engine, Peer};
+use super::Engine;
 use crate::connection::{Phase, Socket};
 use crate::core::counters::Ignored;
 use crate::core::effects::{CloseMode, CloseReason};
@@ -64,7 +64,9 @@ impl<S: Socket> Engine<S> {
             return;
         }
         if std::mem::take(&mut connection.has_backlog) {
-            let kept = connection.inbox.take_kept();
+            let mut inbox = connection.take_inbox();
+            let kept = inbox.take_kept();
+            connection.put_inbox(inbox, self.now, &mut self.inboxes);
             self.private_queued_bytes -= kept.len();
             self.handle(key, &kept);
             self.buffers.give(kept);
@@ -82,7 +84,6 @@ impl<S: Socket> Engine<S> {
                 // A short read has drained the socket (epoll(7)), unless the end of input is behind it.
                 connection.is_readable = count == buffer.len() || connection.end_is_near;
                 connection.bytes_in += count as u64;
-                connection.last_read = self.now;
                 self.core.counters.bytes_in += count as u64;
                 self.turn_input_bytes += count;
                 self.handle(key, buffer.get(..count).unwrap_or(&[]));
@@ -90,7 +91,7 @@ impl<S: Socket> Engine<S> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.is_readable = false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
-                log::debug!("{}: {error}", Peer(connection.peer));
+                log::debug!("{}: {error}", connection.peer);
                 let refused = error.kind() == io::ErrorKind::ConnectionRefused;
                 let reason = if refused { CloseReason::Refused } else { CloseReason::Lost };
                 self.close(key, reason, CloseMode::Now);
@@ -120,7 +121,7 @@ impl<S: Socket> Engine<S> {
         if let Session::Operator(_) = connection.session {
             return self.handle_lines(key, input);
         }
-        let mut inbox = std::mem::take(&mut connection.inbox);
+        let mut inbox = connection.take_inbox();
         self.private_queued_bytes -= inbox.kept_bytes();
         let frame = self.core.config.frame;
         let mut rest = input;
@@ -147,7 +148,7 @@ impl<S: Socket> Engine<S> {
         if connection.is_open() {
             connection.has_backlog = stopped.is_some() && inbox.kept_bytes() > 0;
             self.private_queued_bytes += inbox.kept_bytes();
-            connection.inbox = inbox;
+            connection.put_inbox(inbox, self.now, &mut self.inboxes);
         }
     }
 
@@ -207,19 +208,19 @@ impl<S: Socket> Engine<S> {
             Verdict::Handled => {}
             Verdict::Ignored(reason) => {
                 self.core.counters.ignore(reason);
-                connection.ignored += 1;
-                log::debug!("{}: ignored a packet ({})", Peer(connection.peer), reason.name());
+                connection.ignored = connection.ignored.saturating_add(1);
+                log::debug!("{}: ignored a packet ({})", connection.peer, reason.name());
                 if connection.session.is_client() && connection.ignored > limits::IGNORED_PACKETS_MAX {
                     self.close(key, CloseReason::IgnoredPackets, CloseMode::AfterWriting);
                 }
             }
             Verdict::WaitFor(receiver) => {
-                connection.waiting_for = Some(receiver);
+                connection.is_waiting = true;
                 self.core.pressure.wait(receiver, key);
             }
             Verdict::Become(session) => {
                 if let Session::Client(client) = &session {
-                    log::debug!("{:?} logged in from {}", client.nickname(), Peer(connection.peer));
+                    log::debug!("{:?} logged in from {}", client.nickname(), connection.peer);
                     connection.outbox.enter_room(&self.log);
                 }
                 connection.session = session;
@@ -239,7 +240,7 @@ impl<S: Socket> Engine<S> {
         }
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.is_open() && connection.session.is_client() && !connection.is_held() {
-            connection.waiting_for = Some(key);
+            connection.is_waiting = true;
             self.core.pressure.wait(key, key);
         }
     }

@@ -25,8 +25,8 @@ use std::net::SocketAddr;
 
 pub use table::Table;
 
-use crate::connection::{Connection, Due, Phase, Socket};
-use crate::core::address::AddressGroup;
+use crate::connection::{Connection, Due, KeptInput, Phase, Socket};
+use crate::core::address::{AddressGroup, Peer};
 use crate::core::config::Config;
 use crate::core::effects::{CloseMode, CloseReason, Effects};
 use crate::core::key::Key;
@@ -101,8 +101,12 @@ pub struct Engine<S> {
     /// The log's end after the last flush.
     flushed_until: u64,
     buffers: BufferPool,
+    #[allow(clippy::vec_box, reason = "the boxes go from connection to connection")]
+    inboxes: Vec<Box<KeptInput>>,
     queues: QueuePool,
     deadlines: Deadlines,
+    /// Connections under probe, and since when.
+    probed_since: BTreeMap<Key, Millis>,
     read_buffer: Box<[u8]>,
     /// Bytes in inboxes and in outboxes' own queues; the log is counted by itself.
     private_queued_bytes: usize,
@@ -131,8 +135,10 @@ impl<S: Socket> Engine<S> {
             log: PublicLog::default(),
             flushed_until: 0,
             buffers: BufferPool::default(),
+            inboxes: Vec::new(),
             queues: QueuePool::default(),
             deadlines: Deadlines::default(),
+            probed_since: BTreeMap::new(),
             read_buffer: vec![0; limits::READ_BYTES].into_boxed_slice(),
             private_queued_bytes: 0,
             turn_input_bytes: 0,
@@ -176,7 +182,7 @@ impl<S: Socket> Engine<S> {
         let group = peer.map(|peer| AddressGroup::of(peer.ip()));
         if self.is_full_for(group) || self.shutdown_since.is_some() {
             self.core.counters.close(CloseReason::TooMany);
-            log::debug!("closed a connection from {}: {}", Peer(peer), CloseReason::TooMany);
+            log::debug!("closed a connection from {}: {}", Peer::new(peer), CloseReason::TooMany);
             return None;
         }
         self.client_connections += 1;
@@ -282,10 +288,10 @@ impl<S: Socket> Engine<S> {
     /// Checks what must always hold between two turns. For tests and the simulator.
     pub fn assert_invariants(&self) {
         let live = || self.connections.iter().map(|(_, connection)| connection);
-        let private: usize = live().map(|c| c.inbox.kept_bytes() + c.outbox.own_bytes()).sum();
+        let private: usize = live().map(|c| c.kept_bytes() + c.outbox.own_bytes()).sum();
         assert_eq!(private, self.private_queued_bytes, "the sum of the queues");
         assert_eq!(live().filter(|c| c.outbox.is_pinned()).count(), self.log.pins(), "readers that are behind");
-        assert_eq!(live().filter(|c| c.timer.is_some()).count(), self.deadlines.len(), "deadlines");
+        assert_eq!(live().filter(|c| c.timer != Millis::NEVER).count(), self.deadlines.len(), "deadlines");
         assert_eq!(
             live().filter_map(|c| c.session.as_client()).count(),
             self.core.directory.len(),
@@ -302,18 +308,18 @@ impl<S: Socket> Engine<S> {
             let within = connection.outbox.pending_bytes(&self.log) <= self.queue_limit(key);
             assert!(within || connection.is_writable, "queues are bounded");
             let kept_max = limits::READ_BYTES + self.core.config.frame.packet_max_bytes();
-            assert!(connection.inbox.kept_bytes() <= kept_max, "inboxes are bounded");
-            if let Some(receiver) = connection.waiting_for {
-                assert!(self.core.pressure.is_past_high_water(receiver), "who waits, waits for somebody");
-            }
+            assert!(connection.kept_bytes() <= kept_max, "inboxes are bounded");
         }
         let siblings = live().filter(|c| c.session.as_sibling().is_some()).count();
         assert_eq!(siblings, self.core.mesh.links().count(), "links");
+        let waiting = live().filter(|c| c.is_waiting).count();
+        assert_eq!(waiting, self.core.pressure.waiting(), "who waits, waits for one receiver");
         assert!(siblings <= limits::SIBLINGS_MAX, "no more than nine siblings");
         assert!(self.core.mesh.servers().all(|server| server.id != self.core.config.id), "nobody is their own sibling");
         if self.connections.is_empty() {
             assert!(self.core.pressure.is_empty() && self.core.password_checks.is_empty());
             assert!(self.queue.is_empty() && self.dirty.is_empty() && self.deadlines.is_empty());
+            assert!(self.probed_since.is_empty());
             assert_eq!((self.client_connections, self.per_address.len(), self.log.held_bytes()), (0, 0, 0));
         }
     }
@@ -348,7 +354,7 @@ impl<S: Socket> Engine<S> {
 
     fn schedule(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if let Some((when, _)) = connection.deadline(&self.core.config) {
+        if let Some((when, _)) = connection.deadline(&self.core.config, self.probed_since.get(&key)) {
             self.deadlines.schedule(key, when, &mut connection.timer);
         }
     }
@@ -356,8 +362,8 @@ impl<S: Socket> Engine<S> {
     fn on_deadlines(&mut self) {
         while let Some(key) = self.deadlines.pop_due(self.now) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
-            connection.timer = None;
-            match connection.deadline(&self.core.config) {
+            connection.timer = Millis::NEVER;
+            match connection.deadline(&self.core.config, self.probed_since.get(&key)) {
                 Some((when, Due::Close(reason))) if when <= self.now => {
                     let mode = match reason {
                         CloseReason::HandshakeTimeout | CloseReason::MidPacket => CloseMode::AfterWriting,
@@ -367,7 +373,7 @@ impl<S: Socket> Engine<S> {
                     self.settle();
                 }
                 Some((when, Due::EndProbe)) if when <= self.now => {
-                    connection.probed_since = None;
+                    self.probed_since.remove(&key);
                     connection.socket.set_keepalive(connection.session.keepalive());
                 }
                 _ => {}
@@ -379,7 +385,7 @@ impl<S: Socket> Engine<S> {
     /// Past the bound on all queues, the largest go first.
     fn bound_memory(&mut self) {
         while self.queued_bytes() > self.core.config.max_memory_bytes {
-            let size = |c: &Connection<S>| c.outbox.pending_bytes(&self.log) + c.inbox.kept_bytes();
+            let size = |c: &Connection<S>| c.outbox.pending_bytes(&self.log) + c.kept_bytes();
             let largest =
                 self.connections.iter().filter(|(_, c)| c.phase != Phase::Closed).max_by_key(|(_, c)| size(c));
             let Some((key, connection)) = largest else { break };
@@ -405,6 +411,7 @@ impl<S: Socket> Engine<S> {
     fn free_closed(&mut self) {
         while let Some(key) = self.closed.pop() {
             self.uncount(key);
+            self.probed_since.remove(&key);
             let Some(mut connection) = self.connections.remove(key) else { continue };
             self.deadlines.cancel(key, &mut connection.timer);
         }
@@ -418,7 +425,7 @@ impl<S: Socket> Engine<S> {
         }
         self.client_connections -= 1;
         if self.core.config.max_per_address.is_some()
-            && let Some(peer) = connection.peer
+            && let Some(peer) = connection.peer.address()
         {
             let group = AddressGroup::of(peer.ip());
             if let Some(count) = self.per_address.get_mut(&group) {
@@ -431,25 +438,7 @@ impl<S: Socket> Engine<S> {
     }
 
     /// What a handler of this connection is given, beside its session.
-    fn handler<'a>(
-        core: &'a mut Core,
-        effects: &'a mut Effects,
-        key: Key,
-        peer: Option<SocketAddr>,
-        now: Millis,
-    ) -> Turn<'a> {
-        Turn { key, peer, now, core, effects }
-    }
-}
-
-/// The other end, as log lines name it.
-struct Peer(Option<SocketAddr>);
-
-impl std::fmt::Display for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(address) => address.fmt(f),
-            None => f.write_str("this machine"),
-        }
+    fn handler<'a>(core: &'a mut Core, effects: &'a mut Effects, key: Key, peer: Peer, now: Millis) -> Turn<'a> {
+        Turn { key, peer: peer.address(), now, core, effects }
     }
 }

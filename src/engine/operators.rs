@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Engine, Peer, Request};
+use super::{Engine, Request};
 use crate::connection::{Connection, Socket};
 use crate::core::effects::{CloseMode, CloseReason};
 use crate::core::key::Key;
@@ -43,7 +43,8 @@ impl<S: Socket> Engine<S> {
     /// Takes an operator's input apart into lines, and has each done.
     pub(super) fn handle_lines(&mut self, key: Key, input: &[u8]) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let mut text = connection.inbox.take_kept();
+        let mut inbox = connection.take_inbox();
+        let mut text = inbox.take_kept();
         self.private_queued_bytes -= text.len();
         text.extend_from_slice(input);
         let mut rest = text.as_slice();
@@ -61,7 +62,8 @@ impl<S: Socket> Engine<S> {
             self.settle();
         }
         let Some(connection) = self.connections.get_mut(key).filter(|connection| connection.is_open()) else { return };
-        connection.inbox.keep(rest, &mut self.buffers);
+        inbox.keep(rest, &mut self.buffers);
+        connection.put_inbox(inbox, self.now, &mut self.inboxes);
         connection.has_backlog = connection.session.is_busy() && !rest.is_empty();
         self.private_queued_bytes += rest.len();
     }
@@ -149,9 +151,9 @@ impl<S: Socket> Engine<S> {
         for (_, connection) in self.connections.iter() {
             let Some(client) = connection.session.as_client() else { continue };
             let kind = if client.is_registered() { "user" } else { "guest" };
-            let queued_bytes = connection.outbox.pending_bytes(&self.log) + connection.inbox.kept_bytes();
+            let queued_bytes = connection.outbox.pending_bytes(&self.log) + connection.kept_bytes();
             let seconds = self.now.since(connection.opened) / 1000;
-            let (nickname, peer) = (client.nickname(), Peer(connection.peer));
+            let (nickname, peer) = (client.nickname(), connection.peer);
             let _ = writeln!(text, "{nickname}\t{kind}\t{peer}\t{queued_bytes}\t{seconds}");
         }
         text + "ok\n"

@@ -107,7 +107,7 @@ fn write<S: Socket>(
     let mut written = Written { bytes: 0, own_bytes: 0, is_broken: false };
     let pending_bytes = connection.outbox.pending_bytes(log);
     if pending_bytes == 0 {
-        connection.blocked_since = None;
+        connection.blocked_since = Millis::NEVER;
         return written;
     }
     if !connection.is_writable {
@@ -121,13 +121,13 @@ fn write<S: Socket>(
             connection.outbox.advance(count, log, queues);
             connection.bytes_out += count as u64;
             connection.is_writable = count == offered;
-            connection.blocked_since = if connection.is_writable { None } else { Some(now) };
+            connection.blocked_since = if connection.is_writable { Millis::NEVER } else { now };
             written.bytes = count;
             written.own_bytes = own_before - connection.outbox.own_bytes();
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {
             connection.is_writable = false;
-            connection.blocked_since.get_or_insert(now);
+            connection.blocked_since = connection.blocked_since.min(now);
             connection.outbox.settle_place(log);
         }
         Err(error) if error.kind() == io::ErrorKind::Interrupted => connection.outbox.settle_place(log),

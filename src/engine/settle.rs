@@ -1,6 +1,6 @@
 //! Applying effects: the one place where what handlers said becomes queued bytes and closed connections.
 
-use super::{Engine, Peer};
+use super::Engine;
 use crate::connection::{Connection, Phase, Socket};
 use crate::core::Core;
 use crate::core::effects::{CloseMode, CloseReason, Effect, Effects};
@@ -30,7 +30,7 @@ impl<S: Socket> Engine<S> {
             Effect::Probe(key) => {
                 if let Some(connection) = self.connections.get_mut(*key) {
                     connection.socket.set_keepalive(limits::PROBE_KEEPALIVE);
-                    connection.probed_since = Some(self.now);
+                    self.probed_since.insert(*key, self.now);
                     self.schedule(*key);
                 }
             }
@@ -131,11 +131,11 @@ impl<S: Socket> Engine<S> {
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.core.counters.close(reason);
         log_end(connection, reason, connection.outbox.pending_bytes(&self.log), self.now.since(connection.opened));
-        self.private_queued_bytes -= connection.inbox.kept_bytes();
-        connection.inbox = Default::default();
+        self.private_queued_bytes -= connection.kept_bytes();
+        connection.inbox = None;
         connection.has_backlog = false;
-        if let Some(receiver) = connection.waiting_for.take() {
-            self.core.pressure.stop_waiting(receiver, key);
+        if std::mem::take(&mut connection.is_waiting) {
+            self.core.pressure.stop_waiting(key);
         }
         if connection.session.as_sibling().is_some() {
             report_undelivered(connection, &mut self.core, &mut self.effects);
@@ -149,7 +149,7 @@ impl<S: Socket> Engine<S> {
     pub(super) fn release_waiting(&mut self, receiver: Key) {
         for sender in self.core.pressure.leave(receiver) {
             if let Some(connection) = self.connections.get_mut(sender) {
-                connection.waiting_for = None;
+                connection.is_waiting = false;
                 self.enqueue(sender);
             }
         }
@@ -197,7 +197,7 @@ fn log_end<S>(connection: &Connection<S>, reason: CloseReason, queued_bytes: usi
     log::log!(
         level,
         "{who} from {} ended: {reason} ({} bytes in, {} out, {queued_bytes} queued, {} s)",
-        Peer(connection.peer),
+        connection.peer,
         connection.bytes_in,
         connection.bytes_out,
         open_ms / 1000,

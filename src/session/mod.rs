@@ -32,7 +32,7 @@ pub enum Session {
     /// A logged-in client.
     Client(Client),
     /// We dialled, and asked to merge.
-    Requesting(Requesting),
+    Requesting(Box<Requesting>),
     /// A link to another server.
     Sibling(Sibling),
     /// An operator on the control socket.
