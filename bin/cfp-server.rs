@@ -9,6 +9,7 @@ use cfp::core::mesh::Address;
 use cfp::core::users::{Users, users_line};
 use cfp::engine::Engine;
 use cfp::limits;
+use cfp::logging;
 use cfp::lookup::Lookup;
 use cfp::options::{self, Command, Options};
 use cfp::reactor::{Reactor, Stop};
@@ -42,8 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(options: Options) -> ExitCode {
-    let log_filter = env_logger::Env::default().default_filter_or("info");
-    env_logger::Builder::from_env(log_filter).format_target(false).init();
+    logging::start();
     match start(options) {
         Ok(reactor) => match reactor.run() {
             Ok(Stop::Drained) => {

@@ -6,6 +6,7 @@ pub mod control;
 pub mod core;
 pub mod engine;
 pub mod limits;
+pub mod logging;
 pub mod lookup;
 pub mod options;
 pub mod outbox;
