@@ -95,6 +95,8 @@ pub struct Connection<S> {
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
+    /// Bytes read and thrown away while lingering.
+    pub lingered_bytes: u64,
 }
 
 impl<S> Connection<S> {
@@ -123,6 +125,7 @@ impl<S> Connection<S> {
             timer: None,
             bytes_in: 0,
             bytes_out: 0,
+            lingered_bytes: 0,
         }
     }
 
