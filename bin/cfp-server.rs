@@ -19,8 +19,8 @@ use cfp::users_file::UsersFile;
 use cfp::wire::Nickname;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let result = match options::parse(&arguments) {
+    let command = options::texts(std::env::args_os().skip(1)).and_then(|arguments| options::parse(&arguments));
+    let result = match command {
         Ok(Command::Help) => print(&options::usage()),
         Ok(Command::Version) => print(&format!("cfp-server {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Command::HashPassword(nickname)) => hash_password(&nickname),

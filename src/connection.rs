@@ -101,6 +101,8 @@ pub struct Connection<S> {
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
+    /// Bytes read and thrown away while lingering.
+    pub lingered_bytes: u64,
 }
 
 impl<S> Connection<S> {
@@ -128,6 +130,7 @@ impl<S> Connection<S> {
             timer: Millis::NEVER,
             bytes_in: 0,
             bytes_out: 0,
+            lingered_bytes: 0,
         }
     }
 

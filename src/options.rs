@@ -1,5 +1,6 @@
 //! The command line, typed.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
@@ -59,6 +60,14 @@ impl fmt::Display for UsageError {
     }
 }
 
+/// Takes the arguments (without the program's name) as text.
+pub fn texts(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, UsageError> {
+    let text = |argument: OsString| {
+        argument.into_string().map_err(|bytes| UsageError(format!("argument {bytes:?}: expected UTF-8")))
+    };
+    arguments.into_iter().map(text).collect()
+}
+
 /// Reads the arguments (without the program's name).
 pub fn parse(arguments: &[String]) -> Result<Command, UsageError> {
     let matches = getopts().parse(arguments).map_err(|error| UsageError(error.to_string()))?;
@@ -75,6 +84,11 @@ pub fn parse(arguments: &[String]) -> Result<Command, UsageError> {
         if Nickname::parse(&nickname).is_none() {
             return Err(UsageError(format!(
                 "--hash-password {nickname:?}: not a legal nickname (1 to 64 bytes, no control characters, no outer blanks)"
+            )));
+        }
+        if nickname.starts_with('#') {
+            return Err(UsageError(format!(
+                "--hash-password {nickname:?}: a line that starts with # is a comment in the users file"
             )));
         }
         return Ok(Command::HashPassword(nickname));

@@ -105,8 +105,8 @@ impl<S: Socket> Engine<S> {
     fn serve_lingering(&mut self, key: Key, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match connection.socket.read(&mut self.read_buffer) {
-            Ok(count) if count > 0 && connection.bytes_in < limits::LINGER_MAX_BYTES => {
-                connection.bytes_in += count as u64;
+            Ok(count) if count > 0 && connection.lingered_bytes < limits::LINGER_MAX_BYTES => {
+                connection.lingered_bytes += count as u64;
                 self.turn_input_bytes += count;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.is_readable = false,
