@@ -1,0 +1,7 @@
+//! The console client's command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cfp::client::session::main()
+}

@@ -1,0 +1,270 @@
+//! One connection to the server: dialling, logging in, and the two threads that read and write it.
+//!
+//! ```text
+//!  typed ──▶ Link::say, Link::send_file ──▶ Outbox ──▶ writer thread ──▶ socket
+//!  screen, download folder ◀── reader thread ◀── socket
+//! ```
+
+use std::fs::File;
+use std::io::{self, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::address::Address;
+use super::limits::{CONNECT_MS, KEEPALIVE_MS, LOGIN_MS, READ_WAIT_MS, UNACKNOWLEDGED_MS, UNSENT_MAX_BYTES};
+use super::outbox::{Message, Outbox};
+use super::recent::Recent;
+use super::upload::Upload;
+use crate::pool::BufferPool;
+use crate::wire::{AuthResponse, FrameLimits, Inbox, Input, Packet};
+
+/// A connection that is logged in.
+#[derive(Debug)]
+pub struct Link {
+    stream: TcpStream,
+    outbox: Mutex<Outbox<FileUpload>>,
+    /// The outbox has got something, or has room again.
+    changed: Condvar,
+    recent: Mutex<Recent>,
+    is_half_closed: AtomicBool,
+}
+
+/// A file from the disk on its way out.
+pub type FileUpload = Upload<BufReader<File>>;
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum Failure {
+    /// The server could not be reached, or did not speak as it should.
+    Unreachable(io::Error),
+    /// The server did not let us in.
+    Refused(AuthResponse),
+}
+
+/// What was received behind the answer to the login, and where in a packet the stream stands.
+pub type Leftover = (Inbox, Vec<u8>);
+
+impl Link {
+    /// Connects and logs in, as a registered user where there is a password.
+    ///
+    /// # Errors
+    /// Why that did not work.
+    pub fn open(server: &str, nickname: &str, password: Option<&str>) -> Result<(Link, Leftover), Failure> {
+        let mut stream = dial(server).map_err(Failure::Unreachable)?;
+        let leftover = log_in(&mut stream, nickname, password)?;
+        let link = Link {
+            stream,
+            outbox: Mutex::default(),
+            changed: Condvar::new(),
+            recent: Mutex::default(),
+            is_half_closed: AtomicBool::new(false),
+        };
+        Ok((link, leftover))
+    }
+
+    /// Queues a message. Where there is no room, it waits if it may.
+    ///
+    /// # Errors
+    /// The message, where it was not queued.
+    pub fn say(&self, message: Message, may_wait: bool) -> Result<(), Message> {
+        let outbox = self.outbox_when(may_wait, Outbox::has_room);
+        match outbox {
+            Some(mut outbox) => {
+                outbox.push(message);
+                self.changed.notify_all();
+                Ok(())
+            }
+            None => Err(message),
+        }
+    }
+
+    /// Takes a place for a file. Where there is none, it waits if it may. Returns whether there was one.
+    pub fn reserve_upload(&self, may_wait: bool) -> bool {
+        self.outbox_when(may_wait, Outbox::has_upload_room).map(|mut outbox| outbox.reserve_upload()).is_some()
+    }
+
+    /// Files on their way out, those that are being prepared included.
+    pub fn uploads_len(&self) -> usize {
+        self.outbox().uploads_len()
+    }
+
+    /// Sends what is queued, then closes the sending side.
+    pub fn finish(&self) {
+        self.outbox().finish();
+        self.changed.notify_all();
+    }
+
+    /// Closes the connection at once.
+    pub fn close(&self) {
+        // It may be closed already.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.stop();
+    }
+
+    /// Whether everything was sent and our sending side is closed.
+    pub fn is_half_closed(&self) -> bool {
+        self.is_half_closed.load(Ordering::Acquire)
+    }
+
+    /// Whether the connection is known to be gone.
+    pub fn is_stopped(&self) -> bool {
+        self.outbox().is_stopped()
+    }
+
+    pub(super) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox<FileUpload>> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that the outbox has changed.
+    pub(super) fn notify(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits until the outbox has changed.
+    pub(super) fn wait<'a>(&self, outbox: MutexGuard<'a, Outbox<FileUpload>>) -> MutexGuard<'a, Outbox<FileUpload>> {
+        self.changed.wait(outbox).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the writer; returns how many messages and files were not sent.
+    pub(super) fn stop(&self) -> (usize, usize) {
+        let unsent = self.outbox().stop();
+        self.changed.notify_all();
+        unsent
+    }
+
+    /// Closes the sending side.
+    pub(super) fn half_close(&self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)?;
+        self.is_half_closed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// The outbox, when it has room and its connection is there.
+    fn outbox_when(
+        &self,
+        may_wait: bool,
+        has_room: impl Fn(&Outbox<FileUpload>) -> bool,
+    ) -> Option<MutexGuard<'_, Outbox<FileUpload>>> {
+        let mut outbox = self.outbox();
+        while may_wait && !outbox.is_stopped() && !has_room(&outbox) {
+            outbox = self.wait(outbox);
+        }
+        (!outbox.is_stopped() && has_room(&outbox)).then_some(outbox)
+    }
+}
+
+/// Tries each address of the server in turn.
+fn dial(server: &str) -> io::Result<TcpStream> {
+    let mut last_error = io::Error::new(ErrorKind::NotFound, "this host has no address");
+    for address in server.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, Duration::from_millis(CONNECT_MS)) {
+            Ok(stream) => {
+                set_up(&stream)?;
+                return Ok(stream);
+            }
+            Err(error) => last_error = error,
+        }
+    }
+    Err(last_error)
+}
+
+fn set_up(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(stream);
+    let idle = Duration::from_millis(KEEPALIVE_MS);
+    socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(idle).with_interval(idle).with_retries(2))?;
+    socket.set_tcp_user_timeout(Some(Duration::from_millis(u64::from(UNACKNOWLEDGED_MS))))?;
+    socket.set_tcp_notsent_lowat(UNSENT_MAX_BYTES)
+}
+
+fn log_in(stream: &mut TcpStream, nickname: &str, password: Option<&str>) -> Result<Leftover, Failure> {
+    let mut request = Vec::new();
+    match password {
+        Some(password) => Packet::AuthUsr { nickname, password }.encode(&mut request),
+        None => Packet::AuthGst { nickname }.encode(&mut request),
+    }
+    let answer = exchange(stream, &request).map_err(|error| {
+        Failure::Unreachable(match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => io::Error::new(error.kind(), "no answer to the login"),
+            _ => error,
+        })
+    })?;
+    match answer {
+        (AuthResponse::Accepted, leftover) => Ok(leftover),
+        (refused, _) => Err(Failure::Refused(refused)),
+    }
+}
+
+fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<(AuthResponse, Leftover)> {
+    stream.set_write_timeout(Some(Duration::from_millis(LOGIN_MS)))?;
+    stream.set_read_timeout(Some(Duration::from_millis(LOGIN_MS)))?;
+    stream.write_all(request)?;
+    let (mut inbox, mut pool) = (Inbox::default(), BufferPool::default());
+    let mut buffer = [0; 4096];
+    loop {
+        let len = stream.read(&mut buffer)?;
+        if len == 0 {
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection"));
+        }
+        let mut input = buffer.get(..len).unwrap_or_default();
+        match inbox.next(&mut input, &FrameLimits::default()) {
+            Input::Pending => {}
+            Input::Packet(packet) => {
+                let Ok(Packet::AuthRsp { response }) = Packet::decode(packet) else { return Err(strange()) };
+                let behind = input.to_vec();
+                inbox.keep(&[], &mut pool);
+                stream.set_write_timeout(None)?;
+                stream.set_read_timeout(Some(Duration::from_millis(READ_WAIT_MS)))?;
+                return Ok((response, (inbox, behind)));
+            }
+            Input::Overlong { .. } | Input::Unknown => return Err(strange()),
+        }
+        inbox.keep(input, &mut pool);
+    }
+}
+
+fn strange() -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, "it does not answer like a server of the Chat Fusion Protocol")
+}
+
+/// A refusal in words.
+pub fn refusal(response: AuthResponse, nickname: &str) -> String {
+    let nickname = super::escape::VisibleNickname(nickname);
+    match response {
+        AuthResponse::Accepted => format!("{nickname} is logged in"),
+        AuthResponse::Registered => format!("the nickname {nickname} belongs to a registered user"),
+        AuthResponse::WrongPassword => format!("wrong combination of nickname {nickname} and password"),
+        AuthResponse::InUse => format!("the nickname {nickname} is in use right now"),
+    }
+}
+
+/// Somebody who was heard of, for completion: the latest first.
+#[derive(Debug, Default)]
+pub struct Seen(std::collections::VecDeque<Address>);
+
+impl Seen {
+    /// Somebody said something.
+    pub fn on_heard_of(&mut self, from: &Address) {
+        if let Some(at) = self.0.iter().position(|known| known == from) {
+            self.0.swap(0, at);
+        } else {
+            self.0.truncate(super::limits::SEEN_MAX - 1);
+            self.0.push_front(from.clone());
+        }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Address> {
+        self.0.iter()
+    }
+}
