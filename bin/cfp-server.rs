@@ -72,6 +72,13 @@ fn start(mut options: Options) -> Result<Reactor, String> {
     let listener = socket::listen(options.listen).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let control = options.control.as_deref().map(ControlListener::bind).transpose()?;
+    let metrics = options.metrics.map(|address| {
+        let listener =
+            socket::listen(address).map_err(|error| format!("cannot serve metrics on {address}: {error}"))?;
+        log::info!("metrics at http://{}/metrics", listener.local_addr().unwrap_or(address));
+        Ok::<_, String>(listener)
+    });
+    let metrics = metrics.transpose()?;
     options.config.listen = Some(address);
     options.config.advertise = options.advertise.or_else(|| advertised_by_default(address));
     options.config.seed = getrandom::u64().map_err(|error| format!("no randomness: {error}"))?;
@@ -83,7 +90,7 @@ fn start(mut options: Options) -> Result<Reactor, String> {
     for name in options.merge {
         engine.merge_at_start(name, Millis(0));
     }
-    Reactor::new(engine, listener, control, users_file, Lookup::default())
+    Reactor::new(engine, listener, control, metrics, users_file, Lookup::default())
         .map_err(|error| format!("cannot start: {error}"))
 }
 

@@ -124,6 +124,15 @@ pub const COMMAND_MAX_BYTES: usize = 4096;
 /// Most of an answer that waits: the list of the clients of a large server.
 pub const OPERATOR_QUEUE_MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// Connections of metrics scrapers at once.
+pub const SCRAPERS_MAX: usize = 16;
+/// Time for a scraper's whole request.
+pub const SCRAPE_MS: u64 = 5_000;
+/// Longest head of a scraper's request.
+pub const HTTP_HEAD_MAX_BYTES: usize = 8 * 1024;
+/// Header lines of it.
+pub const HTTP_HEADERS_MAX: usize = 64;
+
 // ---- Passwords ----------------------------------------------------------------------------------------------------
 
 /// Iterations of PBKDF2-HMAC-SHA256 for a new password (OWASP's figure).

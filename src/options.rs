@@ -46,6 +46,8 @@ pub struct Options {
     pub merge: Vec<Name>,
     /// The control socket.
     pub control: Option<PathBuf>,
+    /// Where metrics are served over HTTP.
+    pub metrics: Option<SocketAddr>,
     /// Whether `--max-clients` was given; else it follows from the descriptor limit.
     pub max_clients: Option<usize>,
 }
@@ -118,6 +120,7 @@ fn getopts() -> Getopts {
         .optopt("u", "users", "the registered users (default none: guests only)", "FILE")
         .optflag("", "no-guests", "registered users only")
         .optopt("c", "control", "a Unix socket for the operator (default none)", "PATH")
+        .optopt("", "metrics", "serve metrics there over HTTP (default none)", "IP:PORT")
         .optopt("", "max-clients", "connections held at once (default: what the descriptor limit leaves room for)", "N")
         .optopt("", "max-message", "longest message text (default 65536)", "BYTES")
         .optopt("", "max-queue", "most output one client may be behind with (default 1048576)", "BYTES")
@@ -157,6 +160,7 @@ fn options(matches: &Matches) -> Result<Options, UsageError> {
     let listen = address(matches, "listen", "0.0.0.0:7777")?;
     let advertise = matches.opt_str("advertise").map(|text| advertised(&text)).transpose()?;
     let control = matches.opt_str("control").map(PathBuf::from);
+    let metrics = matches.opt_str("metrics").map(|text| socket_address("metrics", &text)).transpose()?;
     let told = advertise.map(|address| *address.ip()).or(match listen.ip() {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(_) => None,
@@ -168,7 +172,7 @@ fn options(matches: &Matches) -> Result<Options, UsageError> {
             "--merge {elsewhere} is another machine, which could not reach us at a loopback address; say --advertise IP:PORT"
         )));
     }
-    Ok(Options { config, listen, users, advertise, merge, control, max_clients })
+    Ok(Options { config, listen, users, advertise, merge, control, metrics, max_clients })
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -214,7 +218,10 @@ fn number<T: TryFrom<u64>>(matches: &Matches, name: &str, min: u64, max: u64) ->
 }
 
 fn address(matches: &Matches, name: &str, default: &str) -> Result<SocketAddr, UsageError> {
-    let text = matches.opt_str(name).unwrap_or_else(|| default.to_owned());
+    socket_address(name, &matches.opt_str(name).unwrap_or_else(|| default.to_owned()))
+}
+
+fn socket_address(name: &str, text: &str) -> Result<SocketAddr, UsageError> {
     text.parse()
         .map_err(|_| UsageError(format!("--{name} {text}: expected IP:PORT, like 127.0.0.1:7777 or [::1]:7777")))
 }

@@ -22,6 +22,7 @@ const LISTENER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
 const CONTROL: Token = Token(usize::MAX - 2);
 const LOOKUP: Token = Token(usize::MAX - 3);
+const METRICS: Token = Token(usize::MAX - 4);
 
 /// How the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,7 @@ pub struct Reactor {
     /// Gone as soon as a stop is asked for.
     listener: Option<TcpListener>,
     control: Option<ControlListener>,
+    metrics: Option<TcpListener>,
     /// The kernel may have connections for us.
     accept_ready: bool,
     /// No descriptor was left for a connection: not before then again.
@@ -56,6 +58,7 @@ impl Reactor {
         engine: Engine<Stream>,
         mut listener: TcpListener,
         mut control: Option<ControlListener>,
+        mut metrics: Option<TcpListener>,
         users_file: Option<UsersFile>,
         lookup: Lookup,
     ) -> io::Result<Reactor> {
@@ -66,7 +69,11 @@ impl Reactor {
         if let Some(control) = &mut control {
             poll.registry().register(&mut control.listener, CONTROL, Interest::READABLE)?;
         }
+        if let Some(metrics) = &mut metrics {
+            poll.registry().register(metrics, METRICS, Interest::READABLE)?;
+        }
         Ok(Reactor {
+            metrics,
             poll,
             signals,
             listener: Some(listener),
@@ -88,6 +95,7 @@ impl Reactor {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
             }
+            let began = Instant::now();
             let now = self.now();
             let mut has_signal = false;
             for event in &events {
@@ -95,6 +103,7 @@ impl Reactor {
                     LISTENER => self.accept_ready = true,
                     SIGNALS => has_signal = true,
                     CONTROL => self.accept_operators(now),
+                    METRICS => self.accept_scrapers(now),
                     LOOKUP => self.lookup.on_readable(now),
                     token => self.engine.on_ready(key(token), readiness(event)),
                 }
@@ -106,6 +115,8 @@ impl Reactor {
             self.answer_lookups(now);
             self.engine.turn(now);
             self.do_requests(now);
+            let turn_us = began.elapsed().as_micros();
+            self.engine.counters_mut().turns.observe(u64::try_from(turn_us).unwrap_or(u64::MAX));
             if self.engine.is_shut_down() {
                 return Ok(Stop::Drained);
             }
@@ -147,6 +158,7 @@ impl Reactor {
         log::info!("stopping: writing out what is queued");
         self.listener = None;
         self.control = None;
+        self.metrics = None;
         self.engine.begin_shutdown(now);
     }
 
@@ -207,6 +219,23 @@ impl Reactor {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
                     log::warn!("cannot accept an operator: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn accept_scrapers(&mut self, now: Millis) {
+        let Some(metrics) = &self.metrics else { return };
+        for _ in 0..limits::ACCEPTS_PER_TURN {
+            match metrics.accept() {
+                Ok((socket, _)) => {
+                    let key = self.engine.on_scraper(Stream::Tcp(socket), now);
+                    watch(&self.poll, &mut self.engine, key);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    log::warn!("cannot accept a metrics request: {error}");
                     return;
                 }
             }

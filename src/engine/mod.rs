@@ -15,6 +15,7 @@
 mod deadlines;
 mod dialling;
 mod input;
+mod metrics;
 mod operators;
 mod output;
 mod settle;

@@ -39,7 +39,9 @@ impl<S: Socket> Engine<S> {
 
     /// A public message for everybody here, and, from one of our own clients, for every other server.
     fn publish(&mut self, bytes: std::ops::Range<usize>, from_here: bool) {
-        self.log.append(self.effects.bytes(bytes.clone()));
+        let message = self.effects.bytes(bytes.clone());
+        self.log.append(message);
+        self.core.counters.packets_out.count(message.first(), message.len(), self.core.directory.len());
         if !from_here {
             return;
         }
@@ -50,7 +52,9 @@ impl<S: Socket> Engine<S> {
             };
             let packet = [&forward_header(server), self.effects.bytes(bytes.clone())];
             connection.outbox.push(packet, true, &self.log, &mut self.queues);
-            self.private_queued_bytes += packet.iter().map(|part| part.len()).sum::<usize>();
+            let bytes = packet.iter().map(|part| part.len()).sum();
+            self.private_queued_bytes += bytes;
+            self.core.counters.packets_out.count(packet[0].first(), bytes, 1);
             *place = Some(link);
         }
         for link in over.into_iter().flatten() {
@@ -65,6 +69,8 @@ impl<S: Socket> Engine<S> {
             return;
         }
         let bytes = self.effects.bytes(bytes);
+        let speaks_packets = usize::from(connection.session.speaks_packets());
+        self.core.counters.packets_out.count(bytes.first(), bytes.len(), speaks_packets);
         let is_link = connection.session.as_sibling().is_some();
         connection.outbox.push([bytes, &[]], is_link, &self.log, &mut self.queues);
         self.private_queued_bytes += bytes.len();
@@ -181,6 +187,7 @@ fn log_end<S>(connection: &Connection<S>, reason: CloseReason, queued_bytes: usi
         Session::Sibling(sibling) => format!("link to server {}", sibling.server()),
         Session::Requesting(_) => "merge request".to_owned(),
         Session::Operator(_) => "operator".to_owned(),
+        Session::Scraper => "metrics request".to_owned(),
         Session::Handshake(_) | Session::Gone => "connection".to_owned(),
     };
     let level = match reason {

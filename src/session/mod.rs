@@ -37,6 +37,8 @@ pub enum Session {
     Sibling(Sibling),
     /// An operator on the control socket.
     Operator(Operator),
+    /// A scraper of metrics, over HTTP: one request, one answer.
+    Scraper,
     /// On its way out; its packets mean nothing any more.
     Gone,
 }
@@ -62,7 +64,7 @@ impl Session {
             Session::Client(client) => client.on_packet(packet, turn),
             Session::Requesting(requesting) => requesting.on_packet(packet, turn),
             Session::Sibling(sibling) => sibling.on_packet(packet, turn),
-            Session::Operator(_) | Session::Gone => Verdict::Ignored(Ignored::State),
+            Session::Operator(_) | Session::Scraper | Session::Gone => Verdict::Ignored(Ignored::State),
         }
     }
 
@@ -91,7 +93,7 @@ impl Session {
             Session::Requesting(requesting) => requesting.on_end(reason, turn),
             Session::Sibling(sibling) => sibling.on_end(turn),
             Session::Operator(_) => turn.core.mesh.on_operator_gone(turn.key),
-            Session::Gone => {}
+            Session::Scraper | Session::Gone => {}
         }
     }
 
@@ -112,6 +114,7 @@ impl Session {
                 Some((config.handshake_ms, CloseReason::HandshakeTimeout))
             }
             Session::Requesting(_) => Some((limits::DIAL_MS, CloseReason::NoAnswer)),
+            Session::Scraper => Some((limits::SCRAPE_MS, CloseReason::HandshakeTimeout)),
             _ => None,
         }
     }
@@ -120,7 +123,7 @@ impl Session {
     pub fn queue_limit(&self, config: &Config) -> usize {
         match self {
             Session::Sibling(_) => config.max_link_queue_bytes,
-            Session::Operator(_) => limits::OPERATOR_QUEUE_MAX_BYTES,
+            Session::Operator(_) | Session::Scraper => limits::OPERATOR_QUEUE_MAX_BYTES,
             _ => config.max_queue_bytes,
         }
     }
@@ -131,6 +134,11 @@ impl Session {
             Session::Sibling(_) => limits::LINK_KEEPALIVE,
             _ => limits::CLIENT_KEEPALIVE,
         }
+    }
+
+    /// Whether it speaks the protocol, not text.
+    pub fn speaks_packets(&self) -> bool {
+        !matches!(self, Session::Operator(_) | Session::Scraper)
     }
 
     /// Whether it is a client, or may become one: patience with it is bounded (D3).
