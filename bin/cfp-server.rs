@@ -11,6 +11,7 @@ use cfp::engine::Engine;
 use cfp::limits;
 use cfp::logging;
 use cfp::lookup::Lookup;
+use cfp::memory::{self, Budget};
 use cfp::options::{self, Command, Options};
 use cfp::reactor::{Reactor, Stop};
 use cfp::socket;
@@ -60,10 +61,7 @@ fn serve(options: Options) -> ExitCode {
 /// Everything that can go wrong before the first connection, with what to say then.
 fn start(mut options: Options) -> Result<Reactor, String> {
     let descriptors = raise_descriptor_limit();
-    if options.max_clients.is_none() {
-        let room = descriptors.saturating_sub(limits::RESERVED_DESCRIPTORS).max(descriptors / 2);
-        options.config.max_clients = usize::try_from(room).unwrap_or(usize::MAX);
-    }
+    set_budget(&mut options, descriptors);
     let users_file = options.users.map(UsersFile::new);
     let users = read_users(users_file.as_ref())?;
     let (id, registered) = (options.config.id, users.len());
@@ -83,15 +81,48 @@ fn start(mut options: Options) -> Result<Reactor, String> {
     options.config.advertise = options.advertise.or_else(|| advertised_by_default(address));
     options.config.seed = getrandom::u64().map_err(|error| format!("no randomness: {error}"))?;
     let advertise = Address(options.config.advertise);
-    log::info!(
-        "server {id} listens on {address} (advertised as {advertise}, {registered} registered users, {descriptors} descriptors)"
-    );
+    log::info!("server {id} listens on {address} (advertised as {advertise}, {registered} registered users)");
     let mut engine = Engine::new(options.config, users);
     for name in options.merge {
         engine.merge_at_start(name, Millis(0));
     }
     Reactor::new(engine, listener, control, metrics, users_file, Lookup::default())
         .map_err(|error| format!("cannot start: {error}"))
+}
+
+/// Derives the number of connections from the descriptors, and lowers what the control group's memory has no room for.
+fn set_budget(options: &mut Options, descriptors: u64) {
+    let config = &mut options.config;
+    let room = descriptors.saturating_sub(limits::RESERVED_DESCRIPTORS).max(descriptors / 2);
+    let max_clients = options.max_clients.map_or(room, |chosen| chosen as u64);
+    let asked = Budget { max_clients, max_memory_bytes: config.max_memory_bytes as u64 };
+    let limit = memory::control_group_limit();
+    let budget = limit.map_or(asked, |limit| asked.fit(limit, options.max_clients.is_some()));
+    let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+    if let Some(limit) = limit
+        && budget != asked
+    {
+        log::warn!(
+            "the control group allows {} MiB of memory and the limits came to {}: lowered to {} clients and {} bytes of queues",
+            mib(limit),
+            mib(asked.needed_bytes()),
+            budget.max_clients,
+            budget.max_memory_bytes
+        );
+    }
+    if limit.is_some_and(|limit| budget.needed_bytes() > limit) {
+        log::warn!("that may still be too much: choose a smaller --max-clients");
+    }
+    config.max_clients = usize::try_from(budget.max_clients).unwrap_or(usize::MAX);
+    config.max_memory_bytes = usize::try_from(budget.max_memory_bytes).unwrap_or(usize::MAX);
+    log::info!(
+        "memory: at most {} MiB = {} + {} clients × {} KiB + 2 × {} MiB of queues; {descriptors} descriptors",
+        mib(budget.needed_bytes()),
+        mib(memory::BASE_BYTES),
+        budget.max_clients,
+        memory::CONNECTION_BYTES / 1024,
+        mib(budget.max_memory_bytes)
+    );
 }
 
 /// What others are told where `--advertise` was not given: the listen address; where that is unspecified, the address

@@ -15,6 +15,7 @@ use crate::engine::{Engine, Readiness, Request};
 use crate::limits;
 use crate::lookup::Lookup;
 use crate::socket::Stream;
+use crate::supervisor::Supervisor;
 use crate::time::Millis;
 use crate::users_file::UsersFile;
 
@@ -49,6 +50,7 @@ pub struct Reactor {
     engine: Engine<Stream>,
     users_file: Option<UsersFile>,
     lookup: Lookup,
+    supervisor: Supervisor,
     started: Instant,
 }
 
@@ -83,6 +85,7 @@ impl Reactor {
             engine,
             users_file,
             lookup,
+            supervisor: Supervisor::new(),
             started: Instant::now(),
         })
     }
@@ -90,6 +93,7 @@ impl Reactor {
     /// Runs until it is told to stop.
     pub fn run(mut self) -> io::Result<Stop> {
         let mut events = Events::with_capacity(limits::EVENTS_PER_TURN);
+        self.supervisor.on_ready();
         loop {
             match self.poll.poll(&mut events, self.timeout()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -115,6 +119,8 @@ impl Reactor {
             self.answer_lookups(now);
             self.engine.turn(now);
             self.do_requests(now);
+            let core = self.engine.core();
+            self.supervisor.on_turn(now, core.directory.len(), core.mesh.links().count());
             let turn_us = began.elapsed().as_micros();
             self.engine.counters_mut().turns.observe(u64::try_from(turn_us).unwrap_or(u64::MAX));
             if self.engine.is_shut_down() {
@@ -132,7 +138,12 @@ impl Reactor {
         if may_accept || self.engine.wants_turn() {
             return Some(Duration::ZERO);
         }
-        let deadlines = [self.engine.next_deadline(), self.accept_again, self.lookup.next_deadline()];
+        let deadlines = [
+            self.engine.next_deadline(),
+            self.accept_again,
+            self.lookup.next_deadline(),
+            self.supervisor.next_deadline(),
+        ];
         let next = deadlines.into_iter().flatten().min()?;
         // One more than what is left: a poll that ends a fraction early would come back with nothing to do.
         let left_ms = next.since(self.now());
@@ -155,6 +166,7 @@ impl Reactor {
     }
 
     fn begin_shutdown(&mut self, now: Millis) {
+        self.supervisor.on_stopping();
         log::info!("stopping: writing out what is queued");
         self.listener = None;
         self.control = None;
@@ -165,7 +177,10 @@ impl Reactor {
     /// Reads the users file again; returns the answer to an operator who asked for it.
     fn reload(&mut self, now: Millis) -> String {
         let Some(file) = &self.users_file else { return "error the server has no users file\n".to_owned() };
-        match file.read() {
+        self.supervisor.on_reloading();
+        let users = file.read();
+        self.supervisor.on_ready();
+        match users {
             Ok(users) => {
                 let change = self.engine.set_users(users, now);
                 log::info!("users file read again: {change}");
