@@ -16,7 +16,7 @@ use cfp::options::{self, Command, Options};
 use cfp::reactor::{Reactor, Stop};
 use cfp::socket;
 use cfp::time::Millis;
-use cfp::users_file::UsersFile;
+use cfp::users_file::{UserEdit, UsersFile};
 use cfp::wire::Nickname;
 
 fn main() -> ExitCode {
@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         Ok(Command::Help) => print(&options::usage()),
         Ok(Command::Version) => print(&format!("cfp-server {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Command::HashPassword(nickname)) => hash_password(&nickname),
+        Ok(Command::AddUser(file, nickname)) => add_user(&UsersFile::new(file), &nickname),
+        Ok(Command::RemoveUser(file, nickname)) => remove_user(&UsersFile::new(file), &nickname),
         Ok(Command::Check(options)) => check(&options),
         Ok(Command::Ask(control, command)) => match cfp::control::ask(&control, &command, &mut io::stdout()) {
             Ok(true) => Ok(()),
@@ -144,15 +146,45 @@ fn advertised_by_default(listen: SocketAddr) -> Option<SocketAddrV4> {
 }
 
 fn check(options: &Options) -> Result<(), String> {
+    logging::start();
     let users = read_users(options.users.clone().map(UsersFile::new).as_ref())?;
     print(&format!("options are fine, {} registered users\n", users.len()))
 }
 
 fn read_users(file: Option<&UsersFile>) -> Result<Users, String> {
-    file.map_or_else(|| Ok(Users::none()), UsersFile::read)
+    let Some(file) = file else { return Ok(Users::none()) };
+    let users = file.read()?;
+    if file.is_world_readable() {
+        log::warn!("everybody on this machine can read the users file, and try passwords on it: chmod o-r it");
+    }
+    Ok(users)
 }
 
 fn hash_password(nickname: &str) -> Result<(), String> {
+    let (nickname, password, salt) = new_password(nickname)?;
+    let began = std::time::Instant::now();
+    let line = users_line(nickname, &password, &salt);
+    eprintln!("cfp-server: one check of this password takes {} ms of this machine", began.elapsed().as_millis());
+    print(&format!("{line}\n"))
+}
+
+fn add_user(file: &UsersFile, nickname: &str) -> Result<(), String> {
+    let (nickname, password, salt) = new_password(nickname)?;
+    match file.add(nickname, &password, &salt)? {
+        UserEdit::Changed => {
+            print(&format!("{:?} has another password; a running server learns of it with SIGHUP\n", nickname.as_str()))
+        }
+        _ => print(&format!("{:?} is added; a running server learns of it with SIGHUP\n", nickname.as_str())),
+    }
+}
+
+fn remove_user(file: &UsersFile, nickname: &str) -> Result<(), String> {
+    file.remove(Nickname::parse(nickname).ok_or("not a legal nickname")?)?;
+    print(&format!("{nickname:?} is removed; a running server learns of it with SIGHUP\n"))
+}
+
+/// What a new line of the users file is made of.
+fn new_password(nickname: &str) -> Result<(Nickname<'_>, String, [u8; 16]), String> {
     let nickname = Nickname::parse(nickname).ok_or("not a legal nickname")?;
     let password = read_password().map_err(|error| format!("cannot read the password: {error}"))?;
     if password.len() > limits::PASSWORD_MAX_BYTES {
@@ -160,7 +192,7 @@ fn hash_password(nickname: &str) -> Result<(), String> {
     }
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|error| format!("no randomness for a salt: {error}"))?;
-    print(&format!("{}\n", users_line(nickname, &password, &salt)))
+    Ok((nickname, password, salt))
 }
 
 /// One line from standard input, without echo where that is a terminal.

@@ -25,6 +25,10 @@ pub enum Command {
     Check(Box<Options>),
     /// Print a line for the users file for this nickname.
     HashPassword(String),
+    /// Give this nickname a password in the users file.
+    AddUser(PathBuf, String),
+    /// Take this nickname out of the users file.
+    RemoveUser(PathBuf, String),
     /// Print the usage.
     Help,
     /// Print the version.
@@ -82,17 +86,14 @@ pub fn parse(arguments: &[String]) -> Result<Command, UsageError> {
     if let Some(extra) = matches.free.first() {
         return Err(UsageError(format!("unexpected argument '{extra}'")));
     }
-    if let Some(nickname) = matches.opt_str("hash-password") {
-        if Nickname::parse(&nickname).is_none() {
-            return Err(UsageError(format!(
-                "--hash-password {nickname:?}: not a legal nickname (1 to 64 bytes, no control characters, no outer blanks)"
-            )));
-        }
-        if nickname.starts_with('#') {
-            return Err(UsageError(format!(
-                "--hash-password {nickname:?}: a line that starts with # is a comment in the users file"
-            )));
-        }
+    for name in ["add-user", "remove-user"] {
+        let Some(nickname) = nickname(&matches, name)? else { continue };
+        let users = matches.opt_str("users");
+        let users = users.ok_or_else(|| UsageError(format!("--{name} needs --users FILE: the file to change")))?;
+        let command = if name == "add-user" { Command::AddUser } else { Command::RemoveUser };
+        return Ok(command(users.into(), nickname));
+    }
+    if let Some(nickname) = nickname(&matches, "hash-password")? {
         return Ok(Command::HashPassword(nickname));
     }
     if let Some(command) = matches.opt_str("ask") {
@@ -129,6 +130,8 @@ fn getopts() -> Getopts {
         .optopt("", "max-memory", "most queued output and input together (default 67108864)", "BYTES")
         .optopt("", "handshake-timeout", "time to log in or merge in (default 10)", "SECONDS")
         .optopt("", "hash-password", "read a password, print its line for the users file, exit", "NICKNAME")
+        .optopt("", "add-user", "read a password, add the nickname to --users or change its password, exit", "NICKNAME")
+        .optopt("", "remove-user", "take the nickname out of --users, exit", "NICKNAME")
         .optopt("", "ask", "send one command to the server behind --control, print its answer, exit", "COMMAND")
         .optflag("", "check", "check the options and the users file, exit")
         .optflag("h", "help", "print this, exit")
@@ -173,6 +176,16 @@ fn options(matches: &Matches) -> Result<Options, UsageError> {
         )));
     }
     Ok(Options { config, listen, users, advertise, merge, control, metrics, max_clients })
+}
+
+fn nickname(matches: &Matches, name: &str) -> Result<Option<String>, UsageError> {
+    let Some(nickname) = matches.opt_str(name) else { return Ok(None) };
+    let is_legal = Nickname::parse(&nickname).is_some() && !nickname.starts_with('#');
+    is_legal.then_some(Some(nickname.clone())).ok_or_else(|| {
+        UsageError(format!(
+            "--{name} {nickname:?}: not a nickname that a users file can hold (1 to 64 bytes, no control characters, no outer blanks, no '#' at its start)"
+        ))
+    })
 }
 
 fn is_this_machine(host: &str) -> bool {
