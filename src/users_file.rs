@@ -69,7 +69,7 @@ impl UsersFile {
             }
         };
         let mut lines: Vec<&str> = text.lines().collect();
-        match (lines.iter().position(|line| is_theirs(line)), &line) {
+        match (lines.iter().position(is_theirs), &line) {
             (Some(place), Some(new)) => lines.splice(place..=place, [new.as_str()]).for_each(drop),
             (Some(place), None) => lines.splice(place..=place, []).for_each(drop),
             (None, Some(new)) => lines.push(new),
