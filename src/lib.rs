@@ -1,6 +1,8 @@
 //! A server for the Chat Fusion Protocol.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+#[cfg(feature = "bench")]
+pub mod bench;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod connection;
