@@ -33,8 +33,8 @@ pub enum Phase {
     Open,
     /// Its input is over or no longer looked at; what is queued is being written.
     Draining(CloseReason),
-    /// All is written and the sending side shut; the other side may close first, until then.
-    Lingering(CloseReason, Millis),
+    /// All is written and the sending side shut; the other side may close first, for a while.
+    Lingering(CloseReason),
     /// Over; its place is freed at the end of the turn.
     Closed,
 }
@@ -93,7 +93,8 @@ pub struct Connection<S> {
     pub ignored: u8,
     /// When it was accepted or dialled.
     pub opened: Millis,
-    /// Since when the kernel takes nothing of what waits.
+    /// Since when the other side is waited for: to take what is queued for it or, while lingering, to close. `NEVER`
+    /// where it isn't.
     pub blocked_since: Millis,
     /// When the engine will look at its deadlines; the true one may be later.
     pub timer: Millis,
@@ -148,7 +149,7 @@ impl<S> Connection<S> {
     pub fn wants_service(&self) -> bool {
         match self.phase {
             Phase::Open => !self.is_held() && (self.has_backlog || self.is_readable),
-            Phase::Lingering(..) => self.is_readable,
+            Phase::Lingering(_) => self.is_readable,
             Phase::Draining(_) | Phase::Closed => false,
         }
     }
@@ -181,7 +182,7 @@ impl<S> Connection<S> {
     pub fn deadline(&self, config: &Config, probed_since: Option<&Millis>) -> Option<(Millis, Due)> {
         let close = |when: Millis, reason| Some((when, Due::Close(reason)));
         let patience = match self.phase {
-            Phase::Lingering(reason, since) => return close(since + LINGER_MS, reason),
+            Phase::Lingering(reason) => return close(self.blocked_since + LINGER_MS, reason),
             Phase::Closed => return None,
             Phase::Draining(_) => None,
             Phase::Open => {

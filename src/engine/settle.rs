@@ -95,9 +95,9 @@ impl<S: Socket> Engine<S> {
     pub(super) fn close(&mut self, key: Key, reason: CloseReason, mode: CloseMode) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match (connection.phase, mode) {
-            (Phase::Closed, _) | (Phase::Draining(_) | Phase::Lingering(..), CloseMode::AfterWriting) => return,
+            (Phase::Closed, _) | (Phase::Draining(_) | Phase::Lingering(_), CloseMode::AfterWriting) => return,
             (Phase::Open, _) => self.end_session(key, reason),
-            (Phase::Draining(_) | Phase::Lingering(..), CloseMode::Now) => {}
+            (Phase::Draining(_) | Phase::Lingering(_), CloseMode::Now) => {}
         }
         let Some(connection) = self.connections.get_mut(key) else { return };
         match mode {
@@ -125,7 +125,8 @@ impl<S: Socket> Engine<S> {
             self.close(key, reason, CloseMode::Now);
             return;
         }
-        connection.phase = Phase::Lingering(reason, self.now);
+        connection.phase = Phase::Lingering(reason);
+        connection.blocked_since = self.now;
         // What was not read while it drained is still there.
         connection.is_readable = true;
         self.schedule(key);
