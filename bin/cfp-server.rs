@@ -82,13 +82,14 @@ fn start(mut options: Options) -> Result<Reactor, String> {
     options.config.listen = Some(address);
     options.config.advertise = options.advertise.or_else(|| advertised_by_default(address));
     options.config.seed = getrandom::u64().map_err(|error| format!("no randomness: {error}"))?;
+    let lookup = Lookup::new(getrandom::u64().map_err(|error| format!("no randomness: {error}"))?);
     let advertise = Address(options.config.advertise);
     log::info!("server {id} listens on {address} (advertised as {advertise}, {registered} registered users)");
     let mut engine = Engine::new(options.config, users);
     for name in options.merge {
         engine.merge_at_start(name, Millis(0));
     }
-    Reactor::new(engine, listener, control, metrics, users_file, Lookup::default())
+    Reactor::new(engine, listener, control, metrics, users_file, lookup)
         .map_err(|error| format!("cannot start: {error}"))
 }
 

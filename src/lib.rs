@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod pool;
 pub mod public_log;
 pub mod reactor;
+pub mod resolver;
 pub mod session;
 pub mod socket;
 pub mod supervisor;
