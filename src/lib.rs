@@ -21,6 +21,7 @@ pub mod reactor;
 pub mod resolver;
 pub mod session;
 pub mod socket;
+pub mod start;
 pub mod supervisor;
 pub mod time;
 pub mod users_file;
