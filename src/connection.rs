@@ -173,6 +173,14 @@ impl<S> Connection<S> {
         }
     }
 
+    /// It had to wait and is read from again: its stop in the middle of a packet was ours.
+    pub fn resume(&mut self, now: Millis) {
+        self.is_waiting = false;
+        if let Some(kept) = &mut self.inbox {
+            kept.since = now;
+        }
+    }
+
     /// Bytes of input that are kept.
     pub fn kept_bytes(&self) -> usize {
         self.inbox.as_ref().map_or(0, |kept| kept.inbox.kept_bytes())
@@ -189,7 +197,7 @@ impl<S> Connection<S> {
                 self.session.time_limit(config).and_then(|(limit_ms, reason)| close(self.opened + limit_ms, reason))
             }
         };
-        let is_patience_bounded = self.is_open() && self.session.is_client() && !self.has_backlog;
+        let is_patience_bounded = self.is_open() && self.session.is_client() && !self.has_backlog && !self.is_held();
         let mid_packet = self.inbox.as_ref().filter(|_| is_patience_bounded);
         let mid_packet = mid_packet.and_then(|kept| close(kept.since + MID_PACKET_MS, CloseReason::MidPacket));
         let is_blocked = self.blocked_since != Millis::NEVER;

@@ -156,7 +156,8 @@ impl<S: Socket> Engine<S> {
     pub(super) fn release_waiting(&mut self, receiver: Key) {
         for sender in self.core.pressure.leave(receiver) {
             if let Some(connection) = self.connections.get_mut(sender) {
-                connection.is_waiting = false;
+                connection.resume(self.now);
+                self.schedule(sender);
                 self.enqueue(sender);
             }
         }
