@@ -3,35 +3,19 @@
 
 #[path = "support/console.rs"]
 mod support;
+#[path = "support/users.rs"]
+mod users;
 
 use std::fs;
 use std::process::Command;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use support::{Bare, Client, Scratch, Server};
+use users::UsersFile;
 
 fn client(arguments: &[&str]) -> (i32, Vec<String>, Vec<String>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cfp-client"));
     command.args(arguments);
     Client::spawn(command).finish()
-}
-
-/// A line for a users file, with one iteration so that it is quick.
-fn users_line(nickname: &str, password: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(password.as_bytes()).unwrap();
-    mac.update(b"saltsaltsaltsalt\x00\x00\x00\x01");
-    let hash = base64(&mac.finalize().into_bytes());
-    format!("{nickname}:$pbkdf2-sha256$i=1,l=32${}${hash}\n", base64(b"saltsaltsaltsalt"))
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digits = bytes.chunks(3).flat_map(|chunk| {
-        let bits = chunk.iter().fold(0u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
-        (0..=chunk.len()).map(move |digit| char::from(ALPHABET[(bits >> (18 - 6 * digit) & 63) as usize]))
-    });
-    digits.collect()
 }
 
 #[test]
@@ -90,9 +74,8 @@ fn a_line_that_can_t_be_carried_out_is_said_never_sent_and_tells_in_the_exit_sta
 #[test]
 fn each_answer_to_a_login_is_said_in_words_and_ends_with_1() {
     let scratch = Scratch::new();
-    let users = scratch.path().join("users");
-    fs::write(&users, users_line("carl", "secret")).unwrap();
-    let server = Server::start(7, &["--users", users.to_str().unwrap()]);
+    let users = UsersFile::new(&[("carl", "secret")]);
+    let server = Server::start(7, &["--users", users.path()]);
     let file = |name: &str, text: &str| {
         fs::write(scratch.path().join(name), text).unwrap();
         scratch.path().join(name).to_str().unwrap().to_owned()
