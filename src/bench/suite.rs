@@ -40,8 +40,10 @@ pub struct Row {
     target: Target,
     /// The floor's connections that are partners.
     paired: usize,
-    run: Box<dyn Fn(&Subject, Size) -> Result<Sample>>,
+    run: Box<Workload>,
 }
+
+type Workload = dyn Fn(&Subject, Size) -> Result<Sample>;
 
 enum Target {
     TimesFloor(f64),
