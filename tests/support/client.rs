@@ -34,7 +34,8 @@ impl Client {
         Client::new(fd.into())
     }
 
-    fn new(stream: TcpStream) -> Client {
+    /// A connection that is there already.
+    pub fn new(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
