@@ -42,6 +42,11 @@ impl Client {
         Client { stream, received: Vec::new() }
     }
 
+    /// Its own end's address.
+    pub fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
     /// Logs in as a guest; the server must let it in.
     pub fn log_in_as_guest(&mut self, nickname: &str) {
         self.send(&Packet::AuthGst { nickname });
