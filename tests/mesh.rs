@@ -4,6 +4,7 @@
 mod support;
 
 #[path = "support/node.rs"]
+#[allow(dead_code, reason = "each test program uses a part of it")]
 mod node;
 #[path = "support/peer.rs"]
 mod peer;

@@ -29,7 +29,7 @@ fn ignored(node: &Node, reason: &str) -> u64 {
 
 #[test]
 fn forwarded_packets_reach_the_clients_here() {
-    let Scene { mut ana, mut peer, .. } = scene();
+    let Scene { node: _node, home: _home, mut ana, mut peer } = scene();
     send(&mut peer, &format!("50 00000007 {}", public(9, "bob", "hi")));
     expect_public(&mut ana, 9, "bob", "hi");
     send(&mut peer, &format!("50 00000007 31 00000009 {} {} {}", text("bob"), text("ana"), text("psst")));
@@ -46,7 +46,7 @@ fn forwarded_packets_reach_the_clients_here() {
 
 #[test]
 fn what_clients_here_send_is_forwarded_byte_for_byte() {
-    let Scene { mut ana, mut peer, .. } = scene();
+    let Scene { node: _node, home: _home, mut ana, mut peer } = scene();
     ana.say("hi");
     expect(&mut peer, &format!("50 00000009 {}", public(7, "ana", "hi")));
     tell(&mut ana, 9, "bob", "psst");
@@ -58,7 +58,7 @@ fn what_clients_here_send_is_forwarded_byte_for_byte() {
 
 #[test]
 fn an_unknown_receiver_is_answered_with_an_error_to_the_origin() {
-    let Scene { node, mut ana, mut peer, .. } = scene();
+    let Scene { node, home: _home, mut ana, mut peer } = scene();
     send(&mut peer, &format!("50 00000007 31 00000009 {} {} {}", text("bob"), text("zoe"), text("psst")));
     expect(&mut peer, &format!("50 00000009 F0 {} 01", text("bob")));
     // An error for a client that is gone is dropped.
@@ -69,7 +69,7 @@ fn an_unknown_receiver_is_answered_with_an_error_to_the_origin() {
 
 #[test]
 fn pckfwd_under_its_other_code_is_taken_and_never_sent() {
-    let Scene { mut ana, mut peer, .. } = scene();
+    let Scene { node: _node, home: _home, mut ana, mut peer } = scene();
     send(&mut peer, &format!("32 00000007 {}", public(9, "bob", "hi")));
     expect_public(&mut ana, 9, "bob", "hi");
     ana.say("hello");
@@ -78,7 +78,7 @@ fn pckfwd_under_its_other_code_is_taken_and_never_sent() {
 
 #[test]
 fn a_server_cannot_speak_for_another_one() {
-    let Scene { node, mut ana, mut peer, .. } = scene();
+    let Scene { node, home: _home, mut ana, mut peer } = scene();
     let spoofed = [
         format!("50 00000007 {}", public(8, "bob", "spoofed")),
         format!("50 00000007 {}", public(7, "bob", "spoofed")),
@@ -101,7 +101,7 @@ fn a_server_cannot_speak_for_another_one() {
 
 #[test]
 fn packets_that_do_not_belong_on_a_link_are_ignored_and_it_stays() {
-    let Scene { node, mut ana, mut peer, .. } = scene();
+    let Scene { node, home: _home, mut ana, mut peer } = scene();
     let others = [
         format!("00 {}", text("bob")),
         format!("01 {} {}", text("bob"), text("secret")),

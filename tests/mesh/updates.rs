@@ -60,10 +60,13 @@ fn servers_in_an_answer_are_dialled() {
 fn announced_servers_that_conflict_or_are_too_many_are_passed_over() {
     let (node, home) = (Node::start(7, &[]), Home::new());
     let mut peer = linked(&node, 9, &home);
-    let _other = linked_without_description(&node, 3);
+    let other_home = Home::new();
+    let _other = linked(&node, 3, &other_home);
     send(&mut peer, &format!("A0 00000009 00000001 {}", described(7, "127.0.0.1:9")));
     let line = node.server.wait_for_log("which is not what we know");
-    assert!(line.contains("server 9") && line.contains("server 7"), "{line}");
+    assert!(line.contains("server 9 says that server 7"), "{line}");
+    send(&mut peer, &format!("A0 00000009 00000001 {}", described(3, "127.0.0.1:9")));
+    node.server.wait_for_log("server 9 says that server 3");
     let homes: Vec<Home> = (0..9).map(|_| Home::new()).collect();
     let list: String = homes.iter().zip(20..).map(|(home, id)| home.described(id)).collect();
     send(&mut peer, &format!("A0 00000009 00000009 {list}"));
