@@ -265,23 +265,28 @@ impl Reactor {
 
     fn do_requests(&mut self, now: Millis) {
         while let Some(request) = self.engine.poll_request() {
-            match request {
-                Request::Dial { dial_for, address } => {
-                    let socket = Stream::connect(address).map_err(|error| error.to_string());
-                    let key = self.engine.on_dialled(dial_for, address, socket, now);
-                    watch(&self.poll, &mut self.engine, key);
-                }
-                Request::Resolve { dial_for, host, port } => {
-                    self.lookup.start(self.poll.registry(), LOOKUP, dial_for, &host, port, now);
-                }
-                Request::Reload { operator } => {
-                    let answer = self.reload(now);
-                    self.engine.answer_operator(operator, &answer);
-                }
-                Request::Shutdown => self.begin_shutdown(now),
-            }
+            self.do_request(request, now);
+            // A name that needed no name server is known at once, and becomes the next request.
+            self.answer_lookups(now);
         }
-        self.answer_lookups(now);
+    }
+
+    fn do_request(&mut self, request: Request, now: Millis) {
+        match request {
+            Request::Dial { dial_for, address } => {
+                let socket = Stream::connect(address).map_err(|error| error.to_string());
+                let key = self.engine.on_dialled(dial_for, address, socket, now);
+                watch(&self.poll, &mut self.engine, key);
+            }
+            Request::Resolve { dial_for, host, port } => {
+                self.lookup.start(self.poll.registry(), LOOKUP, dial_for, &host, port, now);
+            }
+            Request::Reload { operator } => {
+                let answer = self.reload(now);
+                self.engine.answer_operator(operator, &answer);
+            }
+            Request::Shutdown => self.begin_shutdown(now),
+        }
     }
 }
 

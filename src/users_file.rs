@@ -37,9 +37,16 @@ impl UsersFile {
         self.parse(&self.text().map_err(|error| self.problem(&error))?)
     }
 
-    /// Whether others than its owner and group may read it: the hashes are then anybody's to try passwords on.
-    pub fn is_world_readable(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|metadata| metadata.mode() & 0o004 != 0)
+    /// What the operator should know of the file although it is good: whether others than its owner and group may
+    /// read it.
+    pub fn warning(&self) -> Option<String> {
+        let is_world_readable = fs::metadata(&self.path).is_ok_and(|metadata| metadata.mode() & 0o004 != 0);
+        let path = self.path.display();
+        is_world_readable.then(|| {
+            format!(
+                "users file {path}: everybody on this machine can read it, and try passwords on it; chmod o-r {path}"
+            )
+        })
     }
 
     /// Gives a nickname a password: a new line, or another one in the place of the old. The file is made where there is

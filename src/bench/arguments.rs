@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use getopts::{Matches, Options};
 
 use super::dialect::Language;
-use super::floor;
 use super::report::{Sample, figure, percentiles};
 use super::subject::{Launcher, Program, Subject, launch, raise_descriptor_limit};
 use super::suite::{self, Size};
+use super::workload::cross::CrossPlan;
+use super::workload::files::FilesPlan;
+use super::workload::logins::LoginsPlan;
+use super::workload::slow::SlowPlan;
 use super::workload::{DirectPlan, PacedPlan, RoomPlan, direct, idle, paced, room, storm};
-use super::{Doing, Fault, Result};
+use super::{Doing, Fault, Result, extras, floor};
 
 const USAGE: &str = "\
 usage: cfp-bench COMMAND [OPTIONS]
@@ -25,6 +28,14 @@ Without --server, a server is started for the measurement, on a core of its own 
   direct   pairs write in private                       --pairs --window --messages --idle
   idle     clients log in and are silent                --members
   storm    clients log in at once                       --members
+
+  files    a file passes while a room talks             --members --rate --messages
+  fairness one client floods, a pair writes             --messages
+  scale    rooms of 10 to 10,000, and idle clients      --members --messages
+  cross    a message's way to a merged server           --members --window --bursts --second --second-pid
+  slow     some of a room don't read                    --members --slow --bytes
+  logins   a flood of wrong passwords, a pair writes    --nickname --idle --members
+  start    time until a started server listens, memory  --binary
 ";
 
 /// Does what the arguments behind the program's name say.
@@ -85,6 +96,40 @@ pub fn run(arguments: &[String]) -> Result<()> {
             let members = pick("members", 5_000, 500)? as usize;
             context.each("ns per login", 0, |subject| storm(subject, members))
         }
+        "files" => {
+            let (members, rate) = (pick("members", 100, 20)? as usize, pick("rate", 1000, 1000)?);
+            let plan = FilesPlan { members, rate, messages: pick("messages", 3 * rate, rate / 5)? };
+            extras::print_files(&context.launcher, context.external()?, plan)
+        }
+        "fairness" => extras::print_fairness(&context.subject(0)?, pick("messages", 500, 30)?),
+        "scale" => {
+            let (members, deliveries) = (pick("members", 10_000, 100)?, pick("messages", 8_000_000, 100_000)?);
+            extras::print_scale(&context.launcher, members as usize, deliveries, pick("runs", 3, 1)? as usize)
+        }
+        "cross" => {
+            let members = pick("members", 100, 20)? as usize;
+            let plan = CrossPlan { members, window: pick("window", 64, 64)?, bursts: pick("bursts", 1000, 20)? };
+            let second = address(&matches, "second")?.map(|address| {
+                Ok::<_, Fault>(Subject::running(address, number(&matches, "second-pid")?, Language::Cfp))
+            });
+            let external = context.external()?.zip(second.transpose()?);
+            extras::print_cross(&context.launcher, external, plan, pick("runs", 3, 1)? as usize)
+        }
+        "slow" => {
+            let (members, slow) = (pick("members", 1000, 50)? as usize, pick("slow", 200, 10)? as usize);
+            let plan = SlowPlan { members, slow: slow.min(members), bytes: pick("bytes", 4 << 20, 1 << 20)? };
+            extras::print_slow(&context.subject(0)?, plan)
+        }
+        "logins" => {
+            let plan = LoginsPlan {
+                online: pick("idle", 200, 20)?.max(2) as usize,
+                logins: pick("members", 100, 5)? as usize,
+            };
+            let nickname = matches.opt_str("nickname").unwrap_or_else(|| extras::REGISTERED.to_owned());
+            let external = context.external()?.map(|subject| (subject, nickname));
+            extras::print_logins(&context.launcher, external, plan)
+        }
+        "start" => extras::print_start(&context.launcher.server, pick("runs", 10, 3)? as usize),
         "" => Err(Fault::Usage("which command?".into())),
         other => Err(Fault::Usage(format!("there is no command {other:?}"))),
     }
@@ -96,17 +141,24 @@ struct Context<'m> {
 }
 
 impl Context<'_> {
-    /// The server named on the command line, or one that is started.
+    fn language(&self) -> Result<Language> {
+        let Some(name) = self.matches.opt_str("language") else { return Ok(Language::Cfp) };
+        Language::parse(&name).ok_or_else(|| Fault::Usage(format!("--language: {name:?} is not known")))
+    }
+
+    /// The server named on the command line.
+    fn external(&self) -> Result<Option<Subject>> {
+        let Some(address) = address(self.matches, "server")? else { return Ok(None) };
+        Ok(Some(Subject::running(address, number(self.matches, "pid")?, self.language()?)))
+    }
+
+    /// The same, or one that is started.
     fn subject(&self, paired: usize) -> Result<Subject> {
-        let language = match self.matches.opt_str("language") {
-            None => Language::Cfp,
-            Some(name) => Language::parse(&name).ok_or_else(|| Fault::Usage(format!("unknown language {name:?}")))?,
-        };
-        match address(self.matches, "server")? {
-            Some(address) => Ok(Subject::running(address, number(self.matches, "pid")?, language)),
-            None if language == Language::Floor => self.launcher.start(Program::Floor, &[], paired),
-            None => self.launcher.start(Program::Server, &[], paired),
+        if let Some(subject) = self.external()? {
+            return Ok(subject);
         }
+        let program = if self.language()? == Language::Floor { Program::Floor } else { Program::Server };
+        self.launcher.start(program, &[], paired)
     }
 
     /// Runs a workload and prints what it gave, as often as was asked for.
@@ -143,6 +195,11 @@ fn options() -> Options {
         .optopt("", "messages", "messages in all", "N")
         .optopt("", "pairs", "pairs of a sender and a receiver", "N")
         .optopt("", "idle", "clients who are silent", "N")
+        .optopt("", "slow", "members who don't read", "N")
+        .optopt("", "bytes", "sent to each member", "N")
+        .optopt("", "nickname", "logins: a registered user of the server at --server", "NAME")
+        .optopt("", "second", "cross: the other server", "IP:PORT")
+        .optopt("", "second-pid", "cross: its process", "PID")
         .optopt("", "listen", "floor: where to listen (default: 127.0.0.1:7777)", "IP:PORT")
         .optopt("", "paired", "floor: the first N connections are partners, two by two", "N")
         .optopt("", "core", "launch: the processor to use", "N");

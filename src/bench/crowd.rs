@@ -129,8 +129,7 @@ impl Crowd {
         // The handshake over loopback is done by the time connect returns, so this fails only where it will anyway.
         let _ = stream.set_nodelay(true);
         register(self.poll.registry(), &mut stream, index)?;
-        let member =
-            Member { stream, partial: Vec::new(), unsent: Vec::new(), is_paused: false, is_over: false };
+        let member = Member { stream, partial: Vec::new(), unsent: Vec::new(), is_paused: false, is_over: false };
         self.members.0.push(member);
         Ok(index)
     }

@@ -177,7 +177,8 @@ mod tests {
     fn a_lost_a_doubled_a_reordered_an_early_and_a_changed_delivery_are_errors() {
         let mut changed = deliveries(&[5]);
         *changed.last_mut().unwrap() ^= 1;
-        for bytes in [deliveries(&[6]), deliveries(&[5, 5]), deliveries(&[5, 7, 6]), deliveries(&[5, 6, 7, 8]), changed] {
+        for bytes in [deliveries(&[6]), deliveries(&[5, 5]), deliveries(&[5, 7, 6]), deliveries(&[5, 6, 7, 8]), changed]
+        {
             let (mut next, mut input) = (5, bytes.as_slice());
             assert!(frame().take_all(&mut next, 8, &mut input).is_err());
         }

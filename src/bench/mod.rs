@@ -13,6 +13,7 @@
 pub mod arguments;
 pub mod crowd;
 pub mod dialect;
+pub mod extras;
 pub mod floor;
 pub mod message;
 pub mod meter;

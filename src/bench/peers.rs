@@ -4,8 +4,8 @@
 //! A room is a topic that everybody subscribes to. A member's private messages go to a topic of its nickname, which it
 //! subscribes to as well.
 
-use super::crowd::{Hello, Members};
 use super::Result;
+use super::crowd::{Hello, Members};
 use super::message::Frame;
 
 /// The topic of public messages.

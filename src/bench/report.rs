@@ -86,7 +86,13 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
 
 /// A number with three significant digits or all of its whole part, thousands apart.
 pub fn figure(value: f64) -> String {
-    let decimals = if value >= 99.95 { 0 } else if value >= 9.995 { 1 } else { 2 };
+    let decimals = if value >= 99.95 {
+        0
+    } else if value >= 9.995 {
+        1
+    } else {
+        2
+    };
     let text = format!("{value:.decimals$}");
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
     let mut out = String::new();

@@ -35,7 +35,7 @@ impl<S: Socket> Engine<S> {
             connection.is_queued = false;
             match connection.phase {
                 Phase::Open => self.serve(key),
-                Phase::Lingering(reason, _) => self.serve_lingering(key, reason),
+                Phase::Lingering(reason) => self.serve_lingering(key, reason),
                 Phase::Draining(_) | Phase::Closed => {}
             }
             self.schedule(key);

@@ -95,9 +95,9 @@ impl<S: Socket> Engine<S> {
     pub(super) fn close(&mut self, key: Key, reason: CloseReason, mode: CloseMode) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match (connection.phase, mode) {
-            (Phase::Closed, _) | (Phase::Draining(_) | Phase::Lingering(..), CloseMode::AfterWriting) => return,
+            (Phase::Closed, _) | (Phase::Draining(_) | Phase::Lingering(_), CloseMode::AfterWriting) => return,
             (Phase::Open, _) => self.end_session(key, reason),
-            (Phase::Draining(_) | Phase::Lingering(..), CloseMode::Now) => {}
+            (Phase::Draining(_) | Phase::Lingering(_), CloseMode::Now) => {}
         }
         let Some(connection) = self.connections.get_mut(key) else { return };
         match mode {
@@ -125,7 +125,8 @@ impl<S: Socket> Engine<S> {
             self.close(key, reason, CloseMode::Now);
             return;
         }
-        connection.phase = Phase::Lingering(reason, self.now);
+        connection.phase = Phase::Lingering(reason);
+        connection.blocked_since = self.now;
         // What was not read while it drained is still there.
         connection.is_readable = true;
         self.schedule(key);
@@ -155,7 +156,8 @@ impl<S: Socket> Engine<S> {
     pub(super) fn release_waiting(&mut self, receiver: Key) {
         for sender in self.core.pressure.leave(receiver) {
             if let Some(connection) = self.connections.get_mut(sender) {
-                connection.is_waiting = false;
+                connection.resume(self.now);
+                self.schedule(sender);
                 self.enqueue(sender);
             }
         }
@@ -182,28 +184,25 @@ fn report_undelivered<S>(link: &Connection<S>, core: &mut Core, effects: &mut Ef
 
 /// The one line for each connection's end.
 fn log_end<S>(connection: &Connection<S>, reason: CloseReason, queued_bytes: usize, open_ms: u64) {
-    let who = match &connection.session {
-        Session::Client(client) => format!("client {:?}", client.nickname()),
-        Session::Sibling(sibling) => format!("link to server {}", sibling.server()),
-        Session::Requesting(_) => "merge request".to_owned(),
-        Session::Operator(_) => "operator".to_owned(),
-        Session::Scraper => "metrics request".to_owned(),
-        Session::Handshake(_) | Session::Gone => "connection".to_owned(),
-    };
-    let level = match reason {
+    let asks_for_action = matches!(
+        reason,
         CloseReason::SlowReader
-        | CloseReason::Stalled
-        | CloseReason::Memory
-        | CloseReason::IgnoredPackets
-        | CloseReason::NotPermitted
-        | CloseReason::Unfit
-        | CloseReason::OutOfFrame => log::Level::Warn,
-        _ if connection.session.as_client().is_some() => log::Level::Info,
+            | CloseReason::Stalled
+            | CloseReason::Memory
+            | CloseReason::IgnoredPackets
+            | CloseReason::NotPermitted
+            | CloseReason::Unfit
+            | CloseReason::OutOfFrame
+    );
+    let level = match &connection.session {
+        _ if asks_for_action => log::Level::Warn,
+        Session::Client(_) | Session::Sibling(_) => log::Level::Info,
         _ => log::Level::Debug,
     };
     log::log!(
         level,
-        "{who} from {} ended: {reason} ({} bytes in, {} out, {queued_bytes} queued, {} s)",
+        "{} from {} ended: {reason} ({} bytes in, {} out, {queued_bytes} queued, {} s)",
+        connection.session,
         connection.peer,
         connection.bytes_in,
         connection.bytes_out,

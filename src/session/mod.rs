@@ -56,6 +56,20 @@ pub enum Verdict {
     Become(Session),
 }
 
+/// As log lines name it.
+impl std::fmt::Display for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Session::Client(client) => write!(f, "client {:?}", client.nickname()),
+            Session::Sibling(sibling) => write!(f, "link to server {}", sibling.server()),
+            Session::Requesting(_) => f.write_str("merge request"),
+            Session::Operator(_) => f.write_str("operator"),
+            Session::Scraper => f.write_str("metrics request"),
+            Session::Handshake(_) | Session::Gone => f.write_str("connection"),
+        }
+    }
+}
+
 impl Session {
     /// A whole packet has arrived.
     pub fn on_packet(&mut self, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
@@ -111,7 +125,7 @@ impl Session {
     pub fn time_limit(&self, config: &Config) -> Option<(u64, CloseReason)> {
         match self {
             Session::Handshake(handshake) if !handshake.is_checking_password() => {
-                Some((config.handshake_ms, CloseReason::HandshakeTimeout))
+                Some((config.handshake_ms + handshake.waited_ms(), CloseReason::HandshakeTimeout))
             }
             Session::Requesting(_) => Some((limits::DIAL_MS, CloseReason::NoAnswer)),
             Session::Scraper => Some((limits::SCRAPE_MS, CloseReason::HandshakeTimeout)),

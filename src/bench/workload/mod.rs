@@ -1,10 +1,17 @@
 //! The workloads, one a file. Each connects a crowd of its own to a subject, warms up, measures, and checks every
 //! delivery.
 
+pub mod cross;
 pub mod direct;
+pub mod fairness;
+pub mod files;
 pub mod idle;
+pub mod lanes;
+pub mod logins;
 pub mod paced;
 pub mod room;
+pub mod slow;
+pub mod start;
 pub mod storm;
 
 pub use direct::{DirectPlan, direct};

@@ -53,6 +53,8 @@ pub struct RoomState {
     end: u64,
     /// Deliveries to come.
     pub outstanding: u64,
+    /// Members who don't read.
+    paused: usize,
     /// When each message was sent, or should have been.
     pub sent_at: SentAt,
     /// Of all deliveries.
@@ -60,18 +62,16 @@ pub struct RoomState {
 }
 
 /// When messages were sent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub enum SentAt {
     /// All that are under way at once.
     Together(Instant),
-    /// Number `first` at a time, and each that follows so many nanoseconds after the one before.
-    Paced {
+    /// Number `first` and those that follow, each at its own time.
+    Each {
         /// The number sent first.
         first: u64,
-        /// When it was due.
-        start: Instant,
-        /// Between two.
-        interval_ns: u64,
+        /// When it and the others were sent.
+        times: Vec<Instant>,
     },
 }
 
@@ -88,6 +88,7 @@ impl Room {
             next: vec![0; members],
             end: 0,
             outstanding: 0,
+            paused: 0,
             sent_at: SentAt::Together(Instant::now()),
             latencies: latencies(),
         };
@@ -100,7 +101,7 @@ impl Room {
             self.sent.append(number, out);
         }
         self.state.end += count;
-        self.state.outstanding += count * self.state.next.len() as u64;
+        self.state.outstanding += count * (self.state.next.len() - self.state.paused) as u64;
     }
 
     /// Sends bytes made by [`append`](Room::append).
@@ -126,6 +127,17 @@ impl Room {
         Ok(())
     }
 
+    /// A member no longer reads, and no delivery to it is awaited.
+    pub fn pause(&mut self, member: usize) {
+        self.crowd.members().pause(member);
+        self.state.paused += 1;
+    }
+
+    /// Size of one delivery.
+    pub fn delivered_bytes(&self) -> usize {
+        self.state.delivered.len()
+    }
+
     /// Waits for all deliveries.
     pub fn drain(&mut self) -> Result<()> {
         while self.state.outstanding > 0 {
@@ -147,12 +159,12 @@ impl Audience for RoomState {
         let first = *next;
         let count = peers::take_all(&self.delivered, next, self.end, member, bytes, members)?;
         self.outstanding -= count;
-        match self.sent_at {
-            SentAt::Together(sent_at) => record(&mut self.latencies, ns(at, sent_at), count),
-            SentAt::Paced { first: number, start, interval_ns } => {
-                for delivery in first..first + count {
-                    let due_ns = delivery.saturating_sub(number) * interval_ns;
-                    record(&mut self.latencies, ns(at, start).saturating_sub(due_ns), 1);
+        match &self.sent_at {
+            SentAt::Together(sent_at) => record(&mut self.latencies, ns(at, *sent_at), count),
+            SentAt::Each { first: number, times } => {
+                let from = first.saturating_sub(*number) as usize;
+                for sent_at in times.iter().skip(from).take(count as usize) {
+                    record(&mut self.latencies, ns(at, *sent_at), 1);
                 }
             }
         }
