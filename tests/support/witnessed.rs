@@ -1,14 +1,16 @@
 //! An engine with a few connections, and what must hold of it whatever comes in.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use cfp::core::config::Config;
 use cfp::core::key::Key;
+use cfp::core::mesh::{DialFor, Name};
 use cfp::core::users::Users;
-use cfp::engine::{Engine, Readiness};
+use cfp::engine::{Engine, Readiness, Request};
 use cfp::limits;
 use cfp::time::Millis;
-use cfp::wire::{FrameLimits, Packet, ServerId};
+use cfp::wire::{Code, FrameLimits, Packet, ServerId};
 
 use crate::metered_pipe::PipeEnd;
 use crate::reference::{self, Event};
@@ -21,6 +23,9 @@ const MESSAGE_MAX_BYTES: usize = 40;
 const FED_MAX_BYTES: usize = 24 * 1024;
 /// Password `pw`, hashed in three steps.
 const USERS: &str = "reg:$pbkdf2-sha256$i=3,l=32$c2FsdHNhbHQ$Gw9J7ot0OEClxhiPitRxDqdFt+B56mDlJBu2/LKXQl0";
+/// From where requests to merge are accepted, and from where not.
+const PERMITTED: &str = "127.0.0.1:";
+const NOT_PERMITTED: &str = "192.0.2.1:";
 const READABLE: Readiness = Readiness { readable: true, writable: false, read_closed: false, broken: false };
 const WRITABLE: Readiness = Readiness { readable: false, writable: true, read_closed: false, broken: false };
 
@@ -37,10 +42,13 @@ pub struct Server {
     witness: Client,
     /// What the server wrote to each connection that is gone.
     outputs: Vec<Vec<u8>>,
+    /// Dials that were asked for and have no answer yet.
+    dials: VecDeque<(DialFor, SocketAddr)>,
     now: Millis,
     fed_bytes: usize,
 }
 
+#[allow(dead_code, reason = "not every program that has this module needs all of it")]
 impl Server {
     pub fn new() -> Server {
         let config = Config {
@@ -48,14 +56,17 @@ impl Server {
             max_clients: SLOTS + 1,
             max_per_address: Some(2),
             max_queue_bytes: 8 * 1024,
+            max_link_queue_bytes: 8 * 1024,
             max_memory_bytes: 12 * 1024,
+            advertise: Some("127.0.0.1:7777".parse().unwrap()),
             ..Config::new(ServerId(7))
         };
         let mut engine = Engine::new(config, Users::parse(USERS).unwrap());
         let now = Millis(1_000);
         let witness = accept(&mut engine, "127.0.0.9:9000", now).unwrap();
-        let outputs = Vec::new();
-        let mut server = Server { engine, slots: Default::default(), witness, outputs, now, fed_bytes: 0 };
+        engine.merge_at_start(Name { host: "127.0.0.1".to_owned(), port: 7790 }, now);
+        let (outputs, dials) = (Vec::new(), VecDeque::new());
+        let mut server = Server { engine, slots: Default::default(), witness, outputs, dials, now, fed_bytes: 0 };
         server.witness_says(&Packet::AuthGst { nickname: "witness" });
         server.settle();
         assert_eq!(server.witness.pipe.0.borrow().output, [0x10, 0]);
@@ -111,11 +122,30 @@ impl Server {
         self.engine.on_ready(key, Readiness { readable: true, writable: true, read_closed: true, broken: true });
     }
 
+    /// What the server dialled answers, or does not.
+    pub fn answer_dial(&mut self, slot: usize, succeeds: bool) {
+        if self.slots[slot].is_some() {
+            return;
+        }
+        let Some((dial_for, address)) = self.dials.pop_front() else { return };
+        let pipe = PipeEnd::new();
+        let socket = if succeeds { Ok(pipe.clone()) } else { Err("refused".to_owned()) };
+        if let Some(key) = self.engine.on_dialled(dial_for, address, socket, self.now) {
+            self.slots[slot] = Some(Client { key, pipe });
+            self.engine.on_ready(key, WRITABLE);
+        }
+    }
+
     /// One turn, `ms` later.
     pub fn turn(&mut self, ms: u64) {
         self.now = self.now + ms;
         self.engine.turn(self.now);
         self.engine.assert_invariants();
+        while let Some(request) = self.engine.poll_request() {
+            if let Request::Dial { dial_for, address } = request {
+                self.dials.push_back((dial_for, address));
+            }
+        }
         for client in &mut self.slots {
             if let Some(gone) = client.take_if(|client| self.engine.connections().get(client.key).is_none()) {
                 self.outputs.push(gone.pipe.0.borrow().output.clone());
@@ -137,7 +167,6 @@ impl Server {
     }
 
     /// Whether a client's connection is over.
-    #[allow(dead_code, reason = "not every program that has this module needs it")]
     pub fn is_gone(&self, slot: usize) -> bool {
         self.slots[slot].is_none()
     }
@@ -157,7 +186,7 @@ impl Server {
         let last = Packet::MsgPblInc { origin: ServerId(7), sender: "witness", message: "the end" };
         assert_eq!(heard.last(), Some(&encoded(&last)), "nothing that others do costs a client anything");
 
-        let waiting: Vec<_> = self.slots.iter().flatten().map(|client| client.pipe.0.clone()).collect();
+        let open: Vec<_> = self.slots.iter().flatten().map(|client| client.pipe.0.clone()).collect();
         self.engine.begin_shutdown(self.now);
         self.settle();
         self.turn(limits::DRAIN_MS);
@@ -166,7 +195,7 @@ impl Server {
         self.engine.assert_invariants();
 
         let mut outputs = std::mem::take(&mut self.outputs);
-        outputs.extend(waiting.iter().map(|pipe| pipe.borrow().output.clone()));
+        outputs.extend(open.iter().map(|pipe| pipe.borrow().output.clone()));
         for output in outputs {
             check_output(&output, &heard);
         }
@@ -174,7 +203,7 @@ impl Server {
 
     fn client(&mut self, slot: usize) -> Option<&Client> {
         if self.slots[slot].is_none() {
-            let address = format!("127.0.0.{}:{}", 1 + slot / 2, 5000 + slot);
+            let address = [PERMITTED, NOT_PERMITTED][slot / 2].to_owned() + &(5000 + slot).to_string();
             self.slots[slot] = accept(&mut self.engine, &address, self.now);
         }
         self.slots[slot].as_ref()
@@ -209,26 +238,33 @@ fn publics(output: &[u8]) -> Vec<Vec<u8>> {
     packets.collect()
 }
 
-/// Whole packets that a server may send, public messages in the one order and without a gap (D6), and nothing but
-/// answers to logins before one succeeded.
+/// Whole packets that a server may send, public messages in the one order and without a gap (D6), nothing but answers to
+/// logins before one succeeded, and on a link to a server nothing but what links carry (D19).
 fn check_output(output: &[u8], heard: &[Vec<u8>]) {
-    let mut is_in = false;
+    let (mut is_client, mut is_link) = (false, false);
     for event in reference::events(output, MESSAGE_MAX_BYTES).0 {
         let Event::Packet(bytes) = event else { panic!("{event:02x?} is no packet") };
         let packet = Packet::decode(&bytes).unwrap();
         match packet {
             Packet::AuthRsp { .. } => {
-                assert!(!is_in, "nobody logs in twice");
-                is_in = bytes[1] == 0;
+                assert!(!is_client && !is_link, "nobody logs in twice");
+                is_client = bytes[1] == 0;
             }
-            Packet::MsgPblInc { origin, .. }
-            | Packet::MsgPrvInc { origin, .. }
-            | Packet::FileChnkInc { origin, .. } => {
-                assert!(is_in && origin == ServerId(7));
+            Packet::MsgPblInc { .. } | Packet::MsgPrvInc { .. } | Packet::FileChnkInc { .. } | Packet::Error { .. } => {
+                assert!(is_client);
             }
-            Packet::Error { .. } => assert!(is_in),
+            Packet::MrgReq { server, siblings } | Packet::MrgRsp { server, siblings } => {
+                assert!(!is_client && server == ServerId(7) && siblings.len() <= limits::DESCRIPTIONS_MAX);
+                is_link = true;
+            }
+            Packet::MrgDecl { .. } => assert!(!is_client && !is_link),
+            Packet::PckFwd { content, .. } => {
+                assert!(is_link && Packet::decode(content).unwrap().code().is_forwardable());
+            }
             _ => panic!("{packet:?} is not for a client"),
         }
+        assert_ne!(bytes[0], 0x32);
+        assert_eq!(Code::from_byte(bytes[0]), Some(packet.code()));
     }
     let got = publics(output);
     let in_order = got.is_empty() || heard.windows(got.len()).any(|window| window == got);

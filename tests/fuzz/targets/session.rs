@@ -1,5 +1,5 @@
-//! Whole clients: bytes in, the engine, bytes out. The input is a list of what four clients do to a server while a
-//! fifth, well behaved, looks on:
+//! Whole clients: bytes in, the engine, bytes out. The input is a list of what four connections do to a server while a
+//! well-behaved client looks on:
 //!
 //! ```text
 //!  what (5 bits), who (3 bits) | arguments | what, who | …
@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
     let mut input = Script(data);
     while let Some(what) = input.byte() {
         let slot = usize::from(what & 7) % SLOTS;
-        match (what >> 3) % 8 {
+        match what >> 3 {
             0 => {
                 let count = input.count();
                 server.send(slot, input.bytes(count), 1);
@@ -38,13 +38,17 @@ fuzz_target!(|data: &[u8]| {
                 small => server.set_room(slot, small * small),
             },
             5 => server.set_read_max(slot, input.count()),
-            6 if what & 0x80 == 0 => server.end(slot),
-            6 => server.reset(slot),
-            _ => {
+            6 => server.end(slot),
+            7 => {
                 // Up to two minutes.
                 let time = input.count() as u64;
                 server.turn(2 * time * time);
             }
+            8 => server.reset(slot),
+            9 => server.answer_dial(slot, true),
+            10 => server.answer_dial(slot, false),
+            // So that chance does not waste most bytes.
+            _ => server.turn(1),
         }
     }
     server.finish();
