@@ -414,7 +414,8 @@ end
 -- The stream's number tells connections apart that had the same ports. It is there only where a tree is built.
 local function direction(pinfo)
     local stream = tcp_stream()
-    return ("%s %s %d %d"):format(stream and tostring(stream) or "", tostring(pinfo.src), pinfo.src_port, pinfo.dst_port)
+    stream = stream and tostring(stream) or ""
+    return ("%s %s %d %d"):format(stream, tostring(pinfo.src), pinfo.src_port, pinfo.dst_port)
 end
 
 local function show(pinfo, lines)
