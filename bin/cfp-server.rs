@@ -1,22 +1,14 @@
 //! The server's command: parse, start the log, run, turn an error into one line and an exit status.
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::process::ExitCode;
 
-use cfp::control::ControlListener;
-use cfp::core::mesh::Address;
-use cfp::core::users::{Users, users_line};
-use cfp::engine::Engine;
-use cfp::limits;
-use cfp::logging;
-use cfp::lookup::Lookup;
+use cfp::core::users::users_line;
 use cfp::options::{self, Command, Options};
-use cfp::reactor::{Reactor, Stop};
-use cfp::socket;
-use cfp::time::Millis;
-use cfp::users_file::UsersFile;
+use cfp::reactor::Stop;
+use cfp::users_file::{UserEdit, UsersFile};
 use cfp::wire::Nickname;
+use cfp::{limits, logging, start};
 
 fn main() -> ExitCode {
     let command = options::texts(std::env::args_os().skip(1)).and_then(|arguments| options::parse(&arguments));
@@ -24,6 +16,8 @@ fn main() -> ExitCode {
         Ok(Command::Help) => print(&options::usage()),
         Ok(Command::Version) => print(&format!("cfp-server {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Command::HashPassword(nickname)) => hash_password(&nickname),
+        Ok(Command::AddUser(file, nickname)) => add_user(&UsersFile::new(file), &nickname),
+        Ok(Command::RemoveUser(file, nickname)) => remove_user(&UsersFile::new(file), &nickname),
         Ok(Command::Check(options)) => check(&options),
         Ok(Command::Ask(control, command)) => match cfp::control::ask(&control, &command, &mut io::stdout()) {
             Ok(true) => Ok(()),
@@ -44,7 +38,7 @@ fn main() -> ExitCode {
 
 fn serve(options: Options) -> ExitCode {
     logging::start();
-    match start(options) {
+    match start::start(options) {
         Ok(reactor) => match reactor.run() {
             Ok(Stop::Drained) => {
                 log::info!("stopped");
@@ -57,64 +51,40 @@ fn serve(options: Options) -> ExitCode {
     }
 }
 
-/// Everything that can go wrong before the first connection, with what to say then.
-fn start(mut options: Options) -> Result<Reactor, String> {
-    let descriptors = raise_descriptor_limit();
-    if options.max_clients.is_none() {
-        let room = descriptors.saturating_sub(limits::RESERVED_DESCRIPTORS).max(descriptors / 2);
-        options.config.max_clients = usize::try_from(room).unwrap_or(usize::MAX);
-    }
-    let users_file = options.users.map(UsersFile::new);
-    let users = read_users(users_file.as_ref())?;
-    let (id, registered) = (options.config.id, users.len());
-    let cannot_listen =
-        |error| format!("cannot listen on {}: {error}; choose another --listen IP:PORT", options.listen);
-    let listener = socket::listen(options.listen).map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
-    let control = options.control.as_deref().map(ControlListener::bind).transpose()?;
-    options.config.listen = Some(address);
-    options.config.advertise = options.advertise.or_else(|| advertised_by_default(address));
-    options.config.seed = getrandom::u64().map_err(|error| format!("no randomness: {error}"))?;
-    let advertise = Address(options.config.advertise);
-    log::info!(
-        "server {id} listens on {address} (advertised as {advertise}, {registered} registered users, {descriptors} descriptors)"
-    );
-    let mut engine = Engine::new(options.config, users);
-    for name in options.merge {
-        engine.merge_at_start(name, Millis(0));
-    }
-    Reactor::new(engine, listener, control, users_file, Lookup::default())
-        .map_err(|error| format!("cannot start: {error}"))
-}
-
-/// What others are told where `--advertise` was not given: the listen address; where that is unspecified, the address
-/// of the interface with the default route.
-fn advertised_by_default(listen: SocketAddr) -> Option<SocketAddrV4> {
-    match listen.ip() {
-        IpAddr::V4(address) if !address.is_unspecified() => Some(SocketAddrV4::new(address, listen.port())),
-        IpAddr::V6(address) if !address.is_unspecified() => None,
-        _ => {
-            // Connecting a datagram socket sends nothing; it only makes the kernel choose a route.
-            let route = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-                .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| socket.local_addr()));
-            match route.map(|address| address.ip()) {
-                Ok(IpAddr::V4(address)) => Some(SocketAddrV4::new(address, listen.port())),
-                _ => Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, listen.port())),
-            }
-        }
-    }
-}
-
 fn check(options: &Options) -> Result<(), String> {
-    let users = read_users(options.users.clone().map(UsersFile::new).as_ref())?;
+    let file = options.users.clone().map(UsersFile::new);
+    let users = start::read_users(file.as_ref())?;
+    if let Some(warning) = file.and_then(|file| file.warning()) {
+        eprintln!("cfp-server: {warning}");
+    }
     print(&format!("options are fine, {} registered users\n", users.len()))
 }
 
-fn read_users(file: Option<&UsersFile>) -> Result<Users, String> {
-    file.map_or_else(|| Ok(Users::none()), UsersFile::read)
+fn hash_password(nickname: &str) -> Result<(), String> {
+    let (nickname, password, salt) = new_password(nickname)?;
+    let began = std::time::Instant::now();
+    let line = users_line(nickname, &password, &salt);
+    eprintln!("cfp-server: one check of this password takes {} ms of this machine", began.elapsed().as_millis());
+    print(&format!("{line}\n"))
 }
 
-fn hash_password(nickname: &str) -> Result<(), String> {
+fn add_user(file: &UsersFile, nickname: &str) -> Result<(), String> {
+    let (nickname, password, salt) = new_password(nickname)?;
+    match file.add(nickname, &password, &salt)? {
+        UserEdit::Changed => {
+            print(&format!("{:?} has another password; a running server learns of it with SIGHUP\n", nickname.as_str()))
+        }
+        _ => print(&format!("{:?} is added; a running server learns of it with SIGHUP\n", nickname.as_str())),
+    }
+}
+
+fn remove_user(file: &UsersFile, nickname: &str) -> Result<(), String> {
+    file.remove(Nickname::parse(nickname).ok_or("not a legal nickname")?)?;
+    print(&format!("{nickname:?} is removed; a running server learns of it with SIGHUP\n"))
+}
+
+/// What a new line of the users file is made of.
+fn new_password(nickname: &str) -> Result<(Nickname<'_>, String, [u8; 16]), String> {
     let nickname = Nickname::parse(nickname).ok_or("not a legal nickname")?;
     let password = read_password().map_err(|error| format!("cannot read the password: {error}"))?;
     if password.len() > limits::PASSWORD_MAX_BYTES {
@@ -122,7 +92,7 @@ fn hash_password(nickname: &str) -> Result<(), String> {
     }
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|error| format!("no randomness for a salt: {error}"))?;
-    print(&format!("{}\n", users_line(nickname, &password, &salt)))
+    Ok((nickname, password, salt))
 }
 
 /// One line from standard input, without echo where that is a terminal.
@@ -144,15 +114,6 @@ fn read_password() -> io::Result<String> {
         stdin.lock().read_line(&mut line)?;
     }
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// Raises the descriptor limit to its hard value; returns what it is then.
-fn raise_descriptor_limit() -> u64 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let current = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
-    current.unwrap_or(u64::MAX)
 }
 
 fn print(text: &str) -> Result<(), String> {

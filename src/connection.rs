@@ -33,8 +33,8 @@ pub enum Phase {
     Open,
     /// Its input is over or no longer looked at; what is queued is being written.
     Draining(CloseReason),
-    /// All is written and the sending side shut; the other side may close first, until then.
-    Lingering(CloseReason, Millis),
+    /// All is written and the sending side shut; the other side may close first, for a while.
+    Lingering(CloseReason),
     /// Over; its place is freed at the end of the turn.
     Closed,
 }
@@ -93,7 +93,8 @@ pub struct Connection<S> {
     pub ignored: u8,
     /// When it was accepted or dialled.
     pub opened: Millis,
-    /// Since when the kernel takes nothing of what waits.
+    /// Since when the other side is waited for: to take what is queued for it or, while lingering, to close. `NEVER`
+    /// where it isn't.
     pub blocked_since: Millis,
     /// When the engine will look at its deadlines; the true one may be later.
     pub timer: Millis,
@@ -148,7 +149,7 @@ impl<S> Connection<S> {
     pub fn wants_service(&self) -> bool {
         match self.phase {
             Phase::Open => !self.is_held() && (self.has_backlog || self.is_readable),
-            Phase::Lingering(..) => self.is_readable,
+            Phase::Lingering(_) => self.is_readable,
             Phase::Draining(_) | Phase::Closed => false,
         }
     }
@@ -172,6 +173,14 @@ impl<S> Connection<S> {
         }
     }
 
+    /// It had to wait and is read from again: its stop in the middle of a packet was ours.
+    pub fn resume(&mut self, now: Millis) {
+        self.is_waiting = false;
+        if let Some(kept) = &mut self.inbox {
+            kept.since = now;
+        }
+    }
+
     /// Bytes of input that are kept.
     pub fn kept_bytes(&self) -> usize {
         self.inbox.as_ref().map_or(0, |kept| kept.inbox.kept_bytes())
@@ -181,14 +190,14 @@ impl<S> Connection<S> {
     pub fn deadline(&self, config: &Config, probed_since: Option<&Millis>) -> Option<(Millis, Due)> {
         let close = |when: Millis, reason| Some((when, Due::Close(reason)));
         let patience = match self.phase {
-            Phase::Lingering(reason, since) => return close(since + LINGER_MS, reason),
+            Phase::Lingering(reason) => return close(self.blocked_since + LINGER_MS, reason),
             Phase::Closed => return None,
             Phase::Draining(_) => None,
             Phase::Open => {
                 self.session.time_limit(config).and_then(|(limit_ms, reason)| close(self.opened + limit_ms, reason))
             }
         };
-        let is_patience_bounded = self.is_open() && self.session.is_client() && !self.has_backlog;
+        let is_patience_bounded = self.is_open() && self.session.is_client() && !self.has_backlog && !self.is_held();
         let mid_packet = self.inbox.as_ref().filter(|_| is_patience_bounded);
         let mid_packet = mid_packet.and_then(|kept| close(kept.since + MID_PACKET_MS, CloseReason::MidPacket));
         let is_blocked = self.blocked_since != Millis::NEVER;

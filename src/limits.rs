@@ -124,6 +124,15 @@ pub const COMMAND_MAX_BYTES: usize = 4096;
 /// Most of an answer that waits: the list of the clients of a large server.
 pub const OPERATOR_QUEUE_MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// Connections of metrics scrapers at once.
+pub const SCRAPERS_MAX: usize = 16;
+/// Time for a scraper's whole request.
+pub const SCRAPE_MS: u64 = 5_000;
+/// Longest head of a scraper's request.
+pub const HTTP_HEAD_MAX_BYTES: usize = 8 * 1024;
+/// Header lines of it.
+pub const HTTP_HEADERS_MAX: usize = 64;
+
 // ---- Passwords ----------------------------------------------------------------------------------------------------
 
 /// Iterations of PBKDF2-HMAC-SHA256 for a new password (OWASP's figure).
@@ -168,3 +177,35 @@ pub struct Keepalive {
     /// How long sent data may stay unacknowledged (TCP_USER_TIMEOUT).
     pub unacknowledged_ms: u32,
 }
+
+// ---- Name resolution ----------------------------------------------------------------------------------------------
+
+/// Names looked up at once: a few times the servers of a network, so that only a mistake meets it.
+pub const LOOKUPS_MAX: usize = 4 * NETWORK_MAX_SERVERS;
+/// All of one lookup, whatever resolv.conf asks for: after this nobody waits for the answer any more.
+pub const LOOKUP_MS: u64 = 30_000;
+/// Name servers that are asked (resolv.conf(5), MAXNS).
+pub const NAME_SERVERS_MAX: usize = 3;
+/// Search domains that are tried: what libc's limit was for long, and more questions than anybody wants to wait for.
+pub const SEARCH_DOMAINS_MAX: usize = 6;
+/// Largest `ndots` (resolv.conf(5)).
+pub const NDOTS_MAX: u32 = 15;
+/// Largest `timeout` (resolv.conf(5)).
+pub const NAME_SERVER_SECONDS_MAX: u32 = 30;
+/// Largest `attempts` (resolv.conf(5)).
+pub const NAME_SERVER_ATTEMPTS_MAX: u32 = 5;
+/// Longest name, in its written form without the last dot (RFC 1035 section 3.1).
+pub const HOST_NAME_MAX_BYTES: usize = 253;
+/// Longest part of a name between dots (RFC 1035 section 3.1).
+pub const HOST_LABEL_MAX_BYTES: usize = 63;
+/// A longer answer is not looked at. 512 is the rule (RFC 1035 section 4.2.1); the rest is for servers that break it.
+pub const DNS_ANSWER_MAX_BYTES: usize = 4096;
+/// Answers read from the resolver's socket in one turn: more come only from somebody who is not the name server.
+pub const DATAGRAMS_PER_TURN: usize = 64;
+/// Bytes read of /etc/hosts and of /etc/resolv.conf: lists that block advertisers run to megabytes, and reading them
+/// stops the loop for as long.
+pub const RESOLVER_FILE_MAX_BYTES: u64 = 64 * 1024;
+/// Aliases (CNAME) followed from the name that was asked for: more is a mistake, or a circle.
+pub const ALIASES_MAX: usize = 16;
+/// Addresses taken for one name, in the order in which they are listed: who dials tries no more than that.
+pub const RESOLVED_ADDRESSES_MAX: usize = 64;

@@ -25,6 +25,10 @@ pub enum Command {
     Check(Box<Options>),
     /// Print a line for the users file for this nickname.
     HashPassword(String),
+    /// Give this nickname a password in the users file.
+    AddUser(PathBuf, String),
+    /// Take this nickname out of the users file.
+    RemoveUser(PathBuf, String),
     /// Print the usage.
     Help,
     /// Print the version.
@@ -46,6 +50,8 @@ pub struct Options {
     pub merge: Vec<Name>,
     /// The control socket.
     pub control: Option<PathBuf>,
+    /// Where metrics are served over HTTP.
+    pub metrics: Option<SocketAddr>,
     /// Whether `--max-clients` was given; else it follows from the descriptor limit.
     pub max_clients: Option<usize>,
 }
@@ -80,17 +86,14 @@ pub fn parse(arguments: &[String]) -> Result<Command, UsageError> {
     if let Some(extra) = matches.free.first() {
         return Err(UsageError(format!("unexpected argument '{extra}'")));
     }
-    if let Some(nickname) = matches.opt_str("hash-password") {
-        if Nickname::parse(&nickname).is_none() {
-            return Err(UsageError(format!(
-                "--hash-password {nickname:?}: not a legal nickname (1 to 64 bytes, no control characters, no outer blanks)"
-            )));
-        }
-        if nickname.starts_with('#') {
-            return Err(UsageError(format!(
-                "--hash-password {nickname:?}: a line that starts with # is a comment in the users file"
-            )));
-        }
+    for name in ["add-user", "remove-user"] {
+        let Some(nickname) = nickname(&matches, name)? else { continue };
+        let users = matches.opt_str("users");
+        let users = users.ok_or_else(|| UsageError(format!("--{name} needs --users FILE: the file to change")))?;
+        let command = if name == "add-user" { Command::AddUser } else { Command::RemoveUser };
+        return Ok(command(users.into(), nickname));
+    }
+    if let Some(nickname) = nickname(&matches, "hash-password")? {
         return Ok(Command::HashPassword(nickname));
     }
     if let Some(command) = matches.opt_str("ask") {
@@ -118,6 +121,7 @@ fn getopts() -> Getopts {
         .optopt("u", "users", "the registered users (default none: guests only)", "FILE")
         .optflag("", "no-guests", "registered users only")
         .optopt("c", "control", "a Unix socket for the operator (default none)", "PATH")
+        .optopt("", "metrics", "serve metrics there over HTTP (default none)", "IP:PORT")
         .optopt("", "max-clients", "connections held at once (default: what the descriptor limit leaves room for)", "N")
         .optopt("", "max-message", "longest message text (default 65536)", "BYTES")
         .optopt("", "max-queue", "most output one client may be behind with (default 1048576)", "BYTES")
@@ -126,6 +130,8 @@ fn getopts() -> Getopts {
         .optopt("", "max-memory", "most queued output and input together (default 67108864)", "BYTES")
         .optopt("", "handshake-timeout", "time to log in or merge in (default 10)", "SECONDS")
         .optopt("", "hash-password", "read a password, print its line for the users file, exit", "NICKNAME")
+        .optopt("", "add-user", "read a password, add the nickname to --users or change its password, exit", "NICKNAME")
+        .optopt("", "remove-user", "take the nickname out of --users, exit", "NICKNAME")
         .optopt("", "ask", "send one command to the server behind --control, print its answer, exit", "COMMAND")
         .optflag("", "check", "check the options and the users file, exit")
         .optflag("h", "help", "print this, exit")
@@ -157,6 +163,7 @@ fn options(matches: &Matches) -> Result<Options, UsageError> {
     let listen = address(matches, "listen", "0.0.0.0:7777")?;
     let advertise = matches.opt_str("advertise").map(|text| advertised(&text)).transpose()?;
     let control = matches.opt_str("control").map(PathBuf::from);
+    let metrics = matches.opt_str("metrics").map(|text| socket_address("metrics", &text)).transpose()?;
     let told = advertise.map(|address| *address.ip()).or(match listen.ip() {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(_) => None,
@@ -168,7 +175,17 @@ fn options(matches: &Matches) -> Result<Options, UsageError> {
             "--merge {elsewhere} is another machine, which could not reach us at a loopback address; say --advertise IP:PORT"
         )));
     }
-    Ok(Options { config, listen, users, advertise, merge, control, max_clients })
+    Ok(Options { config, listen, users, advertise, merge, control, metrics, max_clients })
+}
+
+fn nickname(matches: &Matches, name: &str) -> Result<Option<String>, UsageError> {
+    let Some(nickname) = matches.opt_str(name) else { return Ok(None) };
+    let is_legal = Nickname::parse(&nickname).is_some() && !nickname.starts_with('#');
+    is_legal.then_some(Some(nickname.clone())).ok_or_else(|| {
+        UsageError(format!(
+            "--{name} {nickname:?}: not a nickname that a users file can hold (1 to 64 bytes, no control characters, no outer blanks, no '#' at its start)"
+        ))
+    })
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -214,7 +231,10 @@ fn number<T: TryFrom<u64>>(matches: &Matches, name: &str, min: u64, max: u64) ->
 }
 
 fn address(matches: &Matches, name: &str, default: &str) -> Result<SocketAddr, UsageError> {
-    let text = matches.opt_str(name).unwrap_or_else(|| default.to_owned());
+    socket_address(name, &matches.opt_str(name).unwrap_or_else(|| default.to_owned()))
+}
+
+fn socket_address(name: &str, text: &str) -> Result<SocketAddr, UsageError> {
     text.parse()
         .map_err(|_| UsageError(format!("--{name} {text}: expected IP:PORT, like 127.0.0.1:7777 or [::1]:7777")))
 }

@@ -15,6 +15,7 @@ use crate::engine::{Engine, Readiness, Request};
 use crate::limits;
 use crate::lookup::Lookup;
 use crate::socket::Stream;
+use crate::supervisor::Supervisor;
 use crate::time::Millis;
 use crate::users_file::UsersFile;
 
@@ -22,6 +23,7 @@ const LISTENER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
 const CONTROL: Token = Token(usize::MAX - 2);
 const LOOKUP: Token = Token(usize::MAX - 3);
+const METRICS: Token = Token(usize::MAX - 4);
 
 /// How the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,7 @@ pub struct Reactor {
     /// Gone as soon as a stop is asked for.
     listener: Option<TcpListener>,
     control: Option<ControlListener>,
+    metrics: Option<TcpListener>,
     /// The kernel may have connections for us.
     accept_ready: bool,
     /// No descriptor was left for a connection: not before then again.
@@ -47,6 +50,7 @@ pub struct Reactor {
     engine: Engine<Stream>,
     users_file: Option<UsersFile>,
     lookup: Lookup,
+    supervisor: Supervisor,
     started: Instant,
 }
 
@@ -56,6 +60,7 @@ impl Reactor {
         engine: Engine<Stream>,
         mut listener: TcpListener,
         mut control: Option<ControlListener>,
+        mut metrics: Option<TcpListener>,
         users_file: Option<UsersFile>,
         lookup: Lookup,
     ) -> io::Result<Reactor> {
@@ -66,7 +71,11 @@ impl Reactor {
         if let Some(control) = &mut control {
             poll.registry().register(&mut control.listener, CONTROL, Interest::READABLE)?;
         }
+        if let Some(metrics) = &mut metrics {
+            poll.registry().register(metrics, METRICS, Interest::READABLE)?;
+        }
         Ok(Reactor {
+            metrics,
             poll,
             signals,
             listener: Some(listener),
@@ -76,6 +85,7 @@ impl Reactor {
             engine,
             users_file,
             lookup,
+            supervisor: Supervisor::new(),
             started: Instant::now(),
         })
     }
@@ -83,11 +93,13 @@ impl Reactor {
     /// Runs until it is told to stop.
     pub fn run(mut self) -> io::Result<Stop> {
         let mut events = Events::with_capacity(limits::EVENTS_PER_TURN);
+        self.supervisor.on_ready();
         loop {
             match self.poll.poll(&mut events, self.timeout()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
             }
+            let began = Instant::now();
             let now = self.now();
             let mut has_signal = false;
             for event in &events {
@@ -95,6 +107,7 @@ impl Reactor {
                     LISTENER => self.accept_ready = true,
                     SIGNALS => has_signal = true,
                     CONTROL => self.accept_operators(now),
+                    METRICS => self.accept_scrapers(now),
                     LOOKUP => self.lookup.on_readable(now),
                     token => self.engine.on_ready(key(token), readiness(event)),
                 }
@@ -106,6 +119,10 @@ impl Reactor {
             self.answer_lookups(now);
             self.engine.turn(now);
             self.do_requests(now);
+            let core = self.engine.core();
+            self.supervisor.on_turn(now, core.directory.len(), core.mesh.links().count());
+            let turn_us = began.elapsed().as_micros();
+            self.engine.counters_mut().turns.observe(u64::try_from(turn_us).unwrap_or(u64::MAX));
             if self.engine.is_shut_down() {
                 return Ok(Stop::Drained);
             }
@@ -121,7 +138,12 @@ impl Reactor {
         if may_accept || self.engine.wants_turn() {
             return Some(Duration::ZERO);
         }
-        let deadlines = [self.engine.next_deadline(), self.accept_again, self.lookup.next_deadline()];
+        let deadlines = [
+            self.engine.next_deadline(),
+            self.accept_again,
+            self.lookup.next_deadline(),
+            self.supervisor.next_deadline(),
+        ];
         let next = deadlines.into_iter().flatten().min()?;
         // One more than what is left: a poll that ends a fraction early would come back with nothing to do.
         let left_ms = next.since(self.now());
@@ -144,16 +166,21 @@ impl Reactor {
     }
 
     fn begin_shutdown(&mut self, now: Millis) {
+        self.supervisor.on_stopping();
         log::info!("stopping: writing out what is queued");
         self.listener = None;
         self.control = None;
+        self.metrics = None;
         self.engine.begin_shutdown(now);
     }
 
     /// Reads the users file again; returns the answer to an operator who asked for it.
     fn reload(&mut self, now: Millis) -> String {
         let Some(file) = &self.users_file else { return "error the server has no users file\n".to_owned() };
-        match file.read() {
+        self.supervisor.on_reloading();
+        let users = file.read();
+        self.supervisor.on_ready();
+        match users {
             Ok(users) => {
                 let change = self.engine.set_users(users, now);
                 log::info!("users file read again: {change}");
@@ -213,6 +240,23 @@ impl Reactor {
         }
     }
 
+    fn accept_scrapers(&mut self, now: Millis) {
+        let Some(metrics) = &self.metrics else { return };
+        for _ in 0..limits::ACCEPTS_PER_TURN {
+            match metrics.accept() {
+                Ok((socket, _)) => {
+                    let key = self.engine.on_scraper(Stream::Tcp(socket), now);
+                    watch(&self.poll, &mut self.engine, key);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    log::warn!("cannot accept a metrics request: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
     fn answer_lookups(&mut self, now: Millis) {
         while let Some(answer) = self.lookup.poll_answer(now) {
             self.engine.on_resolved(answer.dial_for, answer.port, answer.addresses, now);
@@ -221,23 +265,28 @@ impl Reactor {
 
     fn do_requests(&mut self, now: Millis) {
         while let Some(request) = self.engine.poll_request() {
-            match request {
-                Request::Dial { dial_for, address } => {
-                    let socket = Stream::connect(address).map_err(|error| error.to_string());
-                    let key = self.engine.on_dialled(dial_for, address, socket, now);
-                    watch(&self.poll, &mut self.engine, key);
-                }
-                Request::Resolve { dial_for, host, port } => {
-                    self.lookup.start(self.poll.registry(), LOOKUP, dial_for, &host, port, now);
-                }
-                Request::Reload { operator } => {
-                    let answer = self.reload(now);
-                    self.engine.answer_operator(operator, &answer);
-                }
-                Request::Shutdown => self.begin_shutdown(now),
-            }
+            self.do_request(request, now);
+            // A name that needed no name server is known at once, and becomes the next request.
+            self.answer_lookups(now);
         }
-        self.answer_lookups(now);
+    }
+
+    fn do_request(&mut self, request: Request, now: Millis) {
+        match request {
+            Request::Dial { dial_for, address } => {
+                let socket = Stream::connect(address).map_err(|error| error.to_string());
+                let key = self.engine.on_dialled(dial_for, address, socket, now);
+                watch(&self.poll, &mut self.engine, key);
+            }
+            Request::Resolve { dial_for, host, port } => {
+                self.lookup.start(self.poll.registry(), LOOKUP, dial_for, &host, port, now);
+            }
+            Request::Reload { operator } => {
+                let answer = self.reload(now);
+                self.engine.answer_operator(operator, &answer);
+            }
+            Request::Shutdown => self.begin_shutdown(now),
+        }
     }
 }
 

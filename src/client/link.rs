@@ -144,9 +144,9 @@ impl Link {
 
     /// Closes the sending side.
     pub(super) fn half_close(&self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)?;
+        // Said first: the server may close its side before this returns, and then it is no loss.
         self.is_half_closed.store(true, Ordering::Release);
-        Ok(())
+        self.stream.shutdown(Shutdown::Write)
     }
 
     /// The outbox, when it has room and its connection is there.

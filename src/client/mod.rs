@@ -60,6 +60,8 @@ pub struct Context {
     pub next_transfer_id: AtomicU32,
     /// Something could not be sent, which the exit status tells.
     pub has_failed: AtomicBool,
+    /// A signal has told us to end: its handler does it.
+    pub is_told_to_end: AtomicBool,
     /// The connection, while there is one.
     pub link: Mutex<Option<Arc<Link>>>,
     seen: Mutex<Seen>,
@@ -98,6 +100,7 @@ impl Context {
             max_download_bytes,
             next_transfer_id: AtomicU32::new(first_transfer_id),
             has_failed: AtomicBool::new(false),
+            is_told_to_end: AtomicBool::new(false),
             link: Mutex::default(),
             seen: Mutex::default(),
             started: Instant::now(),

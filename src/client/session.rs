@@ -15,7 +15,9 @@ use super::command::{Command, HELP};
 use super::disk::Folder;
 use super::editor::{self, Typed};
 use super::escape::{Visible, VisibleNickname};
-use super::limits::{INPUT_QUEUE_LINES, LINE_MAX_BYTES, LOGIN_TRIES_MAX, RECONNECT_MAX_MS, RECONNECT_MIN_MS};
+use super::limits::{
+    CLEAN_UP_MS, INPUT_QUEUE_LINES, LINE_MAX_BYTES, LOGIN_TRIES_MAX, RECONNECT_MAX_MS, RECONNECT_MIN_MS,
+};
 use super::link::{Failure, Leftover, Link, refusal};
 use super::options::{self, Options, Request};
 use super::outbox::Message;
@@ -191,6 +193,10 @@ impl Session {
                 Event::Ended(end) => self.on_ended(end),
             };
             if let Some(code) = end {
+                if self.context.is_told_to_end.load(Ordering::Acquire) {
+                    // The end by the signal is under way, and its exit status says so.
+                    thread::sleep(Duration::from_millis(2 * CLEAN_UP_MS));
+                }
                 return code;
             }
         }

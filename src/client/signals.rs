@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,7 @@ pub fn handle(context: Arc<Context>, terminal: Terminal) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGXFSZ])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever().filter(|&signal| signal != SIGXFSZ) {
+            context.is_told_to_end.store(true, Ordering::Release);
             terminal.restore();
             let link = context.link().clone();
             if let Some(link) = link {

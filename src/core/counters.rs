@@ -86,13 +86,73 @@ impl<const N: usize> Tally<N> {
     }
 }
 
+/// Packets and their bytes, by code.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    packets: Tally<{ Code::ALL.len() }>,
+    bytes: Tally<{ Code::ALL.len() }>,
+}
+
+impl Traffic {
+    /// `times` packets, alike, that begin with this byte and are so long.
+    pub fn count(&mut self, first: Option<&u8>, bytes: usize, times: usize) {
+        if let Some(code) = first.copied().and_then(Code::from_byte) {
+            self.packets.add(code.index(), times as u64);
+            self.bytes.add(code.index(), (bytes * times) as u64);
+        }
+    }
+
+    /// Packets of this code.
+    pub fn packets(&self, code: Code) -> u64 {
+        self.packets.get(code.index())
+    }
+
+    /// Their bytes.
+    pub fn bytes(&self, code: Code) -> u64 {
+        self.bytes.get(code.index())
+    }
+}
+
+/// Upper ends of the buckets for the length of a turn, in microseconds.
+pub const TURN_BUCKETS_US: [u64; 12] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000];
+
+/// How long turns took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TurnTimes {
+    buckets: Tally<{ TURN_BUCKETS_US.len() }>,
+    /// Turns.
+    pub count: u64,
+    /// All of them together, in microseconds.
+    pub sum_us: u64,
+}
+
+impl TurnTimes {
+    /// One turn took so long.
+    pub fn observe(&mut self, us: u64) {
+        self.count += 1;
+        self.sum_us += us;
+        self.buckets.count(TURN_BUCKETS_US.partition_point(|&end| end < us));
+    }
+
+    /// Turns up to each bucket's upper end, and that end.
+    pub fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> {
+        TURN_BUCKETS_US.iter().enumerate().scan(0, |sum, (index, &end)| {
+            *sum += self.buckets.get(index);
+            Some((end, *sum))
+        })
+    }
+}
+
 /// The counters. They only grow.
 #[derive(Debug, Clone, Default)]
 pub struct Counters {
     /// Connections accepted.
     pub accepted: u64,
-    /// Packets handled or ignored, by the byte of their code.
-    pub packets_in: Tally<{ Code::ALL.len() }>,
+    /// Whole packets that came, handled or ignored.
+    pub packets_in: Traffic,
+    /// Packets that were queued, once for each receiver.
+    pub packets_out: Traffic,
     /// Ignored packets by reason, in the order of [`Ignored::ALL`].
     pub ignored: Tally<{ Ignored::ALL.len() }>,
     /// Ends of connections by reason, in the order of [`CloseReason::ALL`].
@@ -105,6 +165,8 @@ pub struct Counters {
     pub accept_errors: u64,
     /// Packets that were queued for a link when it was lost.
     pub link_packets_dropped: u64,
+    /// How long turns of the loop took, poll not counted.
+    pub turns: TurnTimes,
 }
 
 impl Counters {

@@ -9,6 +9,7 @@ pub mod effects;
 pub mod key;
 pub mod mesh;
 pub mod passwords;
+pub mod pbkdf2;
 pub mod pressure;
 pub mod random;
 pub mod users;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use phc::{Output, PasswordHash, Salt};
 
-use super::passwords::Pbkdf2;
+use super::pbkdf2::Pbkdf2;
 use crate::limits::{PASSWORD_ITERATIONS, PASSWORD_ITERATIONS_MAX};
 use crate::wire::Nickname;
 

@@ -35,7 +35,7 @@ impl<S: Socket> Engine<S> {
             connection.is_queued = false;
             match connection.phase {
                 Phase::Open => self.serve(key),
-                Phase::Lingering(reason, _) => self.serve_lingering(key, reason),
+                Phase::Lingering(reason) => self.serve_lingering(key, reason),
                 Phase::Draining(_) | Phase::Closed => {}
             }
             self.schedule(key);
@@ -118,8 +118,10 @@ impl<S: Socket> Engine<S> {
     /// Takes `input` apart and has each packet handled, until all is taken or the connection has to wait.
     fn handle(&mut self, key: Key, input: &[u8]) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if let Session::Operator(_) = connection.session {
-            return self.handle_lines(key, input);
+        match connection.session {
+            Session::Operator(_) => return self.handle_lines(key, input),
+            Session::Scraper => return self.handle_http(key, input),
+            _ => {}
         }
         let mut inbox = connection.take_inbox();
         self.private_queued_bytes -= inbox.kept_bytes();
@@ -153,9 +155,7 @@ impl<S: Socket> Engine<S> {
     }
 
     fn on_packet(&mut self, key: Key, bytes: &[u8]) -> Next {
-        if let Some(code) = bytes.first().copied().and_then(Code::from_byte) {
-            self.core.counters.packets_in.count(code as usize);
-        }
+        self.core.counters.packets_in.count(bytes.first(), bytes.len(), 1);
         let packet = match Packet::decode(bytes) {
             Ok(packet) => packet,
             Err(malformed) => return self.ignore(key, malformed.into()),

@@ -15,6 +15,7 @@
 mod deadlines;
 mod dialling;
 mod input;
+mod metrics;
 mod operators;
 mod output;
 mod settle;
@@ -366,7 +367,10 @@ impl<S: Socket> Engine<S> {
             match connection.deadline(&self.core.config, self.probed_since.get(&key)) {
                 Some((when, Due::Close(reason))) if when <= self.now => {
                     let mode = match reason {
-                        CloseReason::HandshakeTimeout | CloseReason::MidPacket => CloseMode::AfterWriting,
+                        // Once: one that lingers under such a reason is over when that is due.
+                        CloseReason::HandshakeTimeout | CloseReason::MidPacket if connection.is_open() => {
+                            CloseMode::AfterWriting
+                        }
                         _ => CloseMode::Now,
                     };
                     self.close(key, reason, mode);

@@ -86,6 +86,7 @@ impl<S: Socket> Engine<S> {
             Command::Status => self.status(),
             Command::Clients => self.client_list(),
             Command::Siblings => self.sibling_list(),
+            Command::Metrics => self.metrics() + "ok\n",
             Command::Help => format!("{HELP}ok\n"),
             Command::Kick(nickname) => match self.core.directory.find(&nickname) {
                 Some(client) => {

@@ -58,7 +58,7 @@ impl<S: Socket> Engine<S> {
     fn flush_dirty(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.is_dirty = false;
-        if connection.phase == Phase::Closed {
+        if matches!(connection.phase, Phase::Lingering(_) | Phase::Closed) {
             return;
         }
         let written = write(connection, &mut self.log, &mut self.queues, self.now);

@@ -39,7 +39,9 @@ impl<S: Socket> Engine<S> {
 
     /// A public message for everybody here, and, from one of our own clients, for every other server.
     fn publish(&mut self, bytes: std::ops::Range<usize>, from_here: bool) {
-        self.log.append(self.effects.bytes(bytes.clone()));
+        let message = self.effects.bytes(bytes.clone());
+        self.log.append(message);
+        self.core.counters.packets_out.count(message.first(), message.len(), self.core.directory.len());
         if !from_here {
             return;
         }
@@ -50,7 +52,9 @@ impl<S: Socket> Engine<S> {
             };
             let packet = [&forward_header(server), self.effects.bytes(bytes.clone())];
             connection.outbox.push(packet, true, &self.log, &mut self.queues);
-            self.private_queued_bytes += packet.iter().map(|part| part.len()).sum::<usize>();
+            let bytes = packet.iter().map(|part| part.len()).sum();
+            self.private_queued_bytes += bytes;
+            self.core.counters.packets_out.count(packet[0].first(), bytes, 1);
             *place = Some(link);
         }
         for link in over.into_iter().flatten() {
@@ -65,6 +69,8 @@ impl<S: Socket> Engine<S> {
             return;
         }
         let bytes = self.effects.bytes(bytes);
+        let speaks_packets = usize::from(connection.session.speaks_packets());
+        self.core.counters.packets_out.count(bytes.first(), bytes.len(), speaks_packets);
         let is_link = connection.session.as_sibling().is_some();
         connection.outbox.push([bytes, &[]], is_link, &self.log, &mut self.queues);
         self.private_queued_bytes += bytes.len();
@@ -89,9 +95,9 @@ impl<S: Socket> Engine<S> {
     pub(super) fn close(&mut self, key: Key, reason: CloseReason, mode: CloseMode) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match (connection.phase, mode) {
-            (Phase::Closed, _) | (Phase::Draining(_) | Phase::Lingering(..), CloseMode::AfterWriting) => return,
+            (Phase::Closed, _) | (Phase::Draining(_) | Phase::Lingering(_), CloseMode::AfterWriting) => return,
             (Phase::Open, _) => self.end_session(key, reason),
-            (Phase::Draining(_) | Phase::Lingering(..), CloseMode::Now) => {}
+            (Phase::Draining(_) | Phase::Lingering(_), CloseMode::Now) => {}
         }
         let Some(connection) = self.connections.get_mut(key) else { return };
         match mode {
@@ -119,7 +125,8 @@ impl<S: Socket> Engine<S> {
             self.close(key, reason, CloseMode::Now);
             return;
         }
-        connection.phase = Phase::Lingering(reason, self.now);
+        connection.phase = Phase::Lingering(reason);
+        connection.blocked_since = self.now;
         // What was not read while it drained is still there.
         connection.is_readable = true;
         self.schedule(key);
@@ -149,7 +156,8 @@ impl<S: Socket> Engine<S> {
     pub(super) fn release_waiting(&mut self, receiver: Key) {
         for sender in self.core.pressure.leave(receiver) {
             if let Some(connection) = self.connections.get_mut(sender) {
-                connection.is_waiting = false;
+                connection.resume(self.now);
+                self.schedule(sender);
                 self.enqueue(sender);
             }
         }
@@ -176,27 +184,25 @@ fn report_undelivered<S>(link: &Connection<S>, core: &mut Core, effects: &mut Ef
 
 /// The one line for each connection's end.
 fn log_end<S>(connection: &Connection<S>, reason: CloseReason, queued_bytes: usize, open_ms: u64) {
-    let who = match &connection.session {
-        Session::Client(client) => format!("client {:?}", client.nickname()),
-        Session::Sibling(sibling) => format!("link to server {}", sibling.server()),
-        Session::Requesting(_) => "merge request".to_owned(),
-        Session::Operator(_) => "operator".to_owned(),
-        Session::Handshake(_) | Session::Gone => "connection".to_owned(),
-    };
-    let level = match reason {
+    let asks_for_action = matches!(
+        reason,
         CloseReason::SlowReader
-        | CloseReason::Stalled
-        | CloseReason::Memory
-        | CloseReason::IgnoredPackets
-        | CloseReason::NotPermitted
-        | CloseReason::Unfit
-        | CloseReason::OutOfFrame => log::Level::Warn,
-        _ if connection.session.as_client().is_some() => log::Level::Info,
+            | CloseReason::Stalled
+            | CloseReason::Memory
+            | CloseReason::IgnoredPackets
+            | CloseReason::NotPermitted
+            | CloseReason::Unfit
+            | CloseReason::OutOfFrame
+    );
+    let level = match &connection.session {
+        _ if asks_for_action => log::Level::Warn,
+        Session::Client(_) | Session::Sibling(_) => log::Level::Info,
         _ => log::Level::Debug,
     };
     log::log!(
         level,
-        "{who} from {} ended: {reason} ({} bytes in, {} out, {queued_bytes} queued, {} s)",
+        "{} from {} ended: {reason} ({} bytes in, {} out, {queued_bytes} queued, {} s)",
+        connection.session,
         connection.peer,
         connection.bytes_in,
         connection.bytes_out,

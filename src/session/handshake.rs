@@ -7,19 +7,34 @@ use crate::core::counters::Ignored;
 use crate::core::effects::{CloseMode, CloseReason, Effect};
 use crate::core::passwords::PasswordCheck;
 use crate::limits::LOGIN_TRIES_MAX;
+use crate::time::Millis;
 use crate::wire::{AuthResponse, Code, Nickname, Packet};
 
 /// Waits for a login.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Handshake {
     failed_logins: u8,
-    is_checking_password: bool,
+    /// Since when an answer about a password is awaited, or `NEVER`.
+    checking_since: Millis,
+    /// Time spent waiting for such answers.
+    waited_ms: u32,
+}
+
+impl Default for Handshake {
+    fn default() -> Self {
+        Handshake { failed_logins: 0, checking_since: Millis::NEVER, waited_ms: 0 }
+    }
 }
 
 impl Handshake {
     /// Whether an answer about a password is awaited; packets wait meanwhile.
     pub fn is_checking_password(&self) -> bool {
-        self.is_checking_password
+        self.checking_since != Millis::NEVER
+    }
+
+    /// Time that it was our processor's to use, and does not count for the handshake time limit.
+    pub fn waited_ms(&self) -> u64 {
+        self.waited_ms.into()
     }
 
     pub(super) fn on_packet(&mut self, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
@@ -47,7 +62,9 @@ impl Handshake {
     }
 
     pub(super) fn on_password_checked(&mut self, nickname: &str, is_right: bool, turn: &mut Turn<'_>) -> Verdict {
-        self.is_checking_password = false;
+        let since = std::mem::replace(&mut self.checking_since, Millis::NEVER);
+        let waited_ms = u32::try_from(turn.now.since(since)).unwrap_or(u32::MAX);
+        self.waited_ms = self.waited_ms.saturating_add(waited_ms);
         match Nickname::parse(nickname) {
             Some(nickname) if is_right => self.enter(nickname, true, turn),
             _ => self.fail(AuthResponse::WrongPassword, turn),
@@ -55,7 +72,7 @@ impl Handshake {
     }
 
     pub(super) fn on_end(self, turn: &mut Turn<'_>) {
-        if self.is_checking_password {
+        if self.is_checking_password() {
             turn.core.password_checks.cancel(turn.key);
         }
     }
@@ -87,7 +104,7 @@ impl Handshake {
             work: stored.begin_check(password),
         };
         turn.core.password_checks.add(check);
-        self.is_checking_password = true;
+        self.checking_since = turn.now;
         Verdict::Handled
     }
 

@@ -37,6 +37,8 @@ pub enum Session {
     Sibling(Sibling),
     /// An operator on the control socket.
     Operator(Operator),
+    /// A scraper of metrics, over HTTP: one request, one answer.
+    Scraper,
     /// On its way out; its packets mean nothing any more.
     Gone,
 }
@@ -54,6 +56,20 @@ pub enum Verdict {
     Become(Session),
 }
 
+/// As log lines name it.
+impl std::fmt::Display for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Session::Client(client) => write!(f, "client {:?}", client.nickname()),
+            Session::Sibling(sibling) => write!(f, "link to server {}", sibling.server()),
+            Session::Requesting(_) => f.write_str("merge request"),
+            Session::Operator(_) => f.write_str("operator"),
+            Session::Scraper => f.write_str("metrics request"),
+            Session::Handshake(_) | Session::Gone => f.write_str("connection"),
+        }
+    }
+}
+
 impl Session {
     /// A whole packet has arrived.
     pub fn on_packet(&mut self, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
@@ -62,7 +78,7 @@ impl Session {
             Session::Client(client) => client.on_packet(packet, turn),
             Session::Requesting(requesting) => requesting.on_packet(packet, turn),
             Session::Sibling(sibling) => sibling.on_packet(packet, turn),
-            Session::Operator(_) | Session::Gone => Verdict::Ignored(Ignored::State),
+            Session::Operator(_) | Session::Scraper | Session::Gone => Verdict::Ignored(Ignored::State),
         }
     }
 
@@ -91,7 +107,7 @@ impl Session {
             Session::Requesting(requesting) => requesting.on_end(reason, turn),
             Session::Sibling(sibling) => sibling.on_end(turn),
             Session::Operator(_) => turn.core.mesh.on_operator_gone(turn.key),
-            Session::Gone => {}
+            Session::Scraper | Session::Gone => {}
         }
     }
 
@@ -109,9 +125,10 @@ impl Session {
     pub fn time_limit(&self, config: &Config) -> Option<(u64, CloseReason)> {
         match self {
             Session::Handshake(handshake) if !handshake.is_checking_password() => {
-                Some((config.handshake_ms, CloseReason::HandshakeTimeout))
+                Some((config.handshake_ms + handshake.waited_ms(), CloseReason::HandshakeTimeout))
             }
             Session::Requesting(_) => Some((limits::DIAL_MS, CloseReason::NoAnswer)),
+            Session::Scraper => Some((limits::SCRAPE_MS, CloseReason::HandshakeTimeout)),
             _ => None,
         }
     }
@@ -120,7 +137,7 @@ impl Session {
     pub fn queue_limit(&self, config: &Config) -> usize {
         match self {
             Session::Sibling(_) => config.max_link_queue_bytes,
-            Session::Operator(_) => limits::OPERATOR_QUEUE_MAX_BYTES,
+            Session::Operator(_) | Session::Scraper => limits::OPERATOR_QUEUE_MAX_BYTES,
             _ => config.max_queue_bytes,
         }
     }
@@ -131,6 +148,11 @@ impl Session {
             Session::Sibling(_) => limits::LINK_KEEPALIVE,
             _ => limits::CLIENT_KEEPALIVE,
         }
+    }
+
+    /// Whether it speaks the protocol, not text.
+    pub fn speaks_packets(&self) -> bool {
+        !matches!(self, Session::Operator(_) | Session::Scraper)
     }
 
     /// Whether it is a client, or may become one: patience with it is bounded (D3).

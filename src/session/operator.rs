@@ -27,6 +27,8 @@ pub enum Command {
     Kick(String),
     /// Read the users file again.
     Reload,
+    /// The metrics, in Prometheus' text format.
+    Metrics,
     /// Stop.
     Shutdown,
     /// The commands.
@@ -42,6 +44,7 @@ merge HOST:PORT\tmerge with the server there
 forget ID\tgive a lost server up
 kick NICKNAME\tclose a client
 reload\tread the users file again
+metrics\tnumbers for Prometheus
 shutdown\tstop
 help\tthis list
 ";
@@ -59,6 +62,7 @@ impl Command {
             ("clients", "") => Command::Clients,
             ("siblings", "") => Command::Siblings,
             ("reload", "") => Command::Reload,
+            ("metrics", "") => Command::Metrics,
             ("shutdown", "") => Command::Shutdown,
             ("help", "") => Command::Help,
             _ => return Err(format!("unknown command {word:?}, try help")),

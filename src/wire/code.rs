@@ -75,6 +75,26 @@ impl Code {
         })
     }
 
+    /// Its place in [`Code::ALL`].
+    pub fn index(self) -> usize {
+        match self {
+            Code::AuthGst => 0,
+            Code::AuthUsr => 1,
+            Code::AuthRsp => 2,
+            Code::MsgPbl => 3,
+            Code::MsgPrv => 4,
+            Code::MsgPblInc => 5,
+            Code::MsgPrvInc => 6,
+            Code::FileChnk => 7,
+            Code::FileChnkInc => 8,
+            Code::PckFwd => 9,
+            Code::MrgReq => 10,
+            Code::MrgRsp => 11,
+            Code::MrgDecl => 12,
+            Code::Error => 13,
+        }
+    }
+
     /// The byte that is sent for it.
     pub fn byte(self) -> u8 {
         self as u8
@@ -114,6 +134,7 @@ mod tests {
     fn every_code_is_read_as_it_is_written() {
         for code in Code::ALL {
             assert_eq!(Code::from_byte(code.byte()), Some(code));
+            assert_eq!(Code::ALL[code.index()], code);
         }
         assert_eq!(Code::from_byte(0x32), Some(Code::PckFwd));
         assert_eq!((0..=255).filter_map(Code::from_byte).count(), Code::ALL.len() + 1);

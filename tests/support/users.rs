@@ -1,5 +1,6 @@
 //! Users files, with hashes from a PBKDF2 that is not the server's own.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -36,6 +37,8 @@ impl UsersFile {
     /// Replaces the text.
     pub fn write_text(&self, text: &str) {
         std::fs::write(&self.path, text).unwrap();
+        // As an operator should keep it: else the server warns.
+        std::fs::set_permissions(&self.path, PermissionsExt::from_mode(0o600)).unwrap();
     }
 
     /// For `--users`.

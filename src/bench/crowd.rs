@@ -1,0 +1,332 @@
+//! The generator's connections: one thread, one poll, one read buffer.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Registry, Token};
+
+use super::{Doing, Fault, Result, peers};
+
+/// Readiness events taken in one turn.
+const EVENTS_PER_TURN: usize = 4096;
+/// One read takes this much at most. Bursts of the workloads are far smaller, so that only the buffer's front is used
+/// and stays in the processor's cache.
+const READ_BYTES: usize = 256 * 1024;
+/// Connections on their way in at once: fewer than a listening socket usually holds, so that none is dropped and
+/// tried again by the kernel a second later.
+const JOINING_MAX: usize = 512;
+/// Nothing having come for so long, while something is awaited, is an error.
+pub const STALL: Duration = Duration::from_secs(20);
+
+/// What a workload does with what comes.
+pub trait Audience {
+    /// Takes what it can off the front of `bytes`, which `member` got; the rest is kept and comes again with more
+    /// behind it. `at` is the time of the read.
+    fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], at: Instant, members: &mut Members) -> Result<()>;
+
+    /// The server closed the connection of `member`.
+    fn on_end(&mut self, member: usize) -> Result<()> {
+        Err(Fault::Wrong(format!("the server closed connection {member}")))
+    }
+}
+
+/// All connections of one run.
+pub struct Crowd {
+    poll: Poll,
+    events: Events,
+    buffer: Vec<u8>,
+    members: Members,
+}
+
+/// The connections, for sending.
+pub struct Members(Vec<Member>);
+
+struct Member {
+    stream: TcpStream,
+    /// The start of a packet.
+    partial: Vec<u8>,
+    /// What the kernel did not take yet.
+    unsent: Vec<u8>,
+    /// Not read from: a slow reader.
+    is_paused: bool,
+    is_over: bool,
+}
+
+/// What a new connection says, and the answer after which it is in.
+pub struct Hello {
+    /// Sent first.
+    pub greeting: Vec<u8>,
+    /// What comes back ends with this.
+    pub answer: Vec<u8>,
+}
+
+impl Crowd {
+    /// A crowd of nobody.
+    pub fn new() -> Result<Crowd> {
+        Ok(Crowd {
+            poll: Poll::new().doing("cannot create a poll")?,
+            events: Events::with_capacity(EVENTS_PER_TURN),
+            buffer: vec![0; READ_BYTES],
+            members: Members(Vec::new()),
+        })
+    }
+
+    /// How many there are.
+    #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> usize {
+        self.members.0.len()
+    }
+
+    /// For sending.
+    pub fn members(&mut self) -> &mut Members {
+        &mut self.members
+    }
+
+    /// Connects `count` members, in order, and waits until every one is in. `hello` gets each one's index.
+    pub fn join(&mut self, address: SocketAddr, count: usize, hello: impl Fn(usize) -> Hello) -> Result<()> {
+        self.join_from(|_| None, address, count, hello)
+    }
+
+    /// The same from chosen local addresses.
+    pub fn join_from(
+        &mut self,
+        local: impl Fn(usize) -> Option<SocketAddr>,
+        address: SocketAddr,
+        count: usize,
+        hello: impl Fn(usize) -> Hello,
+    ) -> Result<()> {
+        let first = self.len();
+        let mut joining = Joining { first, answers: VecDeque::new(), pending: 0 };
+        while self.len() < first + count || joining.pending > 0 {
+            while self.len() < first + count && joining.pending < JOINING_MAX {
+                let index = self.len();
+                let hello = hello(index);
+                self.connect(local(index), address)?;
+                self.members.send(index, &hello.greeting)?;
+                joining.answers.push_back(Some(hello.answer));
+                joining.pending += 1;
+            }
+            let before = joining.pending;
+            self.turn_or_stall(&mut joining)?;
+            // Those at the front that are in need no place any more.
+            if joining.pending < before {
+                while let Some(None) = joining.answers.front() {
+                    joining.answers.pop_front();
+                    joining.first += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts one more connection.
+    pub fn connect(&mut self, local: Option<SocketAddr>, address: SocketAddr) -> Result<usize> {
+        let index = self.len();
+        let mut stream = open(local, address).doing(format_args!("cannot connect to {address}"))?;
+        // The handshake over loopback is done by the time connect returns, so this fails only where it will anyway.
+        let _ = stream.set_nodelay(true);
+        register(self.poll.registry(), &mut stream, index)?;
+        let member = Member { stream, partial: Vec::new(), unsent: Vec::new(), is_paused: false, is_over: false };
+        self.members.0.push(member);
+        Ok(index)
+    }
+
+    /// Waits for input, `timeout` at most, and hands it out. Returns how many events there were.
+    pub fn turn(&mut self, timeout: Option<Duration>, audience: &mut impl Audience) -> Result<usize> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(0),
+            other => other.doing("cannot wait for input")?,
+        }
+        let mut count = 0;
+        for event in &self.events {
+            count += 1;
+            let index = event.token().0;
+            if event.is_writable() {
+                self.members.flush(index)?;
+            }
+            if event.is_readable() || event.is_read_closed() {
+                self.members.read(index, event.is_read_closed(), &mut self.buffer, audience)?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// A turn that must bring something: an error where nothing comes for [`STALL`].
+    pub fn turn_or_stall(&mut self, audience: &mut impl Audience) -> Result<()> {
+        let since = Instant::now();
+        while self.turn(Some(STALL), audience)? == 0 {
+            if since.elapsed() >= STALL {
+                return Err(Fault::Wrong(format!("nothing came for {} s, and something should", STALL.as_secs())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns for `time`.
+    pub fn turn_for(&mut self, time: Duration, audience: &mut impl Audience) -> Result<()> {
+        let end = Instant::now() + time;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.turn(Some(left), audience)?;
+        }
+    }
+}
+
+impl Members {
+    /// Sends to the server. What the kernel does not take is kept and sent when it does; workloads bound it by what
+    /// they have under way.
+    pub fn send(&mut self, index: usize, mut bytes: &[u8]) -> Result<()> {
+        let Some(member) = self.0.get_mut(index) else { return Ok(()) };
+        if member.unsent.is_empty() {
+            let written = write(&mut member.stream, bytes, index)?;
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        member.unsent.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Whether something waits for the kernel to take it.
+    pub fn is_blocked(&self, index: usize) -> bool {
+        self.0.get(index).is_some_and(|member| !member.unsent.is_empty())
+    }
+
+    /// Stops reading for a member: a slow reader.
+    pub fn pause(&mut self, index: usize) {
+        if let Some(member) = self.0.get_mut(index) {
+            member.is_paused = true;
+        }
+    }
+
+    fn flush(&mut self, index: usize) -> Result<()> {
+        let Some(member) = self.0.get_mut(index) else { return Ok(()) };
+        if !member.unsent.is_empty() {
+            let written = write(&mut member.stream, &member.unsent, index)?;
+            member.unsent.drain(..written);
+        }
+        Ok(())
+    }
+
+    /// Reads until a read comes back short, which for a stream socket means that it is drained (epoll(7)), and to its
+    /// end where the event said that there is one.
+    fn read(&mut self, index: usize, to_end: bool, buffer: &mut [u8], audience: &mut impl Audience) -> Result<()> {
+        loop {
+            let Some(member) = self.0.get_mut(index) else { return Ok(()) };
+            if member.is_over || member.is_paused {
+                return Ok(());
+            }
+            let mut partial = std::mem::take(&mut member.partial);
+            let kept = partial.len();
+            if let Some(front) = buffer.get_mut(..kept) {
+                front.copy_from_slice(&partial);
+            }
+            let space = buffer.get_mut(kept..).unwrap_or_default();
+            let space_bytes = space.len();
+            let read = match member.stream.read(space) {
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    member.partial = partial;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {
+                    member.partial = partial;
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+                Err(source) => return Err(Fault::Io { doing: format!("connection {index}: cannot read"), source }),
+            };
+            if read == 0 {
+                member.is_over = true;
+                return audience.on_end(index);
+            }
+            let at = Instant::now();
+            let mut bytes = buffer.get(..kept + read).unwrap_or_default();
+            audience.on_bytes(index, &mut bytes, at, self).map_err(|fault| about(index, fault))?;
+            partial.clear();
+            partial.extend_from_slice(bytes);
+            if partial.len() >= READ_BYTES {
+                return Err(Fault::Wrong(format!("connection {index}: a packet of over {READ_BYTES} bytes")));
+            }
+            if let Some(member) = self.0.get_mut(index) {
+                member.partial = partial;
+            }
+            if read < space_bytes && !to_end {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Waits for each new member's answer.
+struct Joining {
+    /// Index of the member whose answer stands first in `answers`.
+    first: usize,
+    answers: VecDeque<Option<Vec<u8>>>,
+    pending: usize,
+}
+
+impl Audience for Joining {
+    fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], _at: Instant, members: &mut Members) -> Result<()> {
+        if peers::answer_ping(member, bytes, members)? {
+            return Ok(());
+        }
+        let place = member.checked_sub(self.first).and_then(|place| self.answers.get_mut(place));
+        let Some(expected) = place.filter(|place| place.is_some()) else {
+            return Err(Fault::Wrong(format!("before anybody spoke: {}", super::message::describe(bytes))));
+        };
+        if expected.as_ref().is_some_and(|answer| bytes.ends_with(answer)) {
+            *expected = None;
+            *bytes = &[];
+            self.pending -= 1;
+        } else if expected.as_ref().is_some_and(|answer| bytes.first() == Some(&0x10) && answer.len() == 2) {
+            return Err(Fault::Wrong(format!("login: {}", super::message::describe(bytes))));
+        }
+        Ok(())
+    }
+}
+
+fn about(index: usize, fault: Fault) -> Fault {
+    match fault {
+        Fault::Wrong(text) => Fault::Wrong(format!("connection {index}: {text}")),
+        other => other,
+    }
+}
+
+fn open(local: Option<SocketAddr>, address: SocketAddr) -> std::io::Result<TcpStream> {
+    let Some(local) = local else { return TcpStream::connect(address) };
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    bind(&socket, &local)?;
+    match connect(&socket, &address) {
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(TcpStream::from_std(std::net::TcpStream::from(socket))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn register(registry: &Registry, stream: &mut TcpStream, index: usize) -> Result<()> {
+    registry.register(stream, Token(index), Interest::READABLE | Interest::WRITABLE).doing("cannot register")
+}
+
+/// Writes what the kernel takes, which is nothing where the connection is not up yet.
+fn write(stream: &mut TcpStream, mut bytes: &[u8], index: usize) -> Result<usize> {
+    let mut written = 0;
+    while !bytes.is_empty() {
+        match stream.write(bytes) {
+            Ok(count) => {
+                written += count;
+                bytes = bytes.get(count..).unwrap_or_default();
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => break,
+            Err(source) => return Err(Fault::Io { doing: format!("connection {index}: cannot write"), source }),
+        }
+    }
+    Ok(written)
+}

@@ -1,0 +1,182 @@
+//! What is spoken with the server under test: CFP, or what stands in its place on the floor and with other servers.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::crowd::{Hello, STALL};
+use super::message::{Frame, MESSAGE_BYTES, numbered};
+use super::{Doing, Fault, Result, peers};
+use crate::limits::CHUNK_BYTES;
+use crate::wire::{FileChunk, FrameLimits, Packet, Scan, ServerId, scan};
+
+/// A language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// A CFP server.
+    Cfp,
+    /// The floor: the sender sends what receivers are to get.
+    Floor,
+    /// Redis's RESP2: SUBSCRIBE and PUBLISH.
+    Redis,
+    /// NATS's text protocol.
+    Nats,
+    /// MQTT 3.1.1 with quality of service 0.
+    Mqtt,
+}
+
+impl Language {
+    /// Its name on the command line.
+    pub fn parse(name: &str) -> Option<Language> {
+        Some(match name {
+            "cfp" => Language::Cfp,
+            "floor" => Language::Floor,
+            "redis" => Language::Redis,
+            "nats" => Language::Nats,
+            "mqtt" => Language::Mqtt,
+            _ => return None,
+        })
+    }
+}
+
+/// A language and the names used in one run.
+#[derive(Debug, Clone)]
+pub struct Dialect {
+    /// The language.
+    pub language: Language,
+    /// The server that messages come from and go to.
+    origin: ServerId,
+    /// Stands in every nickname, so that two runs against one server don't meet each other's.
+    tag: u16,
+}
+
+/// What one sender sends and what one receiver gets for it.
+pub struct Route {
+    /// As it is sent.
+    pub sent: Frame,
+    /// As it is delivered.
+    pub delivered: Frame,
+}
+
+impl Dialect {
+    /// For a run against the server at `address`, whose ID a CFP server is asked for by a guest of its own.
+    pub fn open(language: Language, address: SocketAddr) -> Result<Dialect> {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        let tag = (std::process::id().wrapping_mul(31).wrapping_add(run) & 0xFFFF) as u16;
+        let mut dialect = Dialect { language, origin: ServerId(7), tag };
+        if language == Language::Cfp {
+            dialect.origin = server_id(address, &dialect.nickname(99_999))?;
+        }
+        Ok(dialect)
+    }
+
+    /// Whether a receiver of public messages cannot send them, so that one more connection does.
+    pub fn has_separate_publisher(&self) -> bool {
+        !matches!(self.language, Language::Cfp | Language::Floor)
+    }
+
+    /// The server messages come from.
+    pub fn origin(&self) -> ServerId {
+        self.origin
+    }
+
+    /// The nickname of a member: 10 bytes.
+    pub fn nickname(&self, member: usize) -> String {
+        format!("{:04x}-{member:05}", self.tag)
+    }
+
+    /// What a member says first. `is_publisher`: it gets no messages.
+    pub fn hello(&self, member: usize, is_publisher: bool) -> Hello {
+        match self.language {
+            Language::Cfp | Language::Floor => {
+                let nickname = self.nickname(member);
+                Hello { greeting: encode(&Packet::AuthGst { nickname: &nickname }), answer: vec![0x10, 0] }
+            }
+            Language::Redis => peers::redis_hello(&self.nickname(member), is_publisher),
+            Language::Nats => peers::nats_hello(&self.nickname(member), is_publisher),
+            Language::Mqtt => peers::mqtt_hello(&self.nickname(member), is_publisher),
+        }
+    }
+
+    /// Public messages of `sender`.
+    pub fn public(&self, sender: usize) -> Route {
+        let (sender, message) = (self.nickname(sender), numbered(MESSAGE_BYTES));
+        let text = text(&message);
+        let sent = encode(&Packet::MsgPbl { message: text });
+        let delivered = encode(&Packet::MsgPblInc { origin: self.origin, sender: &sender, message: text });
+        self.route(peers::ROOM, &message, &sent, &delivered)
+    }
+
+    /// Private messages of `sender` to `receiver`.
+    pub fn private(&self, sender: usize, receiver: usize) -> Route {
+        let (sender, receiver, message) = (self.nickname(sender), self.nickname(receiver), numbered(MESSAGE_BYTES));
+        let (origin, text) = (self.origin, text(&message));
+        let sent = encode(&Packet::MsgPrv { destination: origin, receiver: &receiver, message: text });
+        let delivered = encode(&Packet::MsgPrvInc { origin, sender: &sender, receiver: &receiver, message: text });
+        self.route(&receiver, &message, &sent, &delivered)
+    }
+
+    /// Chunks of a file that `sender` sends to `receiver` (CFP and the floor only).
+    pub fn file(&self, sender: usize, receiver: usize, chunks: u32) -> Result<Route> {
+        let (sender, receiver, content) = (self.nickname(sender), self.nickname(receiver), numbered(CHUNK_BYTES));
+        let content = content.first_chunk().ok_or_else(|| Fault::Wrong("a chunk is shorter than a chunk".into()))?;
+        let chunk = FileChunk { transfer_id: 1, file_name: "bench.bin", chunks, content };
+        let sent = encode(&Packet::FileChnk { destination: self.origin, receiver: &receiver, chunk });
+        let delivered =
+            encode(&Packet::FileChnkInc { origin: self.origin, sender: &sender, receiver: &receiver, chunk });
+        Ok(self.route(&receiver, content, &sent, &delivered))
+    }
+
+    fn route(&self, topic: &str, message: &[u8], sent: &[u8], delivered: &[u8]) -> Route {
+        let (sent, delivered) = match self.language {
+            Language::Cfp => return Route { sent: Frame::new(sent), delivered: Frame::new(delivered) },
+            Language::Floor => return Route { sent: Frame::new(delivered), delivered: Frame::new(delivered) },
+            Language::Redis => peers::redis_message(topic, message),
+            Language::Nats => peers::nats_message(topic, message),
+            Language::Mqtt => peers::mqtt_message(topic, message),
+        };
+        Route { sent: Frame::new(&sent), delivered: Frame::new(&delivered) }
+    }
+}
+
+/// A packet's bytes.
+pub fn encode(packet: &Packet<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    packet.encode(&mut bytes);
+    bytes
+}
+
+fn text(message: &[u8]) -> &str {
+    std::str::from_utf8(message).unwrap_or_default()
+}
+
+/// Logs in, says something and looks which server it comes back from.
+fn server_id(address: SocketAddr, nickname: &str) -> Result<ServerId> {
+    let doing = format!("cannot speak with {address}");
+    let mut stream = TcpStream::connect(address).doing(&doing)?;
+    stream.set_read_timeout(Some(STALL)).doing(&doing)?;
+    let mut hello = encode(&Packet::AuthGst { nickname });
+    hello.extend(encode(&Packet::MsgPbl { message: "cfp-bench" }));
+    stream.write_all(&hello).doing(&doing)?;
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        match scan(&bytes, &FrameLimits::default()) {
+            Scan::Packet { len } => {
+                match bytes.get(..len).map(Packet::decode) {
+                    Some(Ok(Packet::MsgPblInc { origin, sender, .. })) if sender == nickname => return Ok(origin),
+                    Some(Ok(Packet::AuthRsp { response })) if response as u8 != 0 => {
+                        return Err(Fault::Wrong(format!("{address}: login answered with {response:?}")));
+                    }
+                    _ => {}
+                }
+                bytes.drain(..len);
+            }
+            Scan::Incomplete { .. } => match stream.read(&mut buffer).doing(&doing)? {
+                0 => return Err(Fault::Wrong(format!("{address} closed the connection"))),
+                count => bytes.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            },
+            _ => return Err(Fault::Wrong(format!("{address} does not speak CFP"))),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The measurements beside the table: each starts what it needs, and prints lines of its own.
+
+use std::path::Path;
+
+use super::report::{figure, median, percentiles, print_table};
+use super::subject::{Launcher, Program, Subject, scratch_folder};
+use super::workload::cross::{CrossPlan, cross};
+use super::workload::fairness::fairness;
+use super::workload::files::{FilesPlan, PAIRED, files};
+use super::workload::logins::{LoginsPlan, logins_flood};
+use super::workload::slow::{SlowPlan, slow};
+use super::workload::start::start;
+use super::workload::{DirectPlan, RoomPlan, direct, room};
+use super::{Doing, Fault, Result};
+
+/// Who has a password in [`print_logins`]' users file.
+pub const REGISTERED: &str = "bench-registered";
+
+/// Files, with cfp-server and the floor in turn.
+pub fn print_files(launcher: &Launcher, external: Option<Subject>, plan: FilesPlan) -> Result<()> {
+    let mut table = vec![
+        ["", "file alone, MB/s", "file with room, MB/s", "room alone, µs", "room with file, µs"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    let mut add = |name: &str, subject: &Subject| -> Result<()> {
+        let sample = files(subject, plan)?;
+        table.push(vec![
+            name.to_owned(),
+            figure(sample.file_alone / 1e6),
+            figure(sample.file_with_room / 1e6),
+            percentiles(&sample.room_alone),
+            percentiles(&sample.room_with_file),
+        ]);
+        Ok(())
+    };
+    match external {
+        Some(subject) => add("server", &subject)?,
+        None => {
+            for program in [Program::Floor, Program::Server] {
+                add(program.name(), &launcher.start(program, &[], PAIRED)?)?;
+            }
+        }
+    }
+    print_table(&table);
+    Ok(())
+}
+
+/// What a flooder does to others.
+pub fn print_fairness(subject: &Subject, messages: u64) -> Result<()> {
+    let sample = fairness(subject, messages)?;
+    print_table(&[
+        ["others", "a pair's latency at 50 / 99 / 99.9 %, µs", "flooder, messages a second"]
+            .map(str::to_owned)
+            .to_vec(),
+        vec!["silent".into(), percentiles(&sample.quiet), "–".into()],
+        vec!["one floods in private".into(), percentiles(&sample.private_flood), figure(sample.private_rate)],
+        vec!["one floods in public".into(), percentiles(&sample.public_flood), figure(sample.public_rate)],
+        vec!["six flood in private".into(), percentiles(&sample.all_flood), figure(sample.share_of_flooder)],
+    ]);
+    println!("each of the other five: {} messages a second", figure(sample.share_of_others));
+    Ok(())
+}
+
+/// Cost for each delivery in rooms of growing size, and of a private message with growing numbers of idle clients.
+pub fn print_scale(launcher: &Launcher, members_max: usize, deliveries: u64, runs: usize) -> Result<()> {
+    let sizes = [10, 30, 100, 300, 1000, 3000, 10_000].into_iter().filter(|&size| size <= members_max);
+    let mut table = vec![["members", "floor, ns", "cfp-server, ns", "ratio"].map(str::to_owned).to_vec()];
+    for members in sizes {
+        let window = 64;
+        let plan = RoomPlan { members, window, bursts: deliveries / (window * members as u64) + 1 };
+        table.push(compare(launcher, members, runs, 0, |subject| room(subject, plan).map(|sample| sample.cost))?);
+    }
+    print_table(&table);
+    println!();
+    let mut table = vec![["idle clients", "floor, ns", "cfp-server, ns", "ratio"].map(str::to_owned).to_vec()];
+    for idle in [0, 100, 1000, 9_000].into_iter().filter(|&idle| idle <= members_max) {
+        let plan = DirectPlan { pairs: 100, idle, window: 8, messages: deliveries / 10 };
+        table.push(compare(launcher, idle, runs, 200, |subject| direct(subject, plan).map(|sample| sample.cost))?);
+    }
+    print_table(&table);
+    Ok(())
+}
+
+fn compare(
+    launcher: &Launcher,
+    title: usize,
+    runs: usize,
+    paired: usize,
+    workload: impl Fn(&Subject) -> Result<Option<f64>>,
+) -> Result<Vec<String>> {
+    let (mut floor, mut server) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        floor.extend(workload(&launcher.start(Program::Floor, &[], paired)?)?);
+        server.extend(workload(&launcher.start(Program::Server, &[], paired)?)?);
+    }
+    let (floor, server) = (median(floor).unwrap_or_default(), median(server).unwrap_or_default());
+    Ok(vec![figure(title as f64), figure(floor), figure(server), format!("{:.2}", server / floor)])
+}
+
+/// A message's way to another server, and what the same costs without one. `external`: two merged servers.
+pub fn print_cross(
+    launcher: &Launcher,
+    external: Option<(Subject, Subject)>,
+    plan: CrossPlan,
+    runs: usize,
+) -> Result<()> {
+    if let Some((origin, receiver)) = external {
+        let sample = cross(&origin, &receiver, plan)?;
+        println!("origin: {} ns per message", figure(sample.origin_ns));
+        println!("receiver: {} ns per delivery", figure(sample.receiver_ns));
+        return Ok(());
+    }
+    let alone = |members: usize| -> Result<f64> {
+        let subject = launcher.start(Program::Server, &[], 0)?;
+        let plan = RoomPlan { members, window: plan.window, bursts: plan.bursts };
+        Ok(room(&subject, plan)?.cost.unwrap_or_default())
+    };
+    let (mut one, mut two, mut local, mut origin_ns, mut receiver_ns) = (vec![], vec![], vec![], vec![], vec![]);
+    for _ in 0..runs {
+        one.push(alone(1)?);
+        two.push(alone(2)? * 2.0);
+        local.push(alone(plan.members)?);
+        let receiver = launcher.start(Program::Server, &["--id".into(), "8".into()], 0)?;
+        let merge = ["--merge".to_owned(), receiver.address.to_string()];
+        let origin = launcher.start(Program::Server, &merge, 0)?;
+        let sample = cross(&origin, &receiver, plan)?;
+        origin_ns.push(sample.origin_ns);
+        receiver_ns.push(sample.receiver_ns);
+    }
+    let show = |values: Vec<f64>| median(values).map_or_else(|| "–".to_owned(), figure);
+    println!("a room of one, no other server: {} ns per message", show(one));
+    println!("a room of two, no other server: {} ns per message", show(two));
+    println!("a room of one and another server with {}: {} ns per message", plan.members, show(origin_ns));
+    println!("a room of {}, no other server: {} ns per delivery", plan.members, show(local));
+    println!("the same, messages from another server: {} ns per delivery", show(receiver_ns));
+    Ok(())
+}
+
+/// Memory for slow readers.
+pub fn print_slow(subject: &Subject, plan: SlowPlan) -> Result<()> {
+    let lines = slow(subject, plan)?;
+    let most = lines.iter().map(|&(_, growth)| growth).fold(0.0, f64::max);
+    println!(
+        "{} of {} don't read; {} bytes were sent to each: the server grew by {} bytes at most",
+        plan.slow,
+        plan.members,
+        figure(lines.last().map_or(0.0, |&(sent, _)| sent as f64)),
+        figure(most),
+    );
+    Ok(())
+}
+
+/// Wrong passwords. Without `external`, starts a server with one registered user.
+pub fn print_logins(launcher: &Launcher, external: Option<(Subject, String)>, plan: LoginsPlan) -> Result<()> {
+    let (subject, nickname, folder) = match external {
+        Some((subject, nickname)) => (subject, nickname, None),
+        None => {
+            let folder = scratch_folder()?;
+            let users = folder.join("users");
+            write_users(&launcher.server, &users)?;
+            let arguments = ["--users".to_owned(), users.display().to_string()];
+            (launcher.start(Program::Server, &arguments, 0)?, REGISTERED.to_owned(), Some(folder))
+        }
+    };
+    let sample = logins_flood(&subject, &nickname, plan);
+    if let Some(folder) = folder {
+        let _ = std::fs::remove_dir_all(folder);
+    }
+    let sample = sample?;
+    println!("a pair's latency at 50 / 99 / 99.9 %, {} online: {} µs", plan.online, percentiles(&sample.quiet));
+    println!(
+        "during {} logins with a wrong password ({} s): {} µs",
+        plan.logins,
+        figure(sample.seconds),
+        percentiles(&sample.flood)
+    );
+    Ok(())
+}
+
+/// The line for the users file comes from the server itself.
+fn write_users(server: &Path, users: &Path) -> Result<()> {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(server)
+        .args(["--hash-password", REGISTERED])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .doing(format_args!("cannot start {}", server.display()))?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(b"right\n").doing("cannot say the password")?;
+    }
+    let output = child.wait_with_output().doing("cannot read the users file's line")?;
+    if !output.status.success() {
+        return Err(Fault::Wrong("--hash-password failed".into()));
+    }
+    std::fs::write(users, output.stdout).doing("cannot write the users file")
+}
+
+/// Start-up time and memory, several times.
+pub fn print_start(server: &Path, runs: usize) -> Result<()> {
+    let (mut times, mut sizes) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        let (ms, bytes) = start(server)?;
+        times.push(ms);
+        sizes.push(bytes as f64);
+    }
+    let worst = times.iter().copied().fold(0.0, f64::max);
+    let time = median(times).unwrap_or_default();
+    println!("listening after {} ms (longest of {runs}: {} ms)", figure(time), figure(worst));
+    println!("resident when idle: {} KiB", figure(median(sizes).unwrap_or_default() / 1024.0));
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! The benchmark: a load generator, the floor it compares with, and the workloads. Behind the feature `bench`; the
+//! server is built without it.
+//!
+//! ```text
+//!  suite ──▶ subject (a process: cfp-server, floor, or another chat server) ◀── meter (/proc: processor time, memory)
+//!    │                        ▲
+//!    └──▶ workload ──▶ crowd (one thread, many connections) ──▶ message (every delivery checked) ──▶ report
+//! ```
+//!
+//! The *floor* is a program that only reads, appends to one buffer for each turn of its loop and writes that buffer
+//! once to each connection: what the kernel takes for the same deliveries, whoever makes them.
+
+pub mod arguments;
+pub mod crowd;
+pub mod dialect;
+pub mod extras;
+pub mod floor;
+pub mod message;
+pub mod meter;
+pub mod peers;
+pub mod report;
+pub mod subject;
+pub mod suite;
+pub mod workload;
+
+use std::fmt;
+
+/// Why a run did not end well.
+#[derive(Debug)]
+pub enum Fault {
+    /// A mistake on the command line.
+    Usage(String),
+    /// The operating system said no.
+    Io {
+        /// What was being done.
+        doing: String,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// The server under test did what it must not: lost, doubled or reordered a delivery, closed a connection, or did
+    /// not answer in time.
+    Wrong(String),
+}
+
+/// What a part of a run gives.
+pub type Result<T> = std::result::Result<T, Fault>;
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Usage(text) | Fault::Wrong(text) => f.write_str(text),
+            Fault::Io { doing, source } => write!(f, "{doing}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Says what was being done when the operating system said no.
+pub(crate) trait Doing<T> {
+    /// Adds `doing` to the error.
+    fn doing(self, doing: impl fmt::Display) -> Result<T>;
+}
+
+impl<T, E: Into<std::io::Error>> Doing<T> for std::result::Result<T, E> {
+    fn doing(self, doing: impl fmt::Display) -> Result<T> {
+        self.map_err(|source| Fault::Io { doing: doing.to_string(), source: source.into() })
+    }
+}

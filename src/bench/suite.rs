@@ -1,0 +1,161 @@
+//! All workloads of the table, in turn, against cfp-server, the floor and, if asked for, other chat servers.
+
+use super::Result;
+use super::report::{Latencies, Sample, figure, latencies, median, percentiles, print_table};
+use super::subject::{Launcher, Program, Subject};
+use super::workload::{DirectPlan, PacedPlan, RoomPlan, direct, idle, paced, room, storm};
+
+/// How much work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// Figures that mean something.
+    Full,
+    /// A few seconds, to see that it works.
+    Quick,
+}
+
+/// One line of the table.
+pub struct Row {
+    /// What is done and what is measured.
+    pub title: &'static str,
+    /// Samples are divided by this before they are printed.
+    unit: f64,
+    /// What cfp-server is to reach.
+    target: Target,
+    /// The floor's connections that are partners.
+    paired: usize,
+    run: Box<dyn Fn(&Subject) -> Result<Sample>>,
+}
+
+enum Target {
+    TimesFloor(f64),
+    Bytes(f64),
+}
+
+/// The table's lines.
+pub fn rows(size: Size) -> Vec<Row> {
+    let pick = |full: u64, quick: u64| if size == Size::Full { full } else { quick };
+    let hundred = RoomPlan { members: 100, window: 256, bursts: pick(500, 20) };
+    let thousand = RoomPlan { members: 1000, window: 64, bursts: pick(150, 4) };
+    let slow = PacedPlan { members: 100, rate: 1000, messages: pick(3000, 200) };
+    let pairs = DirectPlan { pairs: 100, idle: 0, window: 8, messages: pick(800_000, 16_000) };
+    let (silent, logins) = (pick(10_000, 500) as usize, pick(5_000, 500) as usize);
+    let row = |title, target, run| Row { title, unit: 1.0, target, paired: 0, run };
+    vec![
+        row("room of 100, one sender, window 256: ns per delivery", Target::TimesFloor(1.5), boxed(room, hundred)),
+        row("room of 1,000, window 64: ns per delivery", Target::TimesFloor(1.3), boxed(room, thousand)),
+        row("room of 100, 1,000 messages a second: ns per delivery", Target::TimesFloor(1.08), boxed(paced, slow)),
+        Row {
+            paired: 2 * pairs.pairs,
+            ..row("100 pairs, private, window 8: ns per message", Target::TimesFloor(1.4), boxed(direct, pairs))
+        },
+        row("idle logged-in clients: bytes resident each", Target::Bytes(300.0), boxed(idle, silent)),
+        Row {
+            unit: 1000.0,
+            ..row("logins at once: µs of processor time each", Target::TimesFloor(1.5), boxed(storm, logins))
+        },
+    ]
+}
+
+fn boxed<P: Copy + 'static>(
+    workload: impl Fn(&Subject, P) -> Result<Sample> + 'static,
+    plan: P,
+) -> Box<dyn Fn(&Subject) -> Result<Sample>> {
+    Box::new(move |subject| workload(subject, plan))
+}
+
+/// Runs every line `runs` times with each program, the programs in turn, and prints the table.
+pub fn all(launcher: &Launcher, peers: &[Program], runs: usize, size: Size) -> Result<()> {
+    let mut programs = vec![Program::Floor, Program::Server];
+    programs.extend_from_slice(peers);
+    let rows = rows(size);
+    let mut results: Vec<Vec<Column>> =
+        rows.iter().map(|_| programs.iter().map(|_| Column::default()).collect()).collect();
+    for run in 0..runs {
+        for (row, columns) in rows.iter().zip(&mut results) {
+            // Every other time in the opposite order, so that a machine that slows down slows both.
+            let mut order: Vec<usize> = (0..programs.len()).collect();
+            if run % 2 == 1 {
+                order.reverse();
+            }
+            for index in order {
+                let (Some(&program), Some(column)) = (programs.get(index), columns.get_mut(index)) else { continue };
+                let subject = launcher.start(program, &[], row.paired)?;
+                let sample = (row.run)(&subject)?;
+                let cost = sample.cost.map_or_else(|| "–".to_owned(), |cost| figure(cost / row.unit));
+                eprintln!(
+                    "run {}: {}: {}: {cost} ({} a second, generator {} ns)",
+                    run + 1,
+                    row.title,
+                    program.name(),
+                    figure(sample.rate),
+                    figure(sample.generator_ns),
+                );
+                column.add(sample);
+            }
+        }
+    }
+    print_costs(&rows, &programs, &results);
+    println!();
+    print_latencies(&rows, &programs, &results);
+    Ok(())
+}
+
+/// The samples of one program in one workload.
+struct Column {
+    costs: Vec<f64>,
+    latencies: Latencies,
+}
+
+impl Default for Column {
+    fn default() -> Column {
+        Column { costs: Vec::new(), latencies: latencies() }
+    }
+}
+
+impl Column {
+    fn add(&mut self, sample: Sample) {
+        self.costs.extend(sample.cost);
+        // Both have the same bounds.
+        let _ = self.latencies.add(sample.latencies);
+    }
+}
+
+fn print_costs(rows: &[Row], programs: &[Program], results: &[Vec<Column>]) {
+    let mut head = vec!["workload".to_owned()];
+    head.extend(programs.iter().map(|program| program.name().to_owned()));
+    head.extend(["cfp-server / floor".to_owned(), "to reach".to_owned(), "reached".to_owned()]);
+    let mut table = vec![head];
+    for (row, columns) in rows.iter().zip(results) {
+        let medians: Vec<Option<f64>> = columns.iter().map(|column| median(column.costs.clone())).collect();
+        let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value / row.unit));
+        let mut line = vec![row.title.to_owned()];
+        line.extend(medians.iter().map(|&median| show(median)));
+        // The floor and cfp-server are the first two programs.
+        let (floor, server) = (medians.first().copied().flatten(), medians.get(1).copied().flatten());
+        let ratio = floor.zip(server).map(|(floor, server)| server / floor);
+        line.push(ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")));
+        let (target, reached) = match row.target {
+            Target::TimesFloor(most) => (format!("≤ {most} × floor"), ratio.map(|ratio| ratio <= most)),
+            Target::Bytes(most) => (format!("≤ {most}"), server.map(|server| server <= most)),
+        };
+        line.push(target);
+        line.push(reached.map_or("–", |reached| if reached { "yes" } else { "no" }).to_owned());
+        table.push(line);
+    }
+    print_table(&table);
+}
+
+fn print_latencies(rows: &[Row], programs: &[Program], results: &[Vec<Column>]) {
+    let mut head = vec!["latency at 50 / 99 / 99.9 %, µs".to_owned()];
+    head.extend(programs.iter().map(|program| program.name().to_owned()));
+    let mut table = vec![head];
+    for (row, columns) in rows.iter().zip(results) {
+        if columns.iter().any(|column| !column.latencies.is_empty()) {
+            let mut line = vec![row.title.split(':').next().unwrap_or_default().to_owned()];
+            line.extend(columns.iter().map(|column| percentiles(&column.latencies)));
+            table.push(line);
+        }
+    }
+    print_table(&table);
+}

@@ -1,0 +1,102 @@
+//! Two merged servers: one client speaks on the first, many listen on the second.
+
+use std::time::{Duration, Instant};
+
+use super::SURPLUS;
+use super::lanes::{Lanes, nothing_else};
+use super::paced::Pace;
+use crate::bench::crowd::{Audience, Crowd, Members};
+use crate::bench::dialect::Dialect;
+use crate::bench::subject::Subject;
+use crate::bench::{Fault, Result};
+
+/// The two servers must have merged within this.
+const MERGE_MAX: Duration = Duration::from_secs(10);
+/// How often the speaker tries until somebody on the other server hears it.
+const TRY: Duration = Duration::from_millis(50);
+
+/// How large and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct CrossPlan {
+    /// Who listens on the second server.
+    pub members: usize,
+    /// Messages sent in one write.
+    pub window: u64,
+    /// How often.
+    pub bursts: u64,
+}
+
+/// What it costs the two servers, in nanoseconds of processor time.
+pub struct CrossSample {
+    /// The first server, for each message (its speaker gets it too).
+    pub origin_ns: f64,
+    /// The second server, for each delivery.
+    pub receiver_ns: f64,
+}
+
+/// Measures both servers at once.
+pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan) -> Result<CrossSample> {
+    let meters = origin.meter.zip(receiver.meter);
+    let (first, second) = meters.ok_or_else(|| Fault::Usage("this needs --pid and --second-pid".into()))?;
+    await_merge(origin, receiver)?;
+    let dialect = Dialect::open(origin.language, origin.address)?;
+    let mut crowd = Crowd::new()?;
+    crowd.join(origin.address, 1, |member| dialect.hello(member, false))?;
+    crowd.join(receiver.address, plan.members, |member| dialect.hello(member, false))?;
+    let mut lanes = Lanes::default();
+    let lane = lanes.add(dialect.public(0), 0, 0..plan.members + 1, false);
+    let mut bursts = |count| -> Result<()> {
+        for _ in 0..count {
+            lanes.send(lane, plan.window, Instant::now(), crowd.members())?;
+            let mut nobody: [(usize, Pace); 0] = [];
+            lanes.drive(&mut crowd, &mut nobody, &[], &mut nothing_else)?;
+        }
+        Ok(())
+    };
+    bursts(plan.bursts / 10 + 1)?;
+    let now = || {
+        std::thread::sleep(Duration::from_millis(5));
+        first.processor_ns().zip(second.processor_ns()).ok_or_else(|| Fault::Wrong("a server ended".into()))
+    };
+    let before = now()?;
+    bursts(plan.bursts)?;
+    let after = now()?;
+    crowd.turn_for(SURPLUS, &mut super::Silence)?;
+    let messages = (plan.bursts * plan.window) as f64;
+    Ok(CrossSample {
+        origin_ns: (after.0 - before.0) as f64 / messages,
+        receiver_ns: (after.1 - before.1) as f64 / (messages * plan.members as f64),
+    })
+}
+
+/// Speaks on the one until it is heard on the other.
+fn await_merge(origin: &Subject, receiver: &Subject) -> Result<()> {
+    let dialect = Dialect::open(origin.language, origin.address)?;
+    let mut crowd = Crowd::new()?;
+    crowd.join(origin.address, 1, |member| dialect.hello(member, false))?;
+    crowd.join(receiver.address, 1, |member| dialect.hello(member, false))?;
+    let mut message = Vec::new();
+    dialect.public(0).sent.append(0, &mut message);
+    let since = Instant::now();
+    let mut ear = Ear { has_heard: false };
+    while !ear.has_heard {
+        if since.elapsed() > MERGE_MAX {
+            return Err(Fault::Wrong("the two servers did not merge".into()));
+        }
+        crowd.members().send(0, &message)?;
+        crowd.turn_for(TRY, &mut ear)?;
+    }
+    Ok(())
+}
+
+struct Ear {
+    has_heard: bool,
+}
+
+impl Audience for Ear {
+    fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], _at: Instant, _members: &mut Members) -> Result<()> {
+        self.has_heard |= member == 1;
+        *bytes = &[];
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! A file passes from one client to another while a room talks.
+
+use std::time::{Duration, Instant};
+
+use super::lanes::{Flood, Lanes, nothing_else};
+use super::paced::Pace;
+use crate::bench::Result;
+use crate::bench::crowd::Crowd;
+use crate::bench::dialect::{Dialect, Language};
+use crate::bench::report::Latencies;
+use crate::bench::subject::Subject;
+use crate::limits::CHUNK_BYTES;
+
+/// Chunks written at once.
+const BATCH: u64 = 32;
+/// Chunks that may be under way: as much as sockets hold.
+const UNDER_WAY_MAX: u64 = 4096;
+
+/// In the place of a lane, where nobody is to say anything while the time passes.
+const NOBODY: usize = usize::MAX;
+
+/// How large and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct FilesPlan {
+    /// Members of the room; the file's sender and receiver besides.
+    pub members: usize,
+    /// Messages a second in the room.
+    pub rate: u64,
+    /// Messages in all, in each part.
+    pub messages: u64,
+}
+
+/// What it gave.
+pub struct FilesSample {
+    /// Latencies in the room without a file.
+    pub room_alone: Latencies,
+    /// The same with a file.
+    pub room_with_file: Latencies,
+    /// Bytes of the file in a second without a room that talks.
+    pub file_alone: f64,
+    /// The same with it.
+    pub file_with_room: f64,
+}
+
+/// Of the floor's connections, the first two must be partners.
+pub const PAIRED: usize = 2;
+
+/// Measures the room alone, the file alone, and both.
+pub fn files(subject: &Subject, plan: FilesPlan) -> Result<FilesSample> {
+    let dialect = Dialect::open(subject.language, subject.address)?;
+    let mut crowd = Crowd::new()?;
+    let all = PAIRED + plan.members;
+    crowd.join(subject.address, all, |member| dialect.hello(member, false))?;
+    let mut lanes = Lanes::default();
+    // With a CFP server, sender and receiver are in the room as everybody is.
+    let listeners = if subject.language == Language::Floor { PAIRED..all } else { 0..all };
+    let room = lanes.add(dialect.public(PAIRED), PAIRED, listeners, true);
+    let file = lanes.add(dialect.file(0, 1, u32::MAX)?, 0, 1..2, false);
+    let flood = [Flood { lane: file, batch: BATCH, under_way_max: UNDER_WAY_MAX }];
+    let interval = Duration::from_nanos(1_000_000_000 / plan.rate.max(1));
+
+    let mut part = |lane, messages, floods: &[Flood]| -> Result<(Latencies, f64)> {
+        lanes.reset();
+        let since = Instant::now();
+        let mut paced = [(lane, Pace::new(interval, messages))];
+        lanes.drive(&mut crowd, &mut paced, floods, &mut nothing_else)?;
+        let bytes = lanes.lane(file).map_or(0, |lane| lane.delivered) * CHUNK_BYTES as u64;
+        let latencies = lanes.lane(room).map(|lane| lane.latencies.clone());
+        Ok((latencies.unwrap_or_else(crate::bench::report::latencies), bytes as f64 / since.elapsed().as_secs_f64()))
+    };
+    part(room, plan.messages / 10 + 1, &flood)?;
+    let (room_alone, _) = part(room, plan.messages, &[])?;
+    let (_, file_alone) = part(NOBODY, plan.messages, &flood)?;
+    let (room_with_file, file_with_room) = part(room, plan.messages, &flood)?;
+    Ok(FilesSample { room_alone, room_with_file, file_alone, file_with_room })
+}

@@ -1,0 +1,190 @@
+//! Several streams of messages at once: who sends, who gets them, what has come so far. For workloads in which
+//! different things happen side by side.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::paced::Pace;
+use crate::bench::crowd::{Audience, Crowd, Members};
+use crate::bench::dialect::Route;
+use crate::bench::message::describe;
+use crate::bench::report::{Latencies, latencies, record};
+use crate::bench::{Fault, Result};
+
+/// One stream.
+pub struct Lane {
+    route: Route,
+    sender: usize,
+    receivers: Range<usize>,
+    /// The next number for each receiver.
+    next: Vec<u64>,
+    end: u64,
+    /// When each message was sent; nothing where nobody wants to know.
+    sent_at: Option<Vec<Instant>>,
+    /// Deliveries to come.
+    outstanding: u64,
+    /// Deliveries so far.
+    pub delivered: u64,
+    /// Of all deliveries.
+    pub latencies: Latencies,
+}
+
+/// All streams of a run.
+#[derive(Default)]
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    bytes: Vec<u8>,
+}
+
+/// A lane whose sender sends as fast as its socket takes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Flood {
+    /// Index of the lane.
+    pub lane: usize,
+    /// Messages written at once.
+    pub batch: u64,
+    /// No more is written while so many deliveries for each receiver are outstanding: what the generator itself has
+    /// not read yet must not make it a slow reader.
+    pub under_way_max: u64,
+}
+
+impl Lanes {
+    /// Adds a stream and returns its index. `is_timed`: latencies are wanted, and the time of each message is kept.
+    pub fn add(&mut self, route: Route, sender: usize, receivers: Range<usize>, is_timed: bool) -> usize {
+        self.lanes.push(Lane {
+            route,
+            sender,
+            next: vec![0; receivers.len()],
+            receivers,
+            end: 0,
+            sent_at: is_timed.then(Vec::new),
+            outstanding: 0,
+            delivered: 0,
+            latencies: latencies(),
+        });
+        self.lanes.len() - 1
+    }
+
+    /// A stream.
+    pub fn lane(&self, index: usize) -> Option<&Lane> {
+        self.lanes.get(index)
+    }
+
+    /// Forgets latencies and counts, not what is under way.
+    pub fn reset(&mut self) {
+        for lane in &mut self.lanes {
+            lane.latencies.reset();
+            lane.delivered = 0;
+        }
+    }
+
+    /// Deliveries to come.
+    pub fn outstanding(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.outstanding).sum()
+    }
+
+    /// Sends the next `count` messages of a stream in one write.
+    pub fn send(&mut self, index: usize, count: u64, at: Instant, members: &mut Members) -> Result<()> {
+        let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
+        self.bytes.clear();
+        for number in lane.end..lane.end + count {
+            lane.route.sent.append(number, &mut self.bytes);
+        }
+        lane.end += count;
+        lane.outstanding += count * lane.receivers.len() as u64;
+        if let Some(times) = &mut lane.sent_at {
+            times.extend((0..count).map(|_| at));
+        }
+        members.send(lane.sender, &self.bytes)
+    }
+
+    /// Sends each of `paced` when it is due and floods, until the first of them is over; then waits for what is under
+    /// way.
+    pub fn drive(
+        &mut self,
+        crowd: &mut Crowd,
+        paced: &mut [(usize, Pace)],
+        floods: &[Flood],
+        audience: &mut impl FnMut(&mut Lanes, usize, &mut &[u8]) -> Result<bool>,
+    ) -> Result<()> {
+        while !paced.first().is_none_or(|(_, pace)| pace.is_over()) {
+            let mut wait = Duration::from_millis(100);
+            for (lane, pace) in paced.iter_mut() {
+                if let Some(due) = pace.take(Instant::now()) {
+                    self.send(*lane, 1, due, crowd.members())?;
+                }
+                wait = wait.min(pace.wait(Instant::now()));
+            }
+            for flood in floods {
+                if self.may_flood(flood, crowd.members()) {
+                    self.send(flood.lane, flood.batch, Instant::now(), crowd.members())?;
+                    wait = Duration::ZERO;
+                }
+            }
+            crowd.turn(Some(wait), &mut With { lanes: self, first: audience })?;
+        }
+        while self.outstanding() > 0 {
+            crowd.turn_or_stall(&mut With { lanes: self, first: audience })?;
+        }
+        Ok(())
+    }
+
+    fn may_flood(&self, flood: &Flood, members: &Members) -> bool {
+        self.lanes.get(flood.lane).is_some_and(|lane| {
+            let receivers = lane.receivers.len().max(1) as u64;
+            lane.outstanding / receivers < flood.under_way_max && !members.is_blocked(lane.sender)
+        })
+    }
+
+    /// What comes for a member must belong to one of the streams.
+    pub fn receive(&mut self, member: usize, bytes: &mut &[u8], at: Instant) -> Result<()> {
+        loop {
+            let before = bytes.len();
+            for lane in self.lanes.iter_mut().filter(|lane| lane.receivers.contains(&member)) {
+                lane.take(member, bytes, at)?;
+            }
+            if bytes.len() == before || bytes.is_empty() {
+                break;
+            }
+        }
+        let mut lanes = self.lanes.iter().filter(|lane| lane.receivers.contains(&member));
+        if bytes.is_empty() || lanes.any(|lane| lane.route.delivered.is_start_of(bytes)) {
+            return Ok(());
+        }
+        Err(Fault::Wrong(format!("expected a delivery, got {}", describe(bytes))))
+    }
+}
+
+/// Nothing comes but what the streams bring.
+pub fn nothing_else(_: &mut Lanes, _: usize, _: &mut &[u8]) -> Result<bool> {
+    Ok(false)
+}
+
+impl Lane {
+    fn take(&mut self, member: usize, bytes: &mut &[u8], at: Instant) -> Result<()> {
+        let Some(next) = self.next.get_mut(member - self.receivers.start) else { return Ok(()) };
+        let first = *next;
+        let count = self.route.delivered.take(next, self.end, bytes)?;
+        self.outstanding -= count;
+        self.delivered += count;
+        if let Some(times) = &self.sent_at {
+            for sent_at in times.iter().skip(first as usize).take(count as usize) {
+                let ns = at.saturating_duration_since(*sent_at).as_nanos() as u64;
+                record(&mut self.latencies, ns, 1);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The streams, and somebody who looks first and says whether it was for him.
+struct With<'a, F> {
+    lanes: &'a mut Lanes,
+    first: &'a mut F,
+}
+
+impl<F: FnMut(&mut Lanes, usize, &mut &[u8]) -> Result<bool>> Audience for With<'_, F> {
+    fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], at: Instant, _members: &mut Members) -> Result<()> {
+        if (self.first)(self.lanes, member, bytes)? { Ok(()) } else { self.lanes.receive(member, bytes, at) }
+    }
+}

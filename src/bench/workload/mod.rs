@@ -1,0 +1,42 @@
+//! The workloads, one a file. Each connects a crowd of its own to a subject, warms up, measures, and checks every
+//! delivery.
+
+pub mod cross;
+pub mod direct;
+pub mod fairness;
+pub mod files;
+pub mod idle;
+pub mod lanes;
+pub mod logins;
+pub mod paced;
+pub mod room;
+pub mod slow;
+pub mod start;
+pub mod storm;
+
+pub use direct::{DirectPlan, direct};
+pub use idle::idle;
+pub use paced::{PacedPlan, paced};
+pub use room::{RoomPlan, room};
+pub use storm::storm;
+
+use std::time::{Duration, Instant};
+
+use super::crowd::{Audience, Members};
+use super::message::describe;
+use super::{Fault, Result, peers};
+
+/// After the last expected delivery: how long to look for one too many.
+const SURPLUS: Duration = Duration::from_millis(30);
+
+/// For those who are to get nothing.
+struct Silence;
+
+impl Audience for Silence {
+    fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], _at: Instant, members: &mut Members) -> Result<()> {
+        if peers::answer_ping(member, bytes, members)? {
+            return Ok(());
+        }
+        Err(Fault::Wrong(format!("nobody spoke, and it got {}", describe(bytes))))
+    }
+}

@@ -1,0 +1,48 @@
+//! Some of a room don't read. What do they cost in memory?
+
+use std::time::Duration;
+
+use super::room::Room;
+use crate::bench::report::figure;
+use crate::bench::subject::Subject;
+use crate::bench::{Fault, Result};
+
+/// Messages in one write.
+const WINDOW: u64 = 256;
+/// Bursts between two looks at the memory.
+const BURSTS: u64 = 16;
+
+/// How large.
+#[derive(Debug, Clone, Copy)]
+pub struct SlowPlan {
+    /// Members of the room.
+    pub members: usize,
+    /// Those of them who don't read.
+    pub slow: usize,
+    /// What each reader is sent, at most.
+    pub bytes: u64,
+}
+
+/// Resident memory of the server while the room talks: lines of (bytes sent to each, growth in bytes). First the kernel's
+/// buffers take it, and nothing grows; then the server's own queue, which should grow by what was sent once, and not
+/// once for each slow reader.
+pub fn slow(subject: &Subject, plan: SlowPlan) -> Result<Vec<(u64, f64)>> {
+    let meter = subject.meter.ok_or_else(|| Fault::Usage("memory needs --pid".into()))?;
+    let mut room = Room::open(subject, plan.members)?;
+    room.bursts(WINDOW, 1)?;
+    for member in plan.members - plan.slow..plan.members {
+        room.pause(member);
+    }
+    let resident = || meter.resident_bytes().map(|bytes| bytes as f64).ok_or(Fault::Wrong("the server ended".into()));
+    let before = resident()?;
+    let (mut sent, mut lines) = (0, Vec::new());
+    while sent < plan.bytes {
+        room.bursts(WINDOW, BURSTS)?;
+        sent += WINDOW * BURSTS * room.delivered_bytes() as u64;
+        std::thread::sleep(Duration::from_millis(20));
+        let growth = resident()? - before;
+        eprintln!("{} bytes sent to each: {} bytes more", figure(sent as f64), figure(growth));
+        lines.push((sent, growth));
+    }
+    Ok(lines)
+}

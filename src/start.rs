@@ -1,0 +1,120 @@
+//! Starting up: everything that can go wrong before the first connection, with what to say then.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+
+use crate::control::ControlListener;
+use crate::core::mesh::Address;
+use crate::core::users::Users;
+use crate::engine::Engine;
+use crate::limits;
+use crate::lookup::Lookup;
+use crate::memory::{self, Budget};
+use crate::options::Options;
+use crate::reactor::Reactor;
+use crate::socket;
+use crate::time::Millis;
+use crate::users_file::UsersFile;
+
+/// Opens all that the server needs. An error is one line that says what is wrong, where, and what to do; nothing is
+/// logged before it is certain that the server can run.
+pub fn start(mut options: Options) -> Result<Reactor, String> {
+    let descriptors = raise_descriptor_limit();
+    let users_file = options.users.clone().map(UsersFile::new);
+    let users = read_users(users_file.as_ref())?;
+    let cannot_listen =
+        |error| format!("cannot listen on {}: {error}; choose another --listen IP:PORT", options.listen);
+    let listener = socket::listen(options.listen).map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    let control = options.control.as_deref().map(ControlListener::bind).transpose()?;
+    let cannot_serve =
+        |metrics| move |error| format!("cannot serve metrics on {metrics}: {error}; choose another --metrics IP:PORT");
+    let metrics = options.metrics.map(|metrics| socket::listen(metrics).map_err(cannot_serve(metrics))).transpose()?;
+    let random = || getrandom::u64().map_err(|error| format!("no randomness: {error}"));
+    let lookup = Lookup::new(random()?);
+    options.config.seed = random()?;
+    options.config.listen = Some(address);
+    options.config.advertise = options.advertise.or_else(|| advertised_by_default(address));
+
+    set_budget(&mut options, descriptors);
+    if let Some(warning) = users_file.as_ref().and_then(UsersFile::warning) {
+        log::warn!("{warning}");
+    }
+    if let Some(Ok(metrics)) = metrics.as_ref().map(|listener| listener.local_addr()) {
+        log::info!("metrics at http://{metrics}/metrics");
+    }
+    let (id, advertise, registered) = (options.config.id, Address(options.config.advertise), users.len());
+    log::info!("server {id} listens on {address} (advertised as {advertise}, {registered} registered users)");
+    let mut engine = Engine::new(options.config, users);
+    for name in options.merge {
+        engine.merge_at_start(name, Millis(0));
+    }
+    Reactor::new(engine, listener, control, metrics, users_file, lookup)
+        .map_err(|error| format!("cannot watch the sockets: {error}"))
+}
+
+/// The registered users; without a file, nobody.
+pub fn read_users(file: Option<&UsersFile>) -> Result<Users, String> {
+    file.map_or_else(|| Ok(Users::none()), UsersFile::read)
+}
+
+/// Derives the number of connections from the descriptors, and lowers what the control group's memory has no room for.
+fn set_budget(options: &mut Options, descriptors: u64) {
+    let config = &mut options.config;
+    let room = descriptors.saturating_sub(limits::RESERVED_DESCRIPTORS).max(descriptors / 2);
+    let max_clients = options.max_clients.map_or(room, |chosen| chosen as u64);
+    let asked = Budget { max_clients, max_memory_bytes: config.max_memory_bytes as u64 };
+    let limit = memory::control_group_limit();
+    let budget = limit.map_or(asked, |limit| asked.fit(limit, options.max_clients.is_some()));
+    let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+    if let Some(limit) = limit
+        && budget != asked
+    {
+        log::warn!(
+            "the control group allows {} MiB of memory and the limits came to {}: lowered to {} clients and {} bytes of queues",
+            mib(limit),
+            mib(asked.needed_bytes()),
+            budget.max_clients,
+            budget.max_memory_bytes
+        );
+    }
+    if limit.is_some_and(|limit| budget.needed_bytes() > limit) {
+        log::warn!("that may still be too much: choose a smaller --max-clients");
+    }
+    config.max_clients = usize::try_from(budget.max_clients).unwrap_or(usize::MAX);
+    config.max_memory_bytes = usize::try_from(budget.max_memory_bytes).unwrap_or(usize::MAX);
+    log::info!(
+        "memory: at most {} MiB = {} + {} clients × {} KiB + 2 × {} MiB of queues; {descriptors} descriptors",
+        mib(budget.needed_bytes()),
+        mib(memory::BASE_BYTES),
+        budget.max_clients,
+        memory::CONNECTION_BYTES / 1024,
+        mib(budget.max_memory_bytes)
+    );
+}
+
+/// What others are told where `--advertise` was not given: the listen address; where that is unspecified, the address
+/// of the interface with the default route.
+fn advertised_by_default(listen: SocketAddr) -> Option<SocketAddrV4> {
+    match listen.ip() {
+        IpAddr::V4(address) if !address.is_unspecified() => Some(SocketAddrV4::new(address, listen.port())),
+        IpAddr::V6(address) if !address.is_unspecified() => None,
+        _ => {
+            // Connecting a datagram socket sends nothing; it only makes the kernel choose a route.
+            let route = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+                .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| socket.local_addr()));
+            match route.map(|address| address.ip()) {
+                Ok(IpAddr::V4(address)) => Some(SocketAddrV4::new(address, listen.port())),
+                _ => Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, listen.port())),
+            }
+        }
+    }
+}
+
+/// Raises the descriptor limit to its hard value; returns what it is then.
+fn raise_descriptor_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let current = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    current.unwrap_or(u64::MAX)
+}

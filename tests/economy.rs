@@ -1,0 +1,166 @@
+//! What a delivery costs, in system calls and in allocations: counted, so that no noise of the machine matters.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+use std::alloc::System;
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+
+use cfp::connection::Socket;
+use cfp::core::config::Config;
+use cfp::core::key::Key;
+use cfp::core::users::Users;
+use cfp::engine::{Engine, Readiness};
+use cfp::limits::{CHUNK_BYTES, Keepalive};
+use cfp::time::Millis;
+use cfp::wire::{FileChunk, Packet, ServerId};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const ID: ServerId = ServerId(7);
+
+/// A socket whose other side takes everything at once.
+#[derive(Clone, Default)]
+struct Counted(Rc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    input: RefCell<Vec<u8>>,
+    calls: Cell<u64>,
+    written_bytes: Cell<u64>,
+}
+
+impl Counted {
+    fn call(&self) {
+        self.0.calls.set(self.0.calls.get() + 1);
+    }
+
+    fn written(&self, bytes: usize) -> io::Result<usize> {
+        self.call();
+        self.0.written_bytes.set(self.0.written_bytes.get() + bytes as u64);
+        Ok(bytes)
+    }
+}
+
+impl Socket for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.call();
+        let mut input = self.0.input.borrow_mut();
+        let count = input.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&input[..count]);
+        input.drain(..count);
+        if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.written(bytes.len())
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.written(slices.iter().map(|slice| slice.len()).sum())
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.call();
+        Ok(())
+    }
+
+    fn set_keepalive(&mut self, _: Keepalive) {
+        self.call();
+    }
+}
+
+struct Room {
+    engine: Engine<Counted>,
+    members: Vec<(Key, Counted)>,
+}
+
+impl Room {
+    fn of(members: usize) -> Room {
+        let mut room = Room { engine: Engine::new(Config::new(ID), Users::none()), members: Vec::new() };
+        for index in 0..members {
+            let socket = Counted::default();
+            let key = room.engine.on_accepted(socket.clone(), None, Millis(0)).unwrap();
+            room.members.push((key, socket));
+            room.send(index, &encoded(&Packet::AuthGst { nickname: &format!("member{index}") }));
+        }
+        room
+    }
+
+    /// One member's bytes arrive, and the loop turns until it has nothing to do.
+    fn send(&mut self, member: usize, bytes: &[u8]) {
+        let (key, socket) = &self.members[member];
+        socket.0.input.borrow_mut().extend_from_slice(bytes);
+        self.engine.on_ready(*key, Readiness { readable: true, ..Readiness::default() });
+        self.engine.turn(Millis(0));
+        while self.engine.wants_turn() {
+            self.engine.turn(Millis(0));
+        }
+    }
+
+    fn calls(&self) -> u64 {
+        self.members.iter().map(|(_, socket)| socket.0.calls.get()).sum()
+    }
+
+    fn written_bytes(&self) -> u64 {
+        self.members.iter().map(|(_, socket)| socket.0.written_bytes.get()).sum()
+    }
+
+    /// System calls and allocations of the second of two equal inputs, and the bytes that it made us write.
+    fn cost(&mut self, member: usize, bytes: &[u8]) -> (u64, usize, u64) {
+        self.send(member, bytes);
+        self.members[member].1.0.input.borrow_mut().reserve(bytes.len());
+        let (calls, written) = (self.calls(), self.written_bytes());
+        let region = Region::new(ALLOCATOR);
+        self.send(member, bytes);
+        let change = region.change();
+        (self.calls() - calls, change.allocations + change.reallocations, self.written_bytes() - written)
+    }
+}
+
+fn encoded(packet: &Packet<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    packet.encode(&mut bytes);
+    bytes
+}
+
+/// One test, since allocations are counted for the whole process: another test's would be among them.
+#[test]
+fn a_delivery_costs_its_share_of_one_read_and_one_write_and_allocates_nothing() {
+    a_burst_in_a_room_is_one_read_and_one_write_for_each_member();
+    private_messages_are_one_read_and_one_write();
+    file_chunks_are_one_read_and_one_write();
+    the_silent_cost_nothing();
+}
+
+fn a_burst_in_a_room_is_one_read_and_one_write_for_each_member() {
+    let mut room = Room::of(100);
+    let burst = encoded(&Packet::MsgPbl { message: &"x".repeat(64) }).repeat(256);
+    let delivered = encoded(&Packet::MsgPblInc { origin: ID, sender: "member3", message: &"x".repeat(64) }).len();
+    assert_eq!(room.cost(3, &burst), (1 + 100, 0, 100 * 256 * delivered as u64));
+}
+
+fn private_messages_are_one_read_and_one_write() {
+    let mut room = Room::of(100);
+    let message = "x".repeat(64);
+    let burst = encoded(&Packet::MsgPrv { destination: ID, receiver: "member9", message: &message }).repeat(8);
+    let delivered = Packet::MsgPrvInc { origin: ID, sender: "member3", receiver: "member9", message: &message };
+    assert_eq!(room.cost(3, &burst), (1 + 1, 0, 8 * encoded(&delivered).len() as u64));
+}
+
+fn file_chunks_are_one_read_and_one_write() {
+    let mut room = Room::of(10);
+    let chunk = FileChunk { transfer_id: 1, file_name: "a.bin", chunks: 8, content: &[7; CHUNK_BYTES] };
+    let burst = encoded(&Packet::FileChnk { destination: ID, receiver: "member9", chunk }).repeat(8);
+    let delivered = Packet::FileChnkInc { origin: ID, sender: "member3", receiver: "member9", chunk };
+    assert_eq!(room.cost(3, &burst), (1 + 1, 0, 8 * encoded(&delivered).len() as u64));
+}
+
+fn the_silent_cost_nothing() {
+    let mut room = Room::of(1000);
+    let burst = encoded(&Packet::MsgPrv { destination: ID, receiver: "member9", message: "hi" }).repeat(8);
+    let (calls, allocations, _) = room.cost(3, &burst);
+    assert_eq!((calls, allocations), (2, 0));
+}

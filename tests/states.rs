@@ -1,0 +1,134 @@
+//! Which packet is handled in which state of a connection, and which is ignored.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use Outcome::{Handled, Ignored};
+use cfp::core::counters::Ignored as Reason;
+use cfp::core::users::Users;
+use cfp::limits::CHUNK_BYTES;
+use cfp::wire::{AuthResponse, Code, DeclineReason, Descriptions, ErrorReason, FileChunk, Packet, ServerId};
+use support::ID;
+use support::client::encoded;
+use support::pipe::{Bench, Peer};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Handled,
+    Ignored,
+}
+
+/// code, before the login, as a client
+const TABLE: [(Code, Outcome, Outcome); 14] = [
+    (Code::AuthGst, Handled, Ignored),
+    (Code::AuthUsr, Handled, Ignored),
+    (Code::AuthRsp, Ignored, Ignored),
+    (Code::MsgPbl, Ignored, Handled),
+    (Code::MsgPrv, Ignored, Handled),
+    (Code::MsgPblInc, Ignored, Ignored),
+    (Code::MsgPrvInc, Ignored, Ignored),
+    (Code::FileChnk, Ignored, Handled),
+    (Code::FileChnkInc, Ignored, Ignored),
+    (Code::PckFwd, Ignored, Ignored),
+    (Code::MrgReq, Ignored, Ignored),
+    (Code::MrgRsp, Ignored, Ignored),
+    (Code::MrgDecl, Ignored, Ignored),
+    (Code::Error, Ignored, Ignored),
+];
+
+/// A sound packet of each code, with what comes back for it where it is handled.
+fn sample(code: Code) -> (Vec<u8>, Vec<u8>) {
+    let content = [0; CHUNK_BYTES];
+    let chunk = FileChunk { transfer_id: 1, file_name: "f", chunks: 1, content: &content };
+    let description = [0, 0, 0, 8, 127, 0, 0, 1, 0, 0, 0x1e, 0x61];
+    let siblings = Descriptions::new(&description).unwrap();
+    let public = Packet::MsgPblInc { origin: ID, sender: "ana", message: "hi" };
+    let forwarded = encoded(&public);
+    let unknown = Packet::Error { sender: "ana", reason: ErrorReason::UnknownServer };
+    let none = Vec::new;
+    let (packet, answer) = match code {
+        Code::AuthGst => {
+            let answer = Packet::AuthRsp { response: AuthResponse::Accepted };
+            (Packet::AuthGst { nickname: "ana" }, encoded(&answer))
+        }
+        Code::AuthUsr => {
+            let answer = Packet::AuthRsp { response: AuthResponse::WrongPassword };
+            (Packet::AuthUsr { nickname: "ana", password: "secret" }, encoded(&answer))
+        }
+        Code::AuthRsp => (Packet::AuthRsp { response: AuthResponse::Accepted }, none()),
+        Code::MsgPbl => (Packet::MsgPbl { message: "hi" }, encoded(&public)),
+        Code::MsgPrv => {
+            (Packet::MsgPrv { destination: ServerId(9), receiver: "bob", message: "hi" }, encoded(&unknown))
+        }
+        Code::MsgPblInc => (public, none()),
+        Code::MsgPrvInc => (Packet::MsgPrvInc { origin: ID, sender: "bob", receiver: "ana", message: "hi" }, none()),
+        Code::FileChnk => (Packet::FileChnk { destination: ServerId(9), receiver: "bob", chunk }, encoded(&unknown)),
+        Code::FileChnkInc => (Packet::FileChnkInc { origin: ID, sender: "bob", receiver: "ana", chunk }, none()),
+        Code::PckFwd => (Packet::PckFwd { destination: ID, content: &forwarded }, none()),
+        Code::MrgReq => (Packet::MrgReq { server: ServerId(8), siblings }, none()),
+        Code::MrgRsp => (Packet::MrgRsp { server: ServerId(8), siblings }, none()),
+        Code::MrgDecl => (Packet::MrgDecl { reason: DeclineReason::ServerLimit }, none()),
+        Code::Error => (Packet::Error { sender: "ana", reason: ErrorReason::UnknownReceiver }, none()),
+    };
+    (encoded(&packet), answer)
+}
+
+/// Sends a sample and says what became of it.
+fn outcome(bench: &mut Bench, peer: &Peer, code: Code) -> Outcome {
+    let ignored = |bench: &Bench| bench.engine.core().counters.ignored.get(Reason::State as usize);
+    let (packet, answer) = sample(code);
+    let before = ignored(bench);
+    bench.send(peer, &packet);
+    let output = peer.take_output();
+    match ignored(bench) - before {
+        0 => {
+            assert_eq!(output, answer, "the answer to {}", code.name());
+            Handled
+        }
+        _ => {
+            assert!(output.is_empty(), "no answer to {}, which is ignored", code.name());
+            Ignored
+        }
+    }
+}
+
+#[test]
+fn the_table_has_every_code() {
+    assert!(TABLE.iter().map(|&(code, ..)| code).eq(Code::ALL));
+}
+
+#[test]
+fn before_the_login_only_logins_are_handled() {
+    for (code, expected, _) in TABLE {
+        let mut bench = Bench::new(Users::none());
+        let peer = bench.connect();
+        assert_eq!(outcome(&mut bench, &peer, code), expected, "{} before the login", code.name());
+        // Whatever it was, the stream goes on behind it.
+        if code != Code::AuthGst {
+            assert_eq!(outcome(&mut bench, &peer, Code::AuthGst), Handled, "a login after {}", code.name());
+        }
+    }
+}
+
+#[test]
+fn of_a_client_only_messages_and_files_are_handled() {
+    for (code, _, expected) in TABLE {
+        let mut bench = Bench::new(Users::none());
+        let peer = bench.guest("ana");
+        assert_eq!(outcome(&mut bench, &peer, code), expected, "{} of a client", code.name());
+        assert_eq!(outcome(&mut bench, &peer, Code::MsgPbl), Handled, "a message after {}", code.name());
+    }
+}
+
+#[test]
+fn the_other_code_of_pckfwd_is_read_the_same_way() {
+    let mut bench = Bench::new(Users::none());
+    for peer in [bench.connect(), bench.guest("ana")] {
+        let (mut packet, _) = sample(Code::PckFwd);
+        packet[0] = 0x32;
+        bench.send(&peer, &packet);
+        assert!(peer.take_output().is_empty());
+    }
+    assert_eq!(bench.engine.core().counters.ignored.get(Reason::State as usize), 2);
+    assert_eq!(bench.engine.core().counters.ignored.get(Reason::UnknownCode as usize), 0);
+}

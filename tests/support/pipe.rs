@@ -1,0 +1,184 @@
+//! The real engine over pipes, with a clock that the test moves.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::rc::Rc;
+
+use cfp::connection::Socket;
+use cfp::core::config::Config;
+use cfp::core::key::Key;
+use cfp::core::users::Users;
+use cfp::engine::{Engine, Readiness};
+use cfp::limits::Keepalive;
+use cfp::time::Millis;
+use cfp::wire::{AuthResponse, Packet};
+
+use super::ID;
+use super::client::encoded;
+
+/// Turns that any amount of work in these tests comes to at most.
+const TURNS_MAX: usize = 1_000_000;
+
+/// The server's end of a connection. The test holds a clone.
+#[derive(Clone, Default)]
+pub struct Pipe(Rc<RefCell<PipeState>>);
+
+#[derive(Default)]
+struct PipeState {
+    input: VecDeque<u8>,
+    input_is_over: bool,
+    output: Vec<u8>,
+    /// How many more bytes the kernel takes.
+    room_bytes: usize,
+    keepalives: Vec<Keepalive>,
+}
+
+impl Socket for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.0.borrow_mut();
+        if state.input.is_empty() && !state.input_is_over {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let count = buffer.len().min(state.input.len());
+        for (place, byte) in buffer.iter_mut().zip(state.input.drain(..count)) {
+            *place = byte;
+        }
+        Ok(count)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.0.borrow_mut();
+        let count = bytes.len().min(state.room_bytes);
+        if count == 0 && !bytes.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        state.output.extend_from_slice(&bytes[..count]);
+        state.room_bytes -= count;
+        Ok(count)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        self.write(&bytes)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_keepalive(&mut self, keepalive: Keepalive) {
+        self.0.borrow_mut().keepalives.push(keepalive);
+    }
+}
+
+/// A server without sockets and clock.
+pub struct Bench {
+    pub engine: Engine<Pipe>,
+    now: Millis,
+}
+
+/// The other end of a connection.
+pub struct Peer {
+    key: Key,
+    pipe: Pipe,
+}
+
+impl Bench {
+    /// A server that has just started.
+    pub fn new(users: Users) -> Bench {
+        Bench { engine: Engine::new(Config::new(ID), users), now: Millis(0) }
+    }
+
+    /// A new connection, whose kernel takes everything.
+    pub fn connect(&mut self) -> Peer {
+        let pipe = Pipe::default();
+        pipe.0.borrow_mut().room_bytes = usize::MAX;
+        let key = self.engine.on_accepted(pipe.clone(), None, self.now).expect("there is room");
+        Peer { key, pipe }
+    }
+
+    /// A guest who is logged in.
+    pub fn guest(&mut self, nickname: &str) -> Peer {
+        let peer = self.connect();
+        self.send(&peer, &encoded(&Packet::AuthGst { nickname }));
+        assert_eq!(peer.take_output(), encoded(&Packet::AuthRsp { response: AuthResponse::Accepted }));
+        peer
+    }
+
+    /// Bytes come in, and everything is done that can be done.
+    pub fn send(&mut self, peer: &Peer, bytes: &[u8]) {
+        self.arrive(peer, bytes);
+        self.settle();
+    }
+
+    /// Bytes have come in; nothing is done yet.
+    pub fn arrive(&mut self, peer: &Peer, bytes: &[u8]) {
+        peer.pipe.0.borrow_mut().input.extend(bytes);
+        self.engine.on_ready(peer.key, Readiness { readable: true, ..Readiness::default() });
+    }
+
+    /// The other end takes so many bytes more.
+    pub fn take(&mut self, peer: &Peer, bytes: usize) {
+        let room_bytes = peer.pipe.0.borrow().room_bytes;
+        peer.pipe.0.borrow_mut().room_bytes = room_bytes.saturating_add(bytes);
+        self.engine.on_ready(peer.key, Readiness { writable: true, ..Readiness::default() });
+        self.settle();
+    }
+
+    /// Turns, until nothing is left to do.
+    pub fn settle(&mut self) {
+        for _ in 0..TURNS_MAX {
+            self.turn();
+            if !self.engine.wants_turn() {
+                return;
+            }
+        }
+        panic!("the engine spins");
+    }
+
+    /// One turn.
+    pub fn turn(&mut self) {
+        self.engine.turn(self.now);
+        self.engine.assert_invariants();
+    }
+
+    /// Time goes on, with a turn whenever one is due.
+    pub fn advance(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while let Some(due) = self.engine.next_deadline().filter(|&due| due <= end) {
+            self.now = self.now.max(due);
+            self.settle();
+        }
+        self.now = end;
+        self.settle();
+    }
+
+    /// Time goes on, and there is but one turn.
+    pub fn advance_in_one_turn(&mut self, ms: u64) {
+        self.now = self.now + ms;
+        self.turn();
+    }
+}
+
+impl Peer {
+    /// Everything that has come since the last call.
+    pub fn take_output(&self) -> Vec<u8> {
+        std::mem::take(&mut self.pipe.0.borrow_mut().output)
+    }
+
+    /// Whether the server has let go of the connection.
+    pub fn is_closed(&self) -> bool {
+        Rc::strong_count(&self.pipe.0) == 1
+    }
+
+    /// From now on the kernel takes nothing more.
+    pub fn stop_taking(&self) {
+        self.pipe.0.borrow_mut().room_bytes = 0;
+    }
+
+    /// The settings that the kernel was given, in order.
+    pub fn keepalives(&self) -> Vec<Keepalive> {
+        self.pipe.0.borrow().keepalives.clone()
+    }
+}

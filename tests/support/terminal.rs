@@ -1,0 +1,118 @@
+//! A pseudo-terminal: types at a program and reads what its screen shows.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use super::support::{PATIENCE, Running};
+
+/// Rows and columns of the screen.
+pub const SIZE: (u16, u16) = (24, 80);
+
+/// A program on a terminal of its own.
+pub struct Terminal {
+    keys: File,
+    shown: Arc<(Mutex<Shown>, Condvar)>,
+    pub process: Running,
+}
+
+struct Shown {
+    parser: vt100::Parser,
+    bytes: Vec<u8>,
+}
+
+impl Terminal {
+    pub fn start(mut command: Command) -> Terminal {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let slave = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let (rows, columns) = SIZE;
+        tcsetwinsize(&slave, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        let copy = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
+        let child = command
+            .env("TERM", "xterm-256color")
+            .stdin(copy(&slave))
+            .stdout(copy(&slave))
+            .stderr(copy(&slave))
+            .spawn()
+            .unwrap();
+        // Now only the program holds the terminal, so that its end can be noticed.
+        drop((slave, command));
+        let shown = Shown { parser: vt100::Parser::new(rows, columns, 1000), bytes: Vec::new() };
+        let shown = Arc::new((Mutex::new(shown), Condvar::new()));
+        let (mut output, sink) = (File::from(master.try_clone().unwrap()), shown.clone());
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(len @ 1..) = output.read(&mut buffer) {
+                let mut shown = sink.0.lock().unwrap();
+                shown.parser.process(&buffer[..len]);
+                shown.bytes.extend_from_slice(&buffer[..len]);
+                sink.1.notify_all();
+            }
+        });
+        Terminal { keys: File::from(master), shown, process: Running(child) }
+    }
+
+    pub fn type_keys(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until the screen is as wanted; its rows then, without what is blank at their ends.
+    pub fn wait_until(&self, what: &str, is_so: impl Fn(&[String]) -> bool) -> Vec<String> {
+        let until = Instant::now() + PATIENCE;
+        let mut shown = self.shown.0.lock().unwrap();
+        loop {
+            let rows = rows(&shown.parser);
+            if is_so(&rows) {
+                return rows;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{what} was never on the screen; there is {rows:#?}");
+            shown = self.shown.1.wait_timeout(shown, left).unwrap().0;
+        }
+    }
+
+    /// Waits until a row contains `part`.
+    pub fn expect(&self, part: &str) -> Vec<String> {
+        self.wait_until(part, |rows| rows.iter().any(|row| row.contains(part)))
+    }
+
+    /// Waits until the last row that is not blank is this one.
+    pub fn expect_last(&self, row: &str) -> Vec<String> {
+        self.wait_until(row, |rows| rows.last().is_some_and(|last| last == row))
+    }
+
+    /// Column of the cursor.
+    pub fn cursor_column(&self) -> u16 {
+        self.shown.0.lock().unwrap().parser.screen().cursor_position().1
+    }
+
+    /// Everything that the program has written.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.shown.0.lock().unwrap().bytes.clone()
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Option<i32> {
+        self.process.0.wait().unwrap().code()
+    }
+}
+
+/// The rows down to the last that is not blank.
+fn rows(parser: &vt100::Parser) -> Vec<String> {
+    let mut rows: Vec<String> = parser.screen().rows(0, SIZE.1).map(|row| row.trim_end().to_owned()).collect();
+    while rows.last().is_some_and(String::is_empty) {
+        rows.pop();
+    }
+    rows
+}

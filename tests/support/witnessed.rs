@@ -1,0 +1,236 @@
+//! An engine with a few connections, and what must hold of it whatever comes in.
+
+use std::net::SocketAddr;
+
+use cfp::core::config::Config;
+use cfp::core::key::Key;
+use cfp::core::users::Users;
+use cfp::engine::{Engine, Readiness};
+use cfp::limits;
+use cfp::time::Millis;
+use cfp::wire::{FrameLimits, Packet, ServerId};
+
+use crate::metered_pipe::PipeEnd;
+use crate::reference::{self, Event};
+
+/// Connections at once, beside the witness's.
+pub const SLOTS: usize = 4;
+/// Small, so that short inputs reach every limit.
+const MESSAGE_MAX_BYTES: usize = 40;
+/// Input that one run may feed in: repeated sends would otherwise make it slow.
+const FED_MAX_BYTES: usize = 24 * 1024;
+/// Password `pw`, hashed in three steps.
+const USERS: &str = "reg:$pbkdf2-sha256$i=3,l=32$c2FsdHNhbHQ$Gw9J7ot0OEClxhiPitRxDqdFt+B56mDlJBu2/LKXQl0";
+const READABLE: Readiness = Readiness { readable: true, writable: false, read_closed: false, broken: false };
+const WRITABLE: Readiness = Readiness { readable: false, writable: true, read_closed: false, broken: false };
+
+struct Client {
+    key: Key,
+    pipe: PipeEnd,
+}
+
+/// The server, four clients who do what the input says, and a witness: a good client that is there from the start and
+/// must not be touched by anything the others do.
+pub struct Server {
+    engine: Engine<PipeEnd>,
+    slots: [Option<Client>; SLOTS],
+    witness: Client,
+    /// What the server wrote to each connection that is gone.
+    outputs: Vec<Vec<u8>>,
+    now: Millis,
+    fed_bytes: usize,
+}
+
+impl Server {
+    pub fn new() -> Server {
+        let config = Config {
+            frame: FrameLimits { message_max_bytes: MESSAGE_MAX_BYTES },
+            max_clients: SLOTS + 1,
+            max_per_address: Some(2),
+            max_queue_bytes: 8 * 1024,
+            max_memory_bytes: 12 * 1024,
+            ..Config::new(ServerId(7))
+        };
+        let mut engine = Engine::new(config, Users::parse(USERS).unwrap());
+        let now = Millis(1_000);
+        let witness = accept(&mut engine, "127.0.0.9:9000", now).unwrap();
+        let outputs = Vec::new();
+        let mut server = Server { engine, slots: Default::default(), witness, outputs, now, fed_bytes: 0 };
+        server.witness_says(&Packet::AuthGst { nickname: "witness" });
+        server.settle();
+        assert_eq!(server.witness.pipe.0.borrow().output, [0x10, 0]);
+        server
+    }
+
+    /// A client sends `bytes` so many times.
+    pub fn send(&mut self, slot: usize, bytes: &[u8], times: usize) {
+        let Some(client) = self.client(slot) else { return };
+        let (key, pipe) = (client.key, client.pipe.clone());
+        if pipe.0.borrow().is_ended {
+            return;
+        }
+        for _ in 0..times {
+            self.fed_bytes += bytes.len();
+            if self.fed_bytes > FED_MAX_BYTES {
+                break;
+            }
+            pipe.0.borrow_mut().input.extend(bytes);
+        }
+        self.engine.on_ready(key, READABLE);
+    }
+
+    /// How much is read at once of what a client sends.
+    pub fn set_read_max(&mut self, slot: usize, bytes: usize) {
+        let Some(client) = self.client(slot) else { return };
+        client.pipe.0.borrow_mut().read_max_bytes = bytes.max(1);
+    }
+
+    /// How much a client takes from here on, 0: nothing.
+    pub fn set_room(&mut self, slot: usize, bytes: usize) {
+        let Some(client) = self.client(slot) else { return };
+        client.pipe.0.borrow_mut().room_bytes = bytes;
+        let key = client.key;
+        if bytes > 0 {
+            self.engine.on_ready(key, WRITABLE);
+        }
+    }
+
+    /// A client shuts its sending side.
+    pub fn end(&mut self, slot: usize) {
+        let Some(client) = self.client(slot) else { return };
+        client.pipe.0.borrow_mut().is_ended = true;
+        let key = client.key;
+        self.engine.on_ready(key, Readiness { read_closed: true, ..READABLE });
+    }
+
+    /// A connection breaks.
+    pub fn reset(&mut self, slot: usize) {
+        let Some(client) = self.client(slot) else { return };
+        client.pipe.0.borrow_mut().is_reset = true;
+        let key = client.key;
+        self.engine.on_ready(key, Readiness { readable: true, writable: true, read_closed: true, broken: true });
+    }
+
+    /// One turn, `ms` later.
+    pub fn turn(&mut self, ms: u64) {
+        self.now = self.now + ms;
+        self.engine.turn(self.now);
+        self.engine.assert_invariants();
+        for client in &mut self.slots {
+            if let Some(gone) = client.take_if(|client| self.engine.connections().get(client.key).is_none()) {
+                self.outputs.push(gone.pipe.0.borrow().output.clone());
+            }
+        }
+    }
+
+    /// Turns until there is nothing to do.
+    pub fn settle(&mut self) {
+        // Each turn reads, writes or works on a password; what is fed in is bounded, and so must this be.
+        let most_turns = 2 * FED_MAX_BYTES;
+        for _ in 0..most_turns {
+            if !self.engine.wants_turn() {
+                return;
+            }
+            self.turn(0);
+        }
+        panic!("the loop spins");
+    }
+
+    /// Whether a client's connection is over.
+    #[allow(dead_code, reason = "not every program that has this module needs it")]
+    pub fn is_gone(&self, slot: usize) -> bool {
+        self.slots[slot].is_none()
+    }
+
+    /// The end: everybody takes what waits, the witness still talks, and a stop leaves nothing behind.
+    pub fn finish(mut self) {
+        self.settle();
+        for slot in 0..SLOTS {
+            if self.slots[slot].is_some() {
+                self.set_room(slot, usize::MAX);
+            }
+        }
+        self.settle();
+        self.witness_says(&Packet::MsgPbl { message: "the end" });
+        self.settle();
+        let heard = publics(&self.witness.pipe.0.borrow().output.clone());
+        let last = Packet::MsgPblInc { origin: ServerId(7), sender: "witness", message: "the end" };
+        assert_eq!(heard.last(), Some(&encoded(&last)), "nothing that others do costs a client anything");
+
+        let waiting: Vec<_> = self.slots.iter().flatten().map(|client| client.pipe.0.clone()).collect();
+        self.engine.begin_shutdown(self.now);
+        self.settle();
+        self.turn(limits::DRAIN_MS);
+        self.turn(0);
+        assert!(self.engine.is_shut_down());
+        self.engine.assert_invariants();
+
+        let mut outputs = std::mem::take(&mut self.outputs);
+        outputs.extend(waiting.iter().map(|pipe| pipe.borrow().output.clone()));
+        for output in outputs {
+            check_output(&output, &heard);
+        }
+    }
+
+    fn client(&mut self, slot: usize) -> Option<&Client> {
+        if self.slots[slot].is_none() {
+            let address = format!("127.0.0.{}:{}", 1 + slot / 2, 5000 + slot);
+            self.slots[slot] = accept(&mut self.engine, &address, self.now);
+        }
+        self.slots[slot].as_ref()
+    }
+
+    fn witness_says(&mut self, packet: &Packet<'_>) {
+        self.witness.pipe.0.borrow_mut().input.extend(encoded(packet));
+        self.engine.on_ready(self.witness.key, READABLE);
+    }
+}
+
+fn accept(engine: &mut Engine<PipeEnd>, address: &str, now: Millis) -> Option<Client> {
+    let peer: SocketAddr = address.parse().unwrap();
+    let pipe = PipeEnd::new();
+    let key = engine.on_accepted(pipe.clone(), Some(peer), now)?;
+    Some(Client { key, pipe })
+}
+
+fn encoded(packet: &Packet<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    packet.encode(&mut bytes);
+    bytes
+}
+
+/// The public messages in what a client got.
+fn publics(output: &[u8]) -> Vec<Vec<u8>> {
+    let (events, _) = reference::events(output, MESSAGE_MAX_BYTES);
+    let packets = events.into_iter().filter_map(|event| match event {
+        Event::Packet(bytes) if bytes[0] == 0x30 => Some(bytes),
+        _ => None,
+    });
+    packets.collect()
+}
+
+/// Whole packets that a server may send, public messages in the one order and without a gap (D6), and nothing but
+/// answers to logins before one succeeded.
+fn check_output(output: &[u8], heard: &[Vec<u8>]) {
+    let mut is_in = false;
+    for event in reference::events(output, MESSAGE_MAX_BYTES).0 {
+        let Event::Packet(bytes) = event else { panic!("{event:02x?} is no packet") };
+        let packet = Packet::decode(&bytes).unwrap();
+        match packet {
+            Packet::AuthRsp { .. } => {
+                assert!(!is_in, "nobody logs in twice");
+                is_in = bytes[1] == 0;
+            }
+            Packet::MsgPblInc { origin, .. }
+            | Packet::MsgPrvInc { origin, .. }
+            | Packet::FileChnkInc { origin, .. } => {
+                assert!(is_in && origin == ServerId(7));
+            }
+            Packet::Error { .. } => assert!(is_in),
+            _ => panic!("{packet:?} is not for a client"),
+        }
+    }
+    let got = publics(output);
+    let in_order = got.is_empty() || heard.windows(got.len()).any(|window| window == got);
+    assert!(in_order, "everybody gets the same public messages in the same order");
+}
