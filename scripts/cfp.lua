@@ -23,7 +23,6 @@ cfp.prefs.max_message = Pref.uint("Longest message", 65536, "In bytes; a longer 
 cfp.prefs.heuristic = Pref.bool("Recognize on any port", false, "By a first packet that logs in or asks to merge")
 
 ---- Limits ------------------------------------------------------------------------------------------------------------
-
 local NICKNAME_MAX_BYTES = 64
 local PASSWORD_MAX_BYTES = 1024
 local FILE_NAME_MAX_BYTES = 255
@@ -36,7 +35,6 @@ local INFO_TEXT_MAX_BYTES = 80
 local INFO_MAX_BYTES = 400
 
 ---- Fields ------------------------------------------------------------------------------------------------------------
-
 local NAMES = {
     [0x00] = "AUTHGST", [0x01] = "AUTHUSR", [0x10] = "AUTHRSP", [0x20] = "MSGPBL", [0x21] = "MSGPRV",
     [0x30] = "MSGPBLINC", [0x31] = "MSGPRVINC", [0x32] = "PCKFWD", [0x40] = "FILECHNK", [0x41] = "FILECHNKINC",
@@ -107,7 +105,6 @@ local experts = {
 cfp.experts = values(experts)
 
 ---- Layouts -----------------------------------------------------------------------------------------------------------
-
 local function fixed(name, size)
     return { name = name, size = size or 4 }
 end
@@ -147,7 +144,6 @@ local FORWARDABLE = { [0x30] = true, [0x31] = true, [0x41] = true, [0xF0] = true
 local OPENING = { [0x00] = true, [0x01] = true, [0xA0] = true }
 
 ---- Framing -----------------------------------------------------------------------------------------------------------
-
 -- What stands at `start`, with bytes up to `stop`:
 --   "packet", length           a whole packet
 --   "unknown", length          up to and with an unknown code, at the front or forwarded
@@ -214,7 +210,6 @@ local function advance(skip, tvb, at, stop)
 end
 
 ---- Texts -------------------------------------------------------------------------------------------------------------
-
 -- Each kind of first byte, with the second byte's range and how many bytes follow in all (RFC 3629, section 4).
 local SEQUENCES = {
     { 0xC2, 0xDF, 0x80, 0xBF, 1 }, { 0xE0, 0xE0, 0xA0, 0xBF, 2 }, { 0xE1, 0xEC, 0x80, 0xBF, 2 },
@@ -255,7 +250,8 @@ end
 
 -- For the Info column: one line, not too long, cut between characters.
 local function readable(range)
-    local shown = range and range:string(ENC_UTF_8) or ""
+    local bytes = range and range:raw() or ""
+    local shown = is_utf8(bytes) and bytes or bytes:gsub("[\128-\255]", "?")
     if #shown > INFO_TEXT_MAX_BYTES then
         shown = shown:sub(1, INFO_TEXT_MAX_BYTES):gsub("[\192-\255][\128-\191]*$", "") .. "…"
     end
@@ -263,7 +259,6 @@ local function readable(range)
 end
 
 ---- The tree ----------------------------------------------------------------------------------------------------------
-
 -- These add a field and return the place behind it; nil where not all of it is here, or where it is over its limit.
 -- What the summary needs goes into `seen`.
 
@@ -400,7 +395,6 @@ local function add_packet(tvb, start, stop, tree, outer)
 end
 
 ---- Streams -----------------------------------------------------------------------------------------------------------
-
 local tcp_stream = Field.new("tcp.stream")
 -- What each direction of a connection is in the middle of skipping, while frames come in order for the first time; and
 -- the same for each call, for when a frame is looked at again. A frame can have two: the end of a reassembled packet,
@@ -501,7 +495,6 @@ function cfp.dissector(tvb, pinfo, root)
 end
 
 ---- Which connections -------------------------------------------------------------------------------------------------
-
 local tcp_ports, listed = DissectorTable.get("tcp.port"), nil
 
 local function list_ports()
