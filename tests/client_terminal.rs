@@ -70,9 +70,10 @@ fn a_long_line_being_typed_survives_too() {
     ana.type_keys(&text);
     ana.expect(&text[190..]);
     ben.say("between");
-    let rows = ana.expect("[7] ben: between");
-    let at = rows.iter().position(|row| row.contains("between")).unwrap();
-    assert_eq!(rows[at + 1..].concat(), format!("> {text}"));
+    ana.wait_until("the message and below it the whole line", |rows| {
+        let at = rows.iter().position(|row| row.contains("[7] ben: between"));
+        at.is_some_and(|at| rows[at + 1..].concat() == format!("> {text}"))
+    });
     ana.type_keys("\r");
     ana.wait_until("the message and a clear prompt", |rows| {
         rows.last().is_some_and(|last| last == ">") && rows.concat().contains(&format!("[7] ana: {text}"))
@@ -149,12 +150,13 @@ fn the_status_line_shows_a_file_while_it_goes_and_is_gone_afterwards() {
     let from = Scratch::new();
     let path = from.file("large.bin", 30 * 1024 * 1024);
     let mut ana = start(&server.address, "ana", &[]);
-    // It reads nothing for now, so the file stops on its way.
+    // It reads nothing for now, so the file stops on its way (and with it what else ana sends).
     let mut ben = Bare::log_in(&server.address, "ben");
     ana.type_keys(&format!("/file ben@7 {path}\r"));
     ana.expect("↑ large.bin ");
-    ana.type_keys("meanwhile\r");
-    ana.expect("[7] ana: meanwhile");
+    let mut carl = Bare::log_in(&server.address, "carl");
+    carl.say("meanwhile");
+    ana.expect("[7] carl: meanwhile");
     ana.type_keys("typed");
     let rows = ana.expect_last("> typed");
     let status = &rows[rows.len() - 2];
@@ -197,10 +199,10 @@ fn a_nickname_in_use_and_a_wrong_password_can_be_mended() {
     ana.expect("the nickname ben is in use right now");
     ana.expect_last("another nickname:");
     ana.type_keys("carl\r");
-    ana.expect("the nickname carl belongs to a registered user");
+    ana.expect("the nickname carl belongs to a registered");
     ana.expect_last("its password (empty for another nickname):");
     ana.type_keys("guess\r");
-    ana.expect("wrong combination of nickname carl and password");
+    ana.expect("wrong combination of nickname carl");
     ana.expect_last("its password (empty for another nickname):");
     ana.type_keys("secret\r");
     ana.expect("* connected to");

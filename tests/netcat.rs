@@ -58,3 +58,8 @@ fn a_script_says_what_differs() {
         assert!(stderr.contains(part), "{stderr}");
     }
 }
+
+#[test]
+fn three_servers_merge_and_their_clients_talk() {
+    succeeds("merge-three");
+}

@@ -8,7 +8,7 @@ use cfp::limits::{CLIENT_KEEPALIVE, HANDSHAKE_MS, MID_PACKET_MS, PROBE_KEEPALIVE
 use cfp::limits::{LINGER_MS, QUEUE_MAX_BYTES};
 use cfp::wire::{AuthResponse, Packet};
 use support::ID;
-use support::client::encoded;
+use support::client::{encoded, split};
 use support::pipe::{Bench, Peer};
 use support::users::line;
 
@@ -50,7 +50,7 @@ fn a_client_may_be_silent_for_ever() {
 
 #[test]
 fn a_login_that_waits_for_the_servers_processor_does_not_run_out_of_time() {
-    let users = line("maria", "open sesame").replace("i=1000", "i=1000000");
+    let users = line("maria", "open sesame").replace("i=1000", "i=100000");
     let mut bench = Bench::new(Users::parse(&users).unwrap());
     let maria = bench.connect();
     bench.arrive(&maria, &encoded(&Packet::AuthUsr { nickname: "maria", password: "x" }));
@@ -92,9 +92,10 @@ fn a_client_that_is_not_read_from_is_not_blamed_for_the_middle_of_a_packet() {
         bench.advance(10_000);
         bench.take(&ana, 1);
     }
-    assert!(!ana.is_closed());
+    assert!(bench.is_open(&ana));
     bench.take(&ana, usize::MAX);
-    assert!(ana.take_output().ends_with(&encoded(&Packet::MsgPblInc { origin: ID, sender: "ana", message: "hello" })));
+    let hello = encoded(&Packet::MsgPblInc { origin: ID, sender: "ana", message: "hello" });
+    assert!(split(&ana.take_output()).contains(&hello.as_slice()));
 }
 
 #[test]

@@ -12,38 +12,40 @@ use support::ID;
 use support::client::encoded;
 use support::pipe::{Bench, Peer};
 
+/// The other end of a link.
+const SIBLING: ServerId = ServerId(8);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Handled,
     Ignored,
 }
 
-/// code, before the login, as a client
-const TABLE: [(Code, Outcome, Outcome); 14] = [
-    (Code::AuthGst, Handled, Ignored),
-    (Code::AuthUsr, Handled, Ignored),
-    (Code::AuthRsp, Ignored, Ignored),
-    (Code::MsgPbl, Ignored, Handled),
-    (Code::MsgPrv, Ignored, Handled),
-    (Code::MsgPblInc, Ignored, Ignored),
-    (Code::MsgPrvInc, Ignored, Ignored),
-    (Code::FileChnk, Ignored, Handled),
-    (Code::FileChnkInc, Ignored, Ignored),
-    (Code::PckFwd, Ignored, Ignored),
-    (Code::MrgReq, Ignored, Ignored),
-    (Code::MrgRsp, Ignored, Ignored),
-    (Code::MrgDecl, Ignored, Ignored),
-    (Code::Error, Ignored, Ignored),
+/// code, before its first accepted packet, as a client, as a link to another server
+const TABLE: [(Code, Outcome, Outcome, Outcome); 14] = [
+    (Code::AuthGst, Handled, Ignored, Ignored),
+    (Code::AuthUsr, Handled, Ignored, Ignored),
+    (Code::AuthRsp, Ignored, Ignored, Ignored),
+    (Code::MsgPbl, Ignored, Handled, Ignored),
+    (Code::MsgPrv, Ignored, Handled, Ignored),
+    (Code::MsgPblInc, Ignored, Ignored, Ignored),
+    (Code::MsgPrvInc, Ignored, Ignored, Ignored),
+    (Code::FileChnk, Ignored, Handled, Ignored),
+    (Code::FileChnkInc, Ignored, Ignored, Ignored),
+    (Code::PckFwd, Ignored, Ignored, Handled),
+    (Code::MrgReq, Handled, Ignored, Handled),
+    (Code::MrgRsp, Ignored, Ignored, Handled),
+    (Code::MrgDecl, Ignored, Ignored, Handled),
+    (Code::Error, Ignored, Ignored, Ignored),
 ];
 
 /// A sound packet of each code, with what comes back for it where it is handled.
 fn sample(code: Code) -> (Vec<u8>, Vec<u8>) {
     let content = [0; CHUNK_BYTES];
     let chunk = FileChunk { transfer_id: 1, file_name: "f", chunks: 1, content: &content };
-    let description = [0, 0, 0, 8, 127, 0, 0, 1, 0, 0, 0x1e, 0x61];
-    let siblings = Descriptions::new(&description).unwrap();
+    let siblings = Descriptions::default();
     let public = Packet::MsgPblInc { origin: ID, sender: "ana", message: "hi" };
-    let forwarded = encoded(&public);
+    let forwarded = encoded(&Packet::MsgPblInc { origin: SIBLING, sender: "eve", message: "hi" });
     let unknown = Packet::Error { sender: "ana", reason: ErrorReason::UnknownServer };
     let none = Vec::new;
     let (packet, answer) = match code {
@@ -65,8 +67,10 @@ fn sample(code: Code) -> (Vec<u8>, Vec<u8>) {
         Code::FileChnk => (Packet::FileChnk { destination: ServerId(9), receiver: "bob", chunk }, encoded(&unknown)),
         Code::FileChnkInc => (Packet::FileChnkInc { origin: ID, sender: "bob", receiver: "ana", chunk }, none()),
         Code::PckFwd => (Packet::PckFwd { destination: ID, content: &forwarded }, none()),
-        Code::MrgReq => (Packet::MrgReq { server: ServerId(8), siblings }, none()),
-        Code::MrgRsp => (Packet::MrgRsp { server: ServerId(8), siblings }, none()),
+        Code::MrgReq => {
+            (Packet::MrgReq { server: SIBLING, siblings }, encoded(&Packet::MrgRsp { server: ID, siblings }))
+        }
+        Code::MrgRsp => (Packet::MrgRsp { server: SIBLING, siblings }, none()),
         Code::MrgDecl => (Packet::MrgDecl { reason: DeclineReason::ServerLimit }, none()),
         Code::Error => (Packet::Error { sender: "ana", reason: ErrorReason::UnknownReceiver }, none()),
     };
@@ -77,11 +81,14 @@ fn sample(code: Code) -> (Vec<u8>, Vec<u8>) {
 fn outcome(bench: &mut Bench, peer: &Peer, code: Code) -> Outcome {
     let ignored = |bench: &Bench| bench.engine.core().counters.ignored.get(Reason::State as usize);
     let (packet, answer) = sample(code);
+    let is_link = bench.is_link(peer);
     let before = ignored(bench);
     bench.send(peer, &packet);
     let output = peer.take_output();
     match ignored(bench) - before {
         0 => {
+            // On a link, an MRGREQ is news and not a question.
+            let answer = if is_link { Vec::new() } else { answer };
             assert_eq!(output, answer, "the answer to {}", code.name());
             Handled
         }
@@ -98,13 +105,13 @@ fn the_table_has_every_code() {
 }
 
 #[test]
-fn before_the_login_only_logins_are_handled() {
-    for (code, expected, _) in TABLE {
+fn before_anything_was_accepted_logins_and_merge_requests_are_handled() {
+    for (code, expected, ..) in TABLE {
         let mut bench = Bench::new(Users::none());
         let peer = bench.connect();
         assert_eq!(outcome(&mut bench, &peer, code), expected, "{} before the login", code.name());
         // Whatever it was, the stream goes on behind it.
-        if code != Code::AuthGst {
+        if !matches!(code, Code::AuthGst | Code::MrgReq) {
             assert_eq!(outcome(&mut bench, &peer, Code::AuthGst), Handled, "a login after {}", code.name());
         }
     }
@@ -112,11 +119,25 @@ fn before_the_login_only_logins_are_handled() {
 
 #[test]
 fn of_a_client_only_messages_and_files_are_handled() {
-    for (code, _, expected) in TABLE {
+    for (code, _, expected, _) in TABLE {
         let mut bench = Bench::new(Users::none());
         let peer = bench.guest("ana");
         assert_eq!(outcome(&mut bench, &peer, code), expected, "{} of a client", code.name());
         assert_eq!(outcome(&mut bench, &peer, Code::MsgPbl), Handled, "a message after {}", code.name());
+    }
+}
+
+#[test]
+fn of_a_sibling_only_forwarded_packets_and_merge_packets_are_handled() {
+    for (code, .., expected) in TABLE {
+        let mut bench = Bench::new(Users::none());
+        let ana = bench.guest("ana");
+        let peer = bench.connect();
+        assert_eq!(outcome(&mut bench, &peer, Code::MrgReq), Handled);
+        assert_eq!(outcome(&mut bench, &peer, code), expected, "{} of a sibling", code.name());
+        ana.take_output();
+        assert_eq!(outcome(&mut bench, &peer, Code::PckFwd), Handled, "a message after {}", code.name());
+        assert_eq!(ana.take_output(), encoded(&Packet::MsgPblInc { origin: SIBLING, sender: "eve", message: "hi" }));
     }
 }
 

@@ -32,14 +32,15 @@ pub fn redis_message(topic: &str, message: &[u8]) -> (Vec<u8>, Vec<u8>) {
 /// NATS: connects and subscribes; the answer to the PING behind it says that both are done.
 pub fn nats_hello(nickname: &str, is_publisher: bool) -> Hello {
     let connect = "CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"bench\",\"version\":\"1\"}\r\n";
-    let subscribe = if is_publisher { String::new() } else { format!("SUB {ROOM} 1\r\nSUB {nickname} 1\r\n") };
+    let subscribe = if is_publisher { String::new() } else { format!("SUB {ROOM} 1\r\nSUB {nickname} 2\r\n") };
     Hello { greeting: format!("{connect}{subscribe}PING\r\n").into_bytes(), answer: b"PONG\r\n".to_vec() }
 }
 
 /// NATS: what is sent and what is delivered.
 pub fn nats_message(topic: &str, message: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let sent = format!("PUB {topic} {}\r\n", message.len());
-    let delivered = format!("MSG {topic} 1 {}\r\n", message.len());
+    let subscription = if topic == ROOM { 1 } else { 2 };
+    let delivered = format!("MSG {topic} {subscription} {}\r\n", message.len());
     (framed(sent.as_bytes(), message, b"\r\n"), framed(delivered.as_bytes(), message, b"\r\n"))
 }
 

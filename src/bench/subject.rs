@@ -80,8 +80,6 @@ pub struct Launcher {
 impl Launcher {
     /// Pins this process to the last core that it may use and what it starts to the first, where there are two.
     pub fn new(server: PathBuf) -> Result<Launcher> {
-        // Where root measures, what else runs on the machine then hardly gets in between. Children inherit it.
-        let _ = rustix::process::setpriority_process(None, -20);
         let allowed = sched_getaffinity(None).doing("cannot read the processor affinity")?;
         let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).collect();
         let core = match (cores.first(), cores.last()) {

@@ -10,9 +10,25 @@ use super::workload::{DirectPlan, PacedPlan, RoomPlan, direct, idle, paced, room
 pub enum Size {
     /// Figures that mean something.
     Full,
+    /// The same with servers that take a hundred times as long.
+    Fewer,
     /// A few seconds, to see that it works.
     Quick,
 }
+
+impl Size {
+    /// One of the counts for full, fewer and quick.
+    fn pick(self, [full, fewer, quick]: [u64; 3]) -> u64 {
+        match self {
+            Size::Full => full,
+            Size::Fewer => fewer,
+            Size::Quick => quick,
+        }
+    }
+}
+
+/// Pairs of a sender and a receiver.
+const PAIRS: usize = 100;
 
 /// One line of the table.
 pub struct Row {
@@ -24,8 +40,10 @@ pub struct Row {
     target: Target,
     /// The floor's connections that are partners.
     paired: usize,
-    run: Box<dyn Fn(&Subject) -> Result<Sample>>,
+    run: Box<Workload>,
 }
+
+type Workload = dyn Fn(&Subject, Size) -> Result<Sample>;
 
 enum Target {
     TimesFloor(f64),
@@ -33,42 +51,65 @@ enum Target {
 }
 
 /// The table's lines.
-pub fn rows(size: Size) -> Vec<Row> {
-    let pick = |full: u64, quick: u64| if size == Size::Full { full } else { quick };
-    let hundred = RoomPlan { members: 100, window: 256, bursts: pick(500, 20) };
-    let thousand = RoomPlan { members: 1000, window: 64, bursts: pick(150, 4) };
-    let slow = PacedPlan { members: 100, rate: 1000, messages: pick(3000, 200) };
-    let pairs = DirectPlan { pairs: 100, idle: 0, window: 8, messages: pick(800_000, 16_000) };
-    let (silent, logins) = (pick(10_000, 500) as usize, pick(5_000, 500) as usize);
+pub fn rows() -> Vec<Row> {
     let row = |title, target, run| Row { title, unit: 1.0, target, paired: 0, run };
     vec![
-        row("room of 100, one sender, window 256: ns per delivery", Target::TimesFloor(1.5), boxed(room, hundred)),
-        row("room of 1,000, window 64: ns per delivery", Target::TimesFloor(1.3), boxed(room, thousand)),
-        row("room of 100, 1,000 messages a second: ns per delivery", Target::TimesFloor(1.08), boxed(paced, slow)),
+        row(
+            "room of 100, one sender, window 256: ns per delivery",
+            Target::TimesFloor(1.5),
+            Box::new(|subject, size| {
+                let bursts = size.pick([500, 25, 20]);
+                room(subject, RoomPlan { members: 100, window: 256, bursts })
+            }),
+        ),
+        row(
+            "room of 1,000, window 64: ns per delivery",
+            Target::TimesFloor(1.3),
+            Box::new(|subject, size| {
+                let bursts = size.pick([150, 8, 4]);
+                room(subject, RoomPlan { members: 1000, window: 64, bursts })
+            }),
+        ),
+        row(
+            "room of 100, 1,000 messages a second: ns per delivery",
+            Target::TimesFloor(1.08),
+            Box::new(|subject, size| {
+                let messages = size.pick([3000, 3000, 200]);
+                paced(subject, PacedPlan { members: 100, rate: 1000, messages })
+            }),
+        ),
         Row {
-            paired: 2 * pairs.pairs,
-            ..row("100 pairs, private, window 8: ns per message", Target::TimesFloor(1.4), boxed(direct, pairs))
+            paired: 2 * PAIRS,
+            ..row(
+                "100 pairs, private, window 8: ns per message",
+                Target::TimesFloor(1.4),
+                Box::new(|subject, size| {
+                    let messages = size.pick([800_000, 200_000, 16_000]);
+                    direct(subject, DirectPlan { pairs: PAIRS, idle: 0, window: 8, messages })
+                }),
+            )
         },
-        row("idle logged-in clients: bytes resident each", Target::Bytes(300.0), boxed(idle, silent)),
+        row(
+            "10,000 idle logged-in clients: bytes resident each",
+            Target::Bytes(300.0),
+            Box::new(|subject, size| idle(subject, size.pick([10_000, 10_000, 500]) as usize)),
+        ),
         Row {
             unit: 1000.0,
-            ..row("logins at once: µs of processor time each", Target::TimesFloor(1.5), boxed(storm, logins))
+            ..row(
+                "5,000 logins at once: µs of processor time each",
+                Target::TimesFloor(1.5),
+                Box::new(|subject, size| storm(subject, size.pick([5_000, 5_000, 500]) as usize)),
+            )
         },
     ]
-}
-
-fn boxed<P: Copy + 'static>(
-    workload: impl Fn(&Subject, P) -> Result<Sample> + 'static,
-    plan: P,
-) -> Box<dyn Fn(&Subject) -> Result<Sample>> {
-    Box::new(move |subject| workload(subject, plan))
 }
 
 /// Runs every line `runs` times with each program, the programs in turn, and prints the table.
 pub fn all(launcher: &Launcher, peers: &[Program], runs: usize, size: Size) -> Result<()> {
     let mut programs = vec![Program::Floor, Program::Server];
     programs.extend_from_slice(peers);
-    let rows = rows(size);
+    let rows = rows();
     let mut results: Vec<Vec<Column>> =
         rows.iter().map(|_| programs.iter().map(|_| Column::default()).collect()).collect();
     for run in 0..runs {
@@ -81,7 +122,8 @@ pub fn all(launcher: &Launcher, peers: &[Program], runs: usize, size: Size) -> R
             for index in order {
                 let (Some(&program), Some(column)) = (programs.get(index), columns.get_mut(index)) else { continue };
                 let subject = launcher.start(program, &[], row.paired)?;
-                let sample = (row.run)(&subject)?;
+                let is_slow = size == Size::Full && program == Program::Mosquitto;
+                let sample = (row.run)(&subject, if is_slow { Size::Fewer } else { size })?;
                 let cost = sample.cost.map_or_else(|| "–".to_owned(), |cost| figure(cost / row.unit));
                 eprintln!(
                     "run {}: {}: {}: {cost} ({} a second, generator {} ns)",

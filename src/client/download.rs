@@ -6,11 +6,10 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::address::Address;
 use super::announcement::Announcement;
 use super::escape::Visible;
+use super::hasher::Hasher;
 use super::limits::{
     ANNOUNCEMENT_MS, ANNOUNCEMENTS_MAX, ANNOUNCEMENTS_PER_SENDER_MAX, DOWNLOAD_BUFFER_BYTES, DOWNLOAD_IDLE_MS,
     DOWNLOADS_MAX, DOWNLOADS_PER_SENDER_MAX, PASSED_OVER_MAX,
@@ -70,7 +69,8 @@ struct Open<F> {
     /// What of the file is still to come.
     left_bytes: u64,
     buffer: Vec<u8>,
-    hash: Sha256,
+    /// Where there is something to compare it with.
+    hash: Option<Hasher>,
     file: F,
     last_ms: u64,
     meter: Arc<Meter>,
@@ -239,6 +239,7 @@ impl<S: Store> Downloads<S> {
         match self.admit(&key, bytes) {
             Ok(file) => {
                 say(Outcome { from: key.from.clone(), name: name.clone(), what: What::Begun { bytes } });
+                let hash = announced.as_ref().map(|known| Hasher::new(known.size));
                 let meter = self.progress.begin(Direction::Receiving, Visible(&name).to_string(), bytes);
                 self.open.push(Open {
                     key,
@@ -248,7 +249,7 @@ impl<S: Store> Downloads<S> {
                     announced: announced.map(|known| (known.size, known.sha256)),
                     left_bytes: bytes,
                     buffer: Vec::new(),
-                    hash: Sha256::new(),
+                    hash,
                     file,
                     last_ms: now_ms,
                     meter,
@@ -289,9 +290,11 @@ impl<S: Store> Downloads<S> {
         if !is_complete && open.buffer.len() < DOWNLOAD_BUFFER_BYTES {
             return;
         }
-        open.hash.update(&open.buffer);
         let written = self.store.append(&mut open.file, &open.buffer);
-        open.buffer.clear();
+        match &mut open.hash {
+            Some(hash) => open.buffer = hash.update(std::mem::take(&mut open.buffer)),
+            None => open.buffer.clear(),
+        }
         open.meter.set(u64::from(open.chunks_done) * CHUNK_BYTES as u64);
         if let Err(error) = written {
             let open = self.open.swap_remove(0);
@@ -306,7 +309,7 @@ impl<S: Store> Downloads<S> {
     fn complete(&mut self, open: Open<S::File>) -> Outcome {
         let bytes = open.bytes();
         let Open { key, name, announced, hash, file, .. } = open;
-        let is_damaged = announced.is_some_and(|(_, sha256)| hash.finalize()[..] != sha256);
+        let is_damaged = announced.is_some_and(|(_, sha256)| hash.and_then(Hasher::finish) != Some(sha256));
         let what = if is_damaged {
             What::Aborted(Abort::Damaged)
         } else {

@@ -97,6 +97,10 @@ pub const ANNOUNCEMENTS_PER_SENDER_MAX: usize = 32;
 pub const ANNOUNCEMENT_MS: u64 = 600_000;
 /// Bytes of one file that are collected before they are hashed and written.
 pub const DOWNLOAD_BUFFER_BYTES: usize = 64 * 1024;
+/// Files from this size on are hashed by a thread of their own.
+pub const HASH_BESIDE_BYTES: u64 = 1024 * 1024;
+/// Blocks that this thread may be behind. With all files at once that stays below the client's 20 MiB.
+pub const HASH_BEHIND_BLOCKS: usize = 2;
 /// Longest name that a received file gets: what file systems take, less room for a number.
 pub const SAVED_NAME_MAX_BYTES: usize = crate::limits::FILE_NAME_MAX_BYTES - 15;
 /// Numbers that are tried to find a free name.

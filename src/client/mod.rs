@@ -8,7 +8,7 @@
 //! | [`escape`], [`file_name`] | what others may put into texts and names |
 //! | [`announcement`] | the message before a file |
 //! | [`upload`], [`outbox`] | chunks of a file; what is sent when |
-//! | [`download`] | which chunk belongs to which file |
+//! | [`download`], [`hasher`] | which chunk belongs to which file |
 //! | [`recent`] | what an ERROR is about |
 //! | [`progress`] | the status line |
 //!
@@ -23,6 +23,7 @@ pub mod download;
 pub mod editor;
 pub mod escape;
 pub mod file_name;
+pub mod hasher;
 pub mod limits;
 pub mod link;
 pub mod options;

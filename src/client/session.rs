@@ -53,7 +53,7 @@ enum Event {
     /// A line that can't be used, and why.
     Unusable(&'static str),
     InputEnd,
-    Opened(Result<(Link, Leftover), Failure>),
+    Opened(Box<Result<(Link, Leftover), Failure>>),
     Ended(End),
 }
 
@@ -189,7 +189,7 @@ impl Session {
                     None
                 }
                 Event::InputEnd => self.finish(),
-                Event::Opened(opened) => self.on_opened(opened),
+                Event::Opened(opened) => self.on_opened(*opened),
                 Event::Ended(end) => self.on_ended(end),
             };
             if let Some(code) = end {
@@ -346,7 +346,7 @@ impl Session {
         thread::spawn(move || {
             thread::sleep(delay);
             let opened = Link::open(&identity.server, &identity.nickname, identity.password.as_deref());
-            let _ = events.send(Event::Opened(opened));
+            let _ = events.send(Event::Opened(Box::new(opened)));
         });
     }
 

@@ -34,11 +34,17 @@ impl Client {
         Client::new(fd.into())
     }
 
-    fn new(stream: TcpStream) -> Client {
+    /// A connection that is there already.
+    pub fn new(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Client { stream, received: Vec::new() }
+    }
+
+    /// Its own end's address.
+    pub fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
     }
 
     /// Logs in as a guest; the server must let it in.

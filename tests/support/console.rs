@@ -15,7 +15,7 @@ use cfp::wire::{FileChunk, FrameLimits, Inbox, Input, Packet, ServerId};
 use sha2::{Digest, Sha256};
 
 /// Far longer than anything takes: who waits for so long has a bug.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A process that ends with its test.
 pub struct Running(pub Child);

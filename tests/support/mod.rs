@@ -1,5 +1,5 @@
 //! What the tests through the real binary share: the server as a process, and a client that blocks.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 pub mod client;
 pub mod pipe;

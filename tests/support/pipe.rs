@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use cfp::connection::Socket;
@@ -19,6 +20,9 @@ use super::client::encoded;
 
 /// Turns that any amount of work in these tests comes to at most.
 const TURNS_MAX: usize = 1_000_000;
+
+/// Where all peers come from.
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
 
 /// The server's end of a connection. The test holds a clone.
 #[derive(Clone, Default)]
@@ -94,7 +98,7 @@ impl Bench {
     pub fn connect(&mut self) -> Peer {
         let pipe = Pipe::default();
         pipe.0.borrow_mut().room_bytes = usize::MAX;
-        let key = self.engine.on_accepted(pipe.clone(), None, self.now).expect("there is room");
+        let key = self.engine.on_accepted(pipe.clone(), Some(LOOPBACK), self.now).expect("there is room");
         Peer { key, pipe }
     }
 
@@ -126,6 +130,16 @@ impl Bench {
         self.settle();
     }
 
+    /// Whether the peer's packets are handled.
+    pub fn is_open(&self, peer: &Peer) -> bool {
+        self.engine.connections().get(peer.key).is_some_and(|connection| connection.is_open())
+    }
+
+    /// Whether the peer is another server.
+    pub fn is_link(&self, peer: &Peer) -> bool {
+        self.engine.connections().get(peer.key).is_some_and(|connection| connection.session.as_sibling().is_some())
+    }
+
     /// Turns, until nothing is left to do.
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
@@ -147,7 +161,8 @@ impl Bench {
     pub fn advance(&mut self, ms: u64) {
         let end = self.now + ms;
         while let Some(due) = self.engine.next_deadline().filter(|&due| due <= end) {
-            self.now = self.now.max(due);
+            assert!(due >= self.now, "a deadline that is past and stays is a loop that spins");
+            self.now = due;
             self.settle();
         }
         self.now = end;

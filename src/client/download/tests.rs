@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::*;
 use crate::wire::ServerId;
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 
 /// A disk in memory, with room for so many bytes.
 #[derive(Clone, Default)]

@@ -252,12 +252,15 @@ impl Mesh {
     /// Takes in what a sibling says of others. What conflicts or would be too many is passed over.
     fn learn(&mut self, offer: &Offer, now: Millis) {
         for &(id, address) in &offer.others {
-            if id == self.id || id == offer.server {
+            if id == offer.server {
                 continue;
             }
             let is_new = !self.servers.contains_key(&id);
             if self.conflicts(id, Some(address)) {
                 log::warn!("server {} says that server {id} is at {address}, which is not what we know", offer.server);
+                continue;
+            }
+            if id == self.id {
                 continue;
             }
             if is_new && self.servers.len() >= limits::SIBLINGS_MAX {

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Builds an image with a static program in it and nothing else.   Usage: build-image.sh [NAME[:TAG] [cfp-client]]
+set -eu
+scripts=$(dirname "$0")
+program=${2:-cfp-server}
+image=${1:-$program}
+
+context=$(mktemp -d)
+trap 'rm -rf "$context"' EXIT
+trap 'exit 1' HUP INT TERM
+
+"$scripts/build-static.sh" "$context/$program" "$program"
+cp "$scripts/../docs/container/$program.Dockerfile" "$context/Dockerfile"
+# Nothing is pulled: FROM scratch needs no image. The builder without buildx is named where buildx is missing.
+docker buildx version > /dev/null 2>&1 || export DOCKER_BUILDKIT=0
+docker build --network none --tag "$image" "$context"
+echo "build-image: $image, $(docker image inspect --format '{{.Size}}' "$image") bytes"

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Builds a static cfp-server and puts it where it is told to.   Usage: build-static.sh [FILE [cfp-client]]
+#
+# With musl where that target is installed for Rust, else with glibc. The server asks neither of them for anything that
+# a static program can't have: it looks names up by itself, and knows no users but its own.
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "build-static: $*" >&2
+    exit 1
+}
+
+program=${2:-cfp-server}
+file=${1:-target/static/$program}
+case $program in
+    cfp-server) features='' ;;
+    cfp-client) features=client ;;
+    *) fail "there is no program $program" ;;
+esac
+arch=$(rustc -vV | sed -n 's/^host: \([^-]*\)-.*/\1/p')
+libraries=$(rustc --print sysroot)/lib/rustlib
+if [ -d "$libraries/$arch-unknown-linux-musl" ]; then
+    libc=musl target=$arch-unknown-linux-musl
+elif [ -d "$libraries/$arch-unknown-linux-gnu" ]; then
+    libc=glibc target=$arch-unknown-linux-gnu
+else
+    fail "Rust has no Linux target for $arch installed"
+fi
+
+# The target is named so that the flag goes to the program alone: build scripts and procedural macros can't be static.
+RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
+    cargo build --locked --release --target "$target" --features "$features" --bin "$program"
+built=${CARGO_TARGET_DIR:-target}/$target/release/$program
+
+# Static means that no loader is asked for.
+if LC_ALL=C readelf -lW "$built" 2>/dev/null | grep -q INTERP; then
+    fail "$built asks for a loader: it is not static"
+fi
+case $(LC_ALL=C ldd "$built" 2>&1 || true) in
+    *'=>'*) fail "$built needs libraries: it is not static" ;;
+esac
+mkdir -p "$(dirname "$file")"
+cp "$built" "$file"
+echo "build-static: $file, $(wc -c < "$file" | tr -d ' ') bytes, static with $libc"

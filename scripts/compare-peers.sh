@@ -1,0 +1,25 @@
+#!/bin/sh
+# Measures other chat servers beside cfp-server and the floor, in the same rooms and in the same run: those of
+# redis-server, nats-server and mosquitto that are installed. Options are those of "cfp-bench all", such as --runs 3.
+#
+#   sh scripts/compare-peers.sh
+set -eu
+cd "$(dirname "$0")/.."
+
+cargo build --release --bin cfp-server
+cargo build --release --features bench --bin cfp-bench
+
+# Where Debian puts servers, root's path or not.
+PATH="$PATH:/usr/sbin:/usr/local/sbin"
+missing=
+for peer in redis-server nats-server mosquitto; do
+    if command -v "$peer" >/dev/null; then
+        set -- "$@" --peer "$peer"
+    else
+        missing="$missing $peer"
+    fi
+done
+if [ -n "$missing" ]; then
+    echo "not installed, and left out:$missing" >&2
+fi
+exec target/release/cfp-bench all "$@"

@@ -1,0 +1,172 @@
+//! What a link carries, and what comes of everything else on it.
+
+use crate::node::{Node, expect_nothing_else, expect_private, expect_public, tell};
+use crate::peer::{Home, expect, link, linked, send, text};
+use crate::support::Client;
+
+/// A server, a client of it, and a link from a peer.
+struct Scene {
+    node: Node,
+    ana: Client,
+    home: Home,
+    peer: Client,
+}
+
+fn scene() -> Scene {
+    let (node, home) = (Node::start(7, &[]), Home::new());
+    let (peer, ana) = (linked(&node, 9, &home), node.guest("ana"));
+    Scene { node, ana, home, peer }
+}
+
+/// A MSGPBLINC as hexadecimal digits.
+fn public(origin: u32, sender: &str, message: &str) -> String {
+    format!("30 {origin:08x} {} {}", text(sender), text(message))
+}
+
+fn ignored(node: &Node, reason: &str) -> u64 {
+    node.metric(&format!("cfp_ignored_packets_total{{reason=\"{reason}\"}}"))
+}
+
+#[test]
+fn forwarded_packets_reach_the_clients_here() {
+    let Scene { node: _node, home: _home, mut ana, mut peer } = scene();
+    send(&mut peer, &format!("50 00000007 {}", public(9, "bob", "hi")));
+    expect_public(&mut ana, 9, "bob", "hi");
+    send(&mut peer, &format!("50 00000007 31 00000009 {} {} {}", text("bob"), text("ana"), text("psst")));
+    expect_private(&mut ana, 9, "bob", "ana", "psst");
+    let chunk = format!("00000063 {} 00000003 {}", text("a.txt"), "5a".repeat(1024));
+    let chunk = format!("41 00000009 {} {} {chunk}", text("bob"), text("ana"));
+    send(&mut peer, &format!("50 00000007 {chunk}"));
+    expect(&mut ana, &chunk);
+    for reason in 0..=1 {
+        send(&mut peer, &format!("50 00000007 F0 {} 0{reason}", text("ana")));
+        expect(&mut ana, &format!("F0 {} 0{reason}", text("ana")));
+    }
+}
+
+#[test]
+fn what_clients_here_send_is_forwarded_byte_for_byte() {
+    let Scene { node: _node, home: _home, mut ana, mut peer } = scene();
+    ana.say("hi");
+    expect(&mut peer, &format!("50 00000009 {}", public(7, "ana", "hi")));
+    tell(&mut ana, 9, "bob", "psst");
+    expect(&mut peer, &format!("50 00000009 31 00000007 {} {} {}", text("ana"), text("bob"), text("psst")));
+    let chunk = format!("00000063 {} 00000003 {}", text("a.txt"), "5a".repeat(1024));
+    send(&mut ana, &format!("40 00000009 {} {chunk}", text("bob")));
+    expect(&mut peer, &format!("50 00000009 41 00000007 {} {} {chunk}", text("ana"), text("bob")));
+}
+
+#[test]
+fn an_unknown_receiver_is_answered_with_an_error_to_the_origin() {
+    let Scene { node, home: _home, mut ana, mut peer } = scene();
+    send(&mut peer, &format!("50 00000007 31 00000009 {} {} {}", text("bob"), text("zoe"), text("psst")));
+    expect(&mut peer, &format!("50 00000009 F0 {} 01", text("bob")));
+    // An error for a client that is gone is dropped.
+    send(&mut peer, &format!("50 00000007 F0 {} 01", text("zoe")));
+    expect_nothing_else(&mut ana, 7, "ana");
+    node.wait_until_linked_with(&[9]);
+}
+
+#[test]
+fn pckfwd_under_its_other_code_is_taken_and_never_sent() {
+    let Scene { node: _node, home: _home, mut ana, mut peer } = scene();
+    send(&mut peer, &format!("32 00000007 {}", public(9, "bob", "hi")));
+    expect_public(&mut ana, 9, "bob", "hi");
+    ana.say("hello");
+    assert_eq!(peer.receive()[0], 0x50);
+}
+
+#[test]
+fn a_server_cannot_speak_for_another_one() {
+    let Scene { node, home: _home, mut ana, mut peer } = scene();
+    let spoofed = [
+        format!("50 00000007 {}", public(8, "bob", "spoofed")),
+        format!("50 00000007 {}", public(7, "bob", "spoofed")),
+        format!("50 00000007 31 00000008 {} {} {}", text("bob"), text("ana"), text("spoofed")),
+        format!("50 00000008 {}", public(9, "bob", "for somebody else")),
+        format!("50 00000009 {}", public(9, "bob", "for itself")),
+        "A0 00000008 00000000".to_owned(),
+        "A1 00000008 00000000".to_owned(),
+    ];
+    let before = ignored(&node, "misaddressed");
+    for packet in &spoofed {
+        send(&mut peer, packet);
+    }
+    // The link is still there, and this is the first that she sees.
+    send(&mut peer, &format!("50 00000007 {}", public(9, "bob", "honest")));
+    expect_public(&mut ana, 9, "bob", "honest");
+    assert_eq!(ignored(&node, "misaddressed") - before, spoofed.len() as u64);
+    node.wait_until_linked_with(&[9]);
+}
+
+#[test]
+fn packets_that_do_not_belong_on_a_link_are_ignored_and_it_stays() {
+    let Scene { node, home: _home, mut ana, mut peer } = scene();
+    let others = [
+        format!("00 {}", text("bob")),
+        format!("01 {} {}", text("bob"), text("secret")),
+        "10 00".to_owned(),
+        format!("20 {}", text("hi")),
+        format!("21 00000007 {} {}", text("ana"), text("hi")),
+        public(9, "bob", "not forwarded"),
+        format!("F0 {} 00", text("ana")),
+        // Forwarded, and not of the four that may be.
+        format!("50 00000007 20 {}", text("hi")),
+        "50 00000007 A0 00000009 00000000".to_owned(),
+    ];
+    let before = ignored(&node, "state");
+    // More often than a client could.
+    for _ in 0..10 {
+        for packet in &others {
+            send(&mut peer, packet);
+        }
+    }
+    let malformed = [
+        // A forwarded packet within a forwarded one.
+        format!("50 00000007 50 00000007 {}", public(9, "bob", "nested")),
+        format!("50 00000007 32 00000007 {}", public(9, "bob", "nested")),
+        // Not UTF-8.
+        format!("50 00000007 30 00000009 {} 00000001 ff", text("bob")),
+        // A sender that nobody can have.
+        format!("50 00000007 {}", public(9, " bob", "hi")),
+        format!("50 00000007 {}", public(9, &"x".repeat(65), "hi")),
+        // A message longer than is allowed here.
+        format!("50 00000007 30 00000009 {} 00010001 {}", text("bob"), "61".repeat(65_537)),
+        "A2 07".to_owned(),
+    ];
+    for packet in &malformed {
+        send(&mut peer, packet);
+    }
+    send(&mut peer, &format!("50 00000007 {}", public(9, "bob", "honest")));
+    expect_public(&mut ana, 9, "bob", "honest");
+    assert_eq!(ignored(&node, "state") - before, 10 * others.len() as u64);
+    node.wait_until_linked_with(&[9]);
+}
+
+#[test]
+fn an_unknown_code_closes_the_link_and_it_is_dialled_anew() {
+    let Scene { node, mut ana, home, mut peer } = scene();
+    for unknown in ["77", "50 00000007 77"] {
+        send(&mut peer, unknown);
+        peer.expect_end();
+        node.server.wait_for_log("unknown code");
+        peer = home.accept();
+        assert_eq!(peer.receive()[0], 0xA0);
+        send(&mut peer, &format!("A1 00000009 00000001 {}", home.described(9)));
+        node.wait_until_linked_with(&[9]);
+        send(&mut peer, &format!("50 00000007 {}", public(9, "bob", "back again")));
+        expect_public(&mut ana, 9, "bob", "back again");
+    }
+}
+
+#[test]
+fn a_link_may_come_from_either_side_again_after_it_was_lost() {
+    let Scene { node, mut ana, home, peer } = scene();
+    drop(peer);
+    node.wait_until_lost(9);
+    let mut peer = Client::connect(node.address);
+    // Its own dial may be under way: the peer's has the higher ID.
+    link(&mut peer, &node, 9, &home);
+    send(&mut peer, &format!("50 00000007 {}", public(9, "bob", "back again")));
+    expect_public(&mut ana, 9, "bob", "back again");
+}

@@ -1,0 +1,94 @@
+//! Whole networks of servers in one process, driven by a seed.
+//!
+//! The engines are the real ones; the network between them, their clients and their operators are made up. Everything
+//! that happens follows from the seed: who runs next, how many bytes move, what breaks. A seed that fails is run again,
+//! with every step told, by `CFP_SIM_SEED=N cargo test --test simulation -- --nocapture`; a range of seeds by
+//! `CFP_SIM_SEEDS=A..B`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+use std::hash::Hasher;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+#[path = "simulation/chaos.rs"]
+mod chaos;
+#[path = "simulation/checker.rs"]
+mod checker;
+#[path = "simulation/dice.rs"]
+mod dice;
+#[path = "simulation/host.rs"]
+mod host;
+#[path = "simulation/ledger.rs"]
+mod ledger;
+#[path = "simulation/people.rs"]
+mod people;
+#[path = "simulation/pipes.rs"]
+mod pipes;
+#[path = "simulation/plan.rs"]
+mod plan;
+#[path = "simulation/world.rs"]
+mod world;
+
+use plan::Kind;
+use world::World;
+
+/// The seeds to run, and whether to tell every step.
+fn seeds(default: Range<u64>) -> (Range<u64>, bool) {
+    let number = |text: &str| text.trim().parse::<u64>().expect("CFP_SIM_SEED=N or CFP_SIM_SEEDS=A..B");
+    if let Ok(seed) = std::env::var("CFP_SIM_SEED") {
+        let seed = number(&seed);
+        return (seed..seed + 1, true);
+    }
+    match std::env::var("CFP_SIM_SEEDS") {
+        Ok(range) => {
+            let (from, to) = range.split_once("..").expect("CFP_SIM_SEEDS=A..B");
+            (number(from)..number(to), false)
+        }
+        Err(_) => (default, false),
+    }
+}
+
+fn run_seeds(kind: Kind, default: Range<u64>) {
+    let (seeds, is_verbose) = seeds(default);
+    let mut failed = Vec::new();
+    let mut totals = std::collections::BTreeMap::<&str, u64>::new();
+    for seed in seeds.clone() {
+        let started = std::time::Instant::now();
+        let run = AssertUnwindSafe(|| checker::run(World::new(seed, kind, is_verbose)));
+        match catch_unwind(run) {
+            Ok(world) => {
+                if std::env::var("CFP_SIM_TIMES").is_ok() { eprintln!("{seed}: {:?} steps {} now {} pipes {}", started.elapsed(), world.step, world.now, world.net.borrow().pipes.len()); }
+                for (what, count) in &world.counts {
+                    *totals.entry(what).or_default() += count;
+                }
+                *totals.entry("steps").or_default() += world.step;
+                *totals.entry("sent").or_default() += world.ledger.len() as u64;
+                *totals.entry("delivered").or_default() += world.ledger.deliveries() as u64;
+                *totals.entry("bytes").or_default() += world.net.borrow().bytes;
+            }
+            Err(_) => {
+                eprintln!("{kind:?}: seed {seed} fails; CFP_SIM_SEED={seed} cargo test --test simulation -- --nocapture");
+                failed.push(seed);
+            }
+        }
+    }
+    eprintln!("{kind:?}: seeds {seeds:?}: {totals:?}");
+    assert!(failed.is_empty(), "{kind:?}: seeds {failed:?} fail; run one with CFP_SIM_SEED=N");
+}
+
+#[test]
+fn servers_that_fit_end_as_cliques_and_lose_nothing_that_they_should_not() {
+    run_seeds(Kind::Fits, 0..150);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    for seed in [1, 7, 42] {
+        let hash = || {
+            let world = checker::run(World::new(seed, Kind::Fits, false));
+            let net = world.net.borrow();
+            (net.hash.finish(), net.bytes, world.step, world.now)
+        };
+        assert_eq!(hash(), hash(), "seed {seed}");
+    }
+}

@@ -1,0 +1,186 @@
+//! What must hold once faults have stopped and everything is quiet: S1 to S7.
+
+use std::collections::BTreeSet;
+
+use cfp::limits::{FORGET_MS, NETWORK_MAX_SERVERS, SIBLINGS_MAX};
+use cfp::wire::ServerId;
+
+use super::plan::Kind;
+use super::world::{Event, World};
+
+/// Longer than anything in the servers takes: the forgetting of lost ones.
+const QUIET_MS: u64 = FORGET_MS + 150_000;
+
+/// Runs a world from its start to its end, and checks it.
+pub fn run(mut world: World) -> World {
+    let until = world.plan.chaos_ms;
+    world.run_until(until);
+    world.calm();
+    quieten(&mut world);
+    world.trace(|_| "quiet".to_owned());
+    check_links(&world);
+    check_people(&mut world);
+    if world.plan.kind == Kind::Fits {
+        check_cliques(&world);
+        check_reunions(&world);
+        check_unfit(&mut world);
+    }
+    close(&mut world);
+    world
+}
+
+fn quieten(world: &mut World) {
+    let until = world.now + QUIET_MS;
+    world.settle(until);
+}
+
+fn up(world: &World) -> Vec<usize> {
+    world.hosts.iter().filter(|host| host.engine.is_some()).map(|host| host.number).collect()
+}
+
+/// S1, S2.
+fn check_links(world: &World) {
+    for number in up(world) {
+        let host = &world.hosts[number];
+        let engine = host.engine.as_ref().expect("it is up");
+        let siblings: Vec<ServerId> = engine.core().mesh.links().map(|(id, _)| id).collect();
+        let unique: BTreeSet<ServerId> = siblings.iter().copied().collect();
+        assert!(siblings.len() <= SIBLINGS_MAX, "S1: {number} has {siblings:?}");
+        assert_eq!(siblings.len(), unique.len(), "S1: {number} has {siblings:?}");
+        assert!(!unique.contains(&host.id), "S1: {number} is its own sibling");
+        assert_eq!(host.links.len(), siblings.len(), "S1: {number} has two links to one server");
+        for (&far, pipe) in &host.links {
+            assert_eq!(world.hosts[far].links.get(&number), Some(pipe), "S2: {number} is linked to {far}");
+        }
+    }
+}
+
+/// The hosts that `number` is connected with, over any number of links.
+fn component(world: &World, number: usize) -> BTreeSet<usize> {
+    let mut found = BTreeSet::from([number]);
+    let mut to_visit = vec![number];
+    while let Some(host) = to_visit.pop() {
+        to_visit.extend(world.hosts[host].links.keys().filter(|&&far| found.insert(far)));
+    }
+    found
+}
+
+/// S3.
+fn check_cliques(world: &World) {
+    for number in up(world) {
+        let component = component(world, number);
+        let linked = world.hosts[number].links.len() + 1;
+        assert_eq!(linked, component.len(), "S3: {number} is linked to {:?} of {component:?}", world.hosts[number].links);
+    }
+}
+
+/// Who was linked, and did not restart since, is linked; and so is who is told to by `--merge`.
+fn check_reunions(world: &World) {
+    for &(a, a_incarnation, b, b_incarnation) in &world.were_linked {
+        let same = |number: usize, incarnation| {
+            world.hosts[number].engine.is_some() && world.hosts[number].incarnation == incarnation
+        };
+        if same(a, a_incarnation) && same(b, b_incarnation) {
+            assert!(world.hosts[a].links.contains_key(&b), "S3: {a} and {b} were linked, and are not again");
+        }
+    }
+    if world.hosts.iter().any(|host| host.moved > 0) {
+        return;
+    }
+    for number in up(world) {
+        for &other in &world.plan.hosts[number].merges {
+            if world.hosts[other].engine.is_some() {
+                assert!(world.hosts[number].links.contains_key(&other), "S3: {number} was told to merge with {other}");
+            }
+        }
+    }
+}
+
+/// S5, S6.
+fn check_people(world: &mut World) {
+    for number in 0..world.people.len() {
+        world.wake_person(number);
+    }
+    world.collect();
+    world.ledger.check(world.people.len(), world);
+}
+
+/// S4: what does not fit is declined, and changes nothing.
+fn check_unfit(world: &mut World) {
+    for _ in 0..4 {
+        let up = up(world);
+        let (Some(&asks), Some(&asked)) = (world.dice.pick(&up), world.dice.pick(&up)) else { return };
+        let (ours, theirs) = (component(world, asks), component(world, asked));
+        let known = |world: &World| up.iter().map(|&host| world.engine_ids(host)).collect::<Vec<_>>();
+        let ids = |hosts: &BTreeSet<usize>| hosts.iter().map(|&host| world.hosts[host].id).collect::<BTreeSet<_>>();
+        let is_alone = |host: usize| world.engine_ids(host).len() == component(world, host).len() - 1;
+        let expected = if asks == asked || !is_alone(asks) || !is_alone(asked) {
+            continue;
+        } else if ours.contains(&asked) {
+            "error already merged"
+        } else if !ids(&ours).is_disjoint(&ids(&theirs)) {
+            "error server id conflict"
+        } else if ours.len() + theirs.len() > NETWORK_MAX_SERVERS {
+            "error server limit"
+        } else {
+            continue;
+        };
+        if world.plan.is_restricted && !world.plan.hosts[asked].permits.contains(&asks) && !ours.contains(&asked) {
+            continue;
+        }
+        let links = |world: &World| world.hosts.iter().map(|host| host.links.clone()).collect::<Vec<_>>();
+        let before = (links(world), known(world));
+        let name = world.plan.name(asked, world.hosts[asked].moved);
+        let operator = world.operate(asks, &format!("merge {name}")).expect("it is up");
+        world.collect();
+        let until = world.now + 60_000;
+        world.settle(until);
+        let answer = world.people[operator].answer.trim();
+        // A name that is looked up may not be found.
+        if !answer.starts_with("error unreachable") {
+            assert_eq!(answer, expected, "S4: {asks} asked {asked}");
+        }
+        assert_eq!(before, (links(world), known(world)), "S4: {asks} asked {asked}, {expected}");
+        world.count("unfit merges");
+    }
+}
+
+/// S7: everybody leaves, every server is cut off from the others and told to forget them.
+fn close(world: &mut World) {
+    world.is_over = true;
+    for person in &mut world.people {
+        person.end = None;
+    }
+    world.collect();
+    for pipe in world.pipes(|_, _| true) {
+        for side in [0, 1] {
+            let end = super::pipes::EndId { pipe, side };
+            world.net.borrow_mut().break_end(end, std::io::ErrorKind::ConnectionReset);
+        }
+    }
+    world.collect();
+    let until = world.now + 20_000;
+    world.run_until(until);
+    for number in up(world) {
+        for id in world.engine_ids(number) {
+            world.after(0, Event::Operate(number, format!("forget {id}")));
+        }
+    }
+    let until = world.now + 120_000;
+    world.run_until(until);
+    for number in up(world) {
+        let engine = world.hosts[number].engine.as_ref().expect("it is up");
+        let core = engine.core();
+        assert!(engine.connections().is_empty(), "S7: {number} holds {:?}", engine.connections());
+        assert_eq!(core.mesh.servers().count(), 0, "S7: {number} knows {:?}", world.engine_ids(number));
+        assert!(core.directory.is_empty() && core.pressure.is_empty() && core.password_checks.is_empty(), "S7");
+        assert_eq!((engine.queued_bytes(), engine.wants_turn()), (0, false), "S7: {number}");
+        engine.assert_invariants();
+        if core.mesh.asked() == 0 {
+            assert_eq!(engine.next_deadline(), None, "S7: {number} waits for something");
+        }
+        // What `--merge` names is tried for ever, where it was never reached.
+        let named = world.plan.hosts[number].merges.len();
+        assert!(core.mesh.asked() <= named, "S7: {number} still tries {} merges", core.mesh.asked());
+    }
+}

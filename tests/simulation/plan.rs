@@ -1,0 +1,153 @@
+//! What a seed decides before anything happens: the servers, the merges that will be asked for, the fault rates.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use cfp::core::mesh::Name;
+use cfp::wire::ServerId;
+
+use super::dice::Dice;
+
+pub const PORT: u16 = 7777;
+
+/// What kind of a world it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// All that is asked to merge fits together.
+    Fits,
+    /// Merges are asked for that do not fit together: too many servers, or one ID twice.
+    Races,
+}
+
+#[derive(Debug)]
+pub struct HostPlan {
+    pub id: ServerId,
+    /// Hosts of one group may merge.
+    pub group: usize,
+    /// What its `--merge` options name.
+    pub merges: Vec<usize>,
+    /// Whose requests it accepts, where not everybody's.
+    pub permits: Vec<usize>,
+}
+
+#[derive(Debug)]
+pub struct Plan {
+    pub kind: Kind,
+    pub hosts: Vec<HostPlan>,
+    /// Who may be asked by an operator to merge with whom.
+    pub merges: Vec<(usize, usize)>,
+    /// Allow-lists name only who will ask.
+    pub is_restricted: bool,
+    pub uses_names: bool,
+    pub may_move: bool,
+    pub people: usize,
+    pub chaos_ms: u64,
+    pub fault_interval_ms: u64,
+    /// Weights of the faults, in the order of `world::Fault`.
+    pub fault_weights: [u64; 10],
+    pub talk_interval_ms: u64,
+    pub latency_ms: u64,
+    pub run_delay_ms: u64,
+    pub pipe_bytes: usize,
+    pub max_queue_bytes: usize,
+    pub max_link_queue_bytes: usize,
+    pub max_message_bytes: usize,
+    pub restarts_in_thousand: u64,
+}
+
+pub fn address(host: usize, moved: u8) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, moved, host as u8 + 1), PORT)
+}
+
+impl Plan {
+    pub fn draw(kind: Kind, dice: &mut Dice) -> Plan {
+        let count = match kind {
+            Kind::Fits => dice.between(2, 12) as usize,
+            Kind::Races => dice.between(3, 12) as usize,
+        };
+        let is_restricted = dice.chance(300);
+        let groups = if count > 10 || dice.chance(300) { 2 } else { 1 };
+        let mut hosts: Vec<HostPlan> = (0..count)
+            .map(|number| HostPlan {
+                // Neither in the order of the addresses, nor all small.
+                id: ServerId((number as u32 * 7 + 3) % 13 + if number == 4 { 4_000_000_000 } else { 0 }),
+                group: 0,
+                merges: Vec::new(),
+                permits: Vec::new(),
+            })
+            .collect();
+        let mut order: Vec<usize> = (0..count).collect();
+        dice.shuffle(&mut order);
+        let first_group = if groups == 1 { count } else { dice.between(1, (count as u64 - 1).min(10)) as usize };
+        for (place, &host) in order.iter().enumerate() {
+            hosts[host].group = usize::from(place >= first_group || place >= 10);
+        }
+        if let Kind::Races = kind {
+            hosts.iter_mut().for_each(|host| host.group = 0);
+            if count <= 10 || dice.chance(500) {
+                let twin = dice.below(count - 1) + 1;
+                hosts[twin].id = hosts[0].id;
+            }
+        } else if dice.chance(200) && hosts.iter().filter(|host| host.group == 1).count() == 1 {
+            // A group of one that can't merge with the other: its ID is taken.
+            let taken = hosts.iter().find(|host| host.group == 0).map(|host| host.id);
+            if let (Some(twin), Some(id)) = (hosts.iter_mut().find(|host| host.group == 1), taken) {
+                twin.id = id;
+            }
+        }
+        let mut merges = Vec::new();
+        for group in 0..2 {
+            let members: Vec<usize> = order.iter().copied().filter(|&host| hosts[host].group == group).collect();
+            for (place, &host) in members.iter().enumerate().skip(1) {
+                // A star, a chain, or any tree; the one or the other asks.
+                let other = members[if dice.chance(300) { place - 1 } else { dice.below(place) }];
+                merges.push(if dice.chance(500) { (host, other) } else { (other, host) });
+            }
+            for _ in 0..dice.below(members.len()) {
+                let (a, b) = (members[dice.below(members.len())], members[dice.below(members.len())]);
+                if a != b {
+                    merges.push((a, b));
+                }
+            }
+        }
+        let at_start = dice.between(0, 1000);
+        for &(asks, asked) in &merges {
+            hosts[asked].permits.push(asks);
+            if dice.chance(at_start) && !hosts[asks].merges.contains(&asked) {
+                hosts[asks].merges.push(asked);
+            }
+        }
+        let mut fault_weights = [0; 10];
+        for weight in &mut fault_weights {
+            *weight = if dice.chance(400) { 0 } else { dice.between(1, 20) };
+        }
+        let pick = |dice: &mut Dice, sizes: &[usize]| dice.pick(sizes).copied().unwrap_or(1000);
+        let max_message_bytes = pick(dice, &[300, 2000, 65536]);
+        let room = max_message_bytes * 8;
+        Plan {
+            kind,
+            hosts,
+            merges,
+            is_restricted,
+            uses_names: dice.chance(300),
+            may_move: !is_restricted && dice.chance(200),
+            people: dice.between(0, 14) as usize,
+            chaos_ms: dice.between(500, 40_000),
+            fault_interval_ms: dice.between(30, 5_000),
+            fault_weights,
+            talk_interval_ms: dice.between(20, 1_500),
+            latency_ms: dice.between(0, 60),
+            run_delay_ms: dice.between(0, 20),
+            pipe_bytes: pick(dice, &[300, 1000, 5000, 65536]),
+            max_queue_bytes: pick(dice, &[16_000, 64_000, 1_048_576]).max(room),
+            max_link_queue_bytes: pick(dice, &[20_000, 100_000, 16_777_216]).max(room),
+            max_message_bytes,
+            restarts_in_thousand: *dice.pick(&[0, 500, 950, 1000]).unwrap_or(&1000),
+        }
+    }
+
+    /// How `host` is named in a `--merge` option or a command.
+    pub fn name(&self, host: usize, moved: u8) -> Name {
+        let literal = address(host, moved).ip().to_string();
+        Name { host: if self.uses_names { format!("s{host}") } else { literal }, port: PORT }
+    }
+}

@@ -1,0 +1,485 @@
+//! The world: what happens next, and to whom.
+//!
+//! Everything that will happen is an event with a time. One step takes the next one, and lets it cause others, after
+//! delays drawn from the seed. Nothing else moves time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use cfp::core::config::Config;
+use cfp::core::mesh::DialFor;
+use cfp::engine::Engine;
+use cfp::wire::{FrameLimits, ServerId};
+use ipnet::IpNet;
+
+use super::dice::Dice;
+use super::host::{Arrived, Host, Outcome};
+use super::ledger::{Ledger, LinkState, Standing, View};
+use super::people::{Got, Person, Role};
+use super::pipes::{EndId, Later, Net, Owner, PipeEnd, SharedNet, make_pipe};
+use super::plan::{self, Kind, Plan};
+
+/// What will happen.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Event {
+    Run(usize),
+    Pipe(Later),
+    /// A dialled connection comes to the other host.
+    Arrive(usize),
+    Resolved { host: usize, incarnation: u32, dial_for: DialFor, name: String, port: u16 },
+    Act(usize),
+    Fault,
+    Restart(usize),
+    Resume(usize),
+    Heal(usize, usize),
+    Operate(usize, String),
+}
+
+/// Steps after which a world that has not become quiet never will.
+const STEPS_MAX: u64 = 3_000_000;
+
+pub struct World {
+    pub plan: Plan,
+    pub dice: Dice,
+    pub now: u64,
+    pub step: u64,
+    pub net: SharedNet,
+    pub hosts: Vec<Host>,
+    pub people: Vec<Person>,
+    pub ledger: Ledger,
+    pub is_chaos: bool,
+    pub is_verbose: bool,
+    /// No connection comes about any more.
+    pub is_over: bool,
+    /// Pairs of hosts between which nothing gets through.
+    pub cuts: BTreeSet<(usize, usize)>,
+    /// Pairs of processes that were linked: host and incarnation, twice.
+    pub were_linked: BTreeSet<(usize, u32, usize, u32)>,
+    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    sequence: u64,
+    /// The accepting ends of connections that have not arrived yet.
+    dialled: BTreeMap<usize, (PipeEnd, usize, Option<SocketAddr>)>,
+    silent_since: BTreeMap<usize, u64>,
+    epochs: BTreeMap<(usize, usize), u32>,
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+impl View for World {
+    fn standing(&self, person: usize) -> Standing {
+        let person = &self.people[person];
+        Standing {
+            host: person.host,
+            logged_in_at: person.logged_in_at,
+            is_connected: person.end.is_some(),
+            errors: person.errors,
+        }
+    }
+
+    fn link(&self, near: usize, far: usize) -> LinkState {
+        let epoch = self.epochs.get(&pair(near, far)).copied().unwrap_or(0);
+        let (a, b) = (self.hosts[near].links.get(&far), self.hosts[far].links.get(&near));
+        LinkState { epoch, near_up: a.is_some(), both_up: a.is_some() && a == b }
+    }
+}
+
+pub fn pair(a: usize, b: usize) -> (usize, usize) {
+    (a.min(b), a.max(b))
+}
+
+impl World {
+    pub fn new(seed: u64, kind: Kind, is_verbose: bool) -> World {
+        let mut dice = Dice::new(seed);
+        let plan = Plan::draw(kind, &mut dice);
+        let net = Net::new(dice.between(0, u64::MAX - 1), plan.pipe_bytes);
+        let hosts = plan.hosts.iter().enumerate().map(|(number, host)| Host::new(number, host.id)).collect();
+        let mut world = World {
+            plan,
+            dice,
+            now: 0,
+            step: 0,
+            net,
+            hosts,
+            people: Vec::new(),
+            ledger: Ledger::default(),
+            is_chaos: true,
+            is_verbose,
+            is_over: false,
+            cuts: BTreeSet::new(),
+            were_linked: BTreeSet::new(),
+            events: BinaryHeap::new(),
+            sequence: 0,
+            dialled: BTreeMap::new(),
+            silent_since: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            counts: BTreeMap::new(),
+        };
+        world.trace(|world| format!("{:?}", world.plan));
+        for host in 0..world.hosts.len() {
+            let latest = if world.dice.chance(500) { 0 } else { 2000 };
+            let delay = world.dice.between(0, latest);
+            world.after(delay, Event::Restart(host));
+        }
+        let first = world.dice.between(0, world.plan.fault_interval_ms);
+        world.after(first, Event::Fault);
+        for _ in 0..world.plan.people {
+            world.add_person();
+        }
+        for (asks, asked) in world.plan.merges.clone() {
+            if !world.plan.hosts[asks].merges.contains(&asked) {
+                let delay = world.dice.between(0, world.plan.chaos_ms);
+                let command = format!("merge {}", world.plan.name(asked, 0));
+                world.after(delay, Event::Operate(asks, command));
+            }
+        }
+        world
+    }
+
+    pub fn trace(&self, what: impl FnOnce(&World) -> String) {
+        if self.is_verbose {
+            eprintln!("{:>8} ms  {}", self.now, what(self));
+        }
+    }
+
+    pub fn after(&mut self, delay_ms: u64, event: Event) {
+        self.sequence += 1;
+        self.events.push(Reverse((self.now + delay_ms, self.sequence, event)));
+    }
+
+    pub fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    /// When the next thing will happen.
+    pub fn next_at(&self) -> Option<u64> {
+        self.events.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Whether nothing is on its way any more but servers' own deadlines, and every server has all the links it wants.
+    pub fn is_settled(&self) -> bool {
+        let is_deadline = |event: &Event| matches!(event, Event::Run(_));
+        let is_done = |host: &Host| {
+            let is_complete = |engine: &Engine<_>| engine.core().mesh.is_complete() && !engine.wants_turn();
+            host.engine.as_ref().is_none_or(is_complete) && host.arrived.is_empty()
+        };
+        self.hosts.iter().all(is_done)
+            && self.net.borrow().is_nothing_ready()
+            && self.events.iter().all(|Reverse((_, _, event))| is_deadline(event))
+    }
+
+    /// Lets things happen until `until` or until all is settled.
+    pub fn settle(&mut self, until: u64) {
+        while let Some(at) = self.next_at()
+            && at <= until
+        {
+            if at > self.now && self.is_settled() {
+                return;
+            }
+            self.step();
+        }
+    }
+
+    pub fn run_until(&mut self, until: u64) {
+        while self.next_at().is_some_and(|at| at <= until) {
+            self.step();
+        }
+        self.now = self.now.max(until);
+    }
+
+    fn step(&mut self) {
+        let Some(Reverse((at, _, event))) = self.events.pop() else { return };
+        self.now = at;
+        self.step += 1;
+        assert!(self.step < STEPS_MAX, "it never becomes quiet");
+        match event {
+            Event::Run(host) => self.run_host(host, at),
+            Event::Pipe(later) => self.on_pipe(later),
+            Event::Arrive(pipe) => self.on_arrive(pipe),
+            Event::Resolved { host, incarnation, dial_for, name, port } => {
+                self.on_resolved(host, incarnation, dial_for, &name, port);
+            }
+            Event::Act(person) => self.act(person),
+            Event::Fault => self.fault(),
+            Event::Restart(host) => self.start(host),
+            Event::Resume(host) => {
+                self.trace(|_| format!("{host} goes on"));
+                self.hosts[host].is_stalled = false;
+                self.wake(host, 0);
+            }
+            Event::Heal(a, b) => self.heal(a, b),
+            Event::Operate(host, command) => {
+                self.operate(host, &command);
+            }
+        }
+        self.collect();
+    }
+
+    /// Gives what was said to happen later its time.
+    pub fn collect(&mut self) {
+        let later = std::mem::take(&mut self.net.borrow_mut().later);
+        for later in later {
+            let delay = match later {
+                Later::Deliver(_) | Later::Space(_) | Later::Reset(_) => self.latency(),
+                Later::Patience(end) => self.net.borrow().patience_ms(end),
+                Later::Wake(Owner::Host(host)) => {
+                    self.wake(host, 0);
+                    continue;
+                }
+                Later::Wake(Owner::Person(_)) => 0,
+            };
+            self.after(delay, Event::Pipe(later));
+        }
+    }
+
+    pub fn latency(&mut self) -> u64 {
+        // A packet that is lost and sent again takes longer.
+        let latest = if self.dice.chance(20) { 10 * self.plan.latency_ms + 200 } else { self.plan.latency_ms };
+        self.dice.between(0, latest)
+    }
+
+    /// Has the host run soon.
+    pub fn wake(&mut self, host: usize, delay_ms: u64) {
+        let delay_ms = delay_ms + self.dice.between(0, self.plan.run_delay_ms);
+        self.run_at(host, self.now + delay_ms);
+    }
+
+    fn run_at(&mut self, host: usize, at: u64) {
+        if self.hosts[host].run_at.is_none_or(|planned| at < planned) {
+            self.hosts[host].run_at = Some(at);
+            self.after(at - self.now, Event::Run(host));
+        }
+    }
+
+    fn run_host(&mut self, number: usize, at: u64) {
+        let host = &mut self.hosts[number];
+        if host.run_at != Some(at) {
+            return;
+        }
+        host.run_at = None;
+        if host.is_stalled {
+            return;
+        }
+        let outcome = host.run(&self.net, &mut self.dice, at);
+        self.after_run(number, outcome);
+    }
+
+    fn after_run(&mut self, number: usize, outcome: Outcome) {
+        for &far in &outcome.links_changed {
+            *self.epochs.entry(pair(number, far)).or_default() += 1;
+            self.trace(|world| format!("{number} to {far}: link is {:?}", world.hosts[number].links.get(&far)));
+            if self.link(number, far).both_up {
+                let (a, b) = pair(number, far);
+                self.were_linked.insert((a, self.hosts[a].incarnation, b, self.hosts[b].incarnation));
+                self.count("links");
+            }
+        }
+        for (dial_for, address) in outcome.dials {
+            self.dial(number, dial_for, address);
+        }
+        for (dial_for, name, port) in outcome.lookups {
+            let delay = self.latency();
+            let incarnation = self.hosts[number].incarnation;
+            self.after(delay, Event::Resolved { host: number, incarnation, dial_for, name, port });
+        }
+        if let Some(at) = outcome.again_at {
+            let at = at.max(self.now) + self.dice.between(0, self.plan.run_delay_ms);
+            self.run_at(number, at);
+        }
+        if outcome.is_shut_down {
+            self.stop(number);
+            self.plan_restart(number);
+        }
+    }
+
+    fn host_at(&self, address: SocketAddr) -> Option<usize> {
+        self.hosts.iter().map(|host| host.number).find(|&host| SocketAddr::V4(self.address(host)) == address)
+    }
+
+    pub fn address(&self, host: usize) -> SocketAddrV4 {
+        plan::address(host, self.hosts[host].moved)
+    }
+
+    fn dial(&mut self, number: usize, dial_for: DialFor, address: SocketAddr) {
+        self.trace(|_| format!("{number} dials {address} for {dial_for:?}"));
+        let clock = self.hosts[number].clock(self.now);
+        let far = self.host_at(address);
+        if far.is_none() && self.dice.chance(300) || self.is_over && self.dice.chance(500) {
+            if let Some(engine) = &mut self.hosts[number].engine {
+                engine.on_dialled(dial_for, address, Err("no route".to_owned()), clock);
+            }
+        } else {
+            let (near_end, far_end) = make_pipe(&self.net, [Owner::Host(number), Owner::Host(far.unwrap_or(number))]);
+            let id = near_end.id;
+            let Some(engine) = &mut self.hosts[number].engine else { return };
+            if let Some(key) = engine.on_dialled(dial_for, address, Ok(near_end), clock) {
+                self.net.borrow_mut().watch(id, key);
+            }
+            let peer = SocketAddr::new((*self.address(number).ip()).into(), 30_000 + (id.pipe % 30_000) as u16);
+            self.dialled.insert(id.pipe, (far_end, far.unwrap_or(usize::MAX), Some(peer)));
+            let delay = self.latency();
+            self.after(delay, Event::Arrive(id.pipe));
+        }
+        self.wake(number, 0);
+    }
+
+    fn on_arrive(&mut self, pipe: usize) {
+        let Some((end, far, peer)) = self.dialled.remove(&pipe) else { return };
+        let near = EndId { pipe, side: 0 };
+        let Owner::Host(from) = self.net.borrow().end(near).owner else { unreachable!("servers dial servers") };
+        if self.cuts.contains(&pair(from, far)) || !self.net.borrow().is_end_open(near) {
+            return;
+        }
+        if self.is_over || self.hosts.get(far).is_none_or(|host| host.engine.is_none()) {
+            self.net.borrow_mut().break_end(near, ErrorKind::ConnectionRefused);
+            return;
+        }
+        self.net.borrow_mut().connect(pipe);
+        self.hosts[far].arrived.push_back(Arrived { end, peer });
+        self.wake(far, 0);
+    }
+
+    fn on_resolved(&mut self, number: usize, incarnation: u32, dial_for: DialFor, name: &str, port: u16) {
+        let found = name.strip_prefix('s').and_then(|number| number.parse::<usize>().ok());
+        let addresses = match found.filter(|_| !self.dice.chance(50)) {
+            Some(found) => Ok(vec![IpAddr::V4(*self.address(found).ip())]),
+            None => Err("no such name".to_owned()),
+        };
+        let host = &mut self.hosts[number];
+        let clock = host.clock(self.now);
+        if let Some(engine) = host.engine.as_mut().filter(|_| host.incarnation == incarnation) {
+            engine.on_resolved(dial_for, port, addresses, clock);
+            self.wake(number, 0);
+        }
+    }
+
+    fn on_pipe(&mut self, later: Later) {
+        match later {
+            Later::Deliver(end) => self.net.borrow_mut().deliver(end),
+            Later::Space(end) => self.net.borrow_mut().tell_space(end),
+            Later::Reset(end) => self.net.borrow_mut().reset(end),
+            Later::Patience(end) => {
+                let patience_ms = self.net.borrow().patience_ms(end);
+                let silent = self.silent_since.get(&end.pipe).is_some_and(|&since| self.now - since >= patience_ms);
+                if silent && self.net.borrow().pipes[end.pipe].is_silent {
+                    self.net.borrow_mut().break_end(end, ErrorKind::TimedOut);
+                }
+            }
+            Later::Wake(Owner::Person(person)) => self.wake_person(person),
+            Later::Wake(Owner::Host(host)) => self.wake(host, 0),
+        }
+    }
+
+    pub fn wake_person(&mut self, number: usize) {
+        let ready = self.net.borrow_mut().take_ready(Owner::Person(number));
+        for id in ready {
+            self.net.borrow_mut().take_edge(id);
+        }
+        let person = &mut self.people[number];
+        person.flush();
+        for got in person.read() {
+            match got {
+                Got::LoggedIn => self.people[number].logged_in_at = Some(self.step),
+                Got::Item { number: item, class, origin, sender } => {
+                    let mut ledger = std::mem::take(&mut self.ledger);
+                    if let Some(by) = ledger.sender(item).filter(|&by| Person::nickname(by) == sender) {
+                        assert_eq!(self.hosts[self.people[by].host].id, origin, "an origin is true");
+                        ledger.receive(number, item, class, self);
+                    }
+                    self.ledger = ledger;
+                }
+            }
+        }
+    }
+
+    /// Somebody comes to a server.
+    pub fn visit(&mut self, role: Role, host: usize) -> Option<usize> {
+        self.hosts[host].engine.as_ref()?;
+        let number = self.people.len();
+        let (near, far) = make_pipe(&self.net, [Owner::Person(number), Owner::Host(host)]);
+        let id = near.id;
+        self.people.push(Person::new(role, number, host, near));
+        let ip = IpAddr::V4(Ipv4Addr::new(192, 168, 0, (number % 250) as u8));
+        let peer = (role != Role::Operator).then_some(SocketAddr::new(ip, 40_000));
+        self.net.borrow_mut().connect(id.pipe);
+        self.hosts[host].arrived.push_back(Arrived { end: far, peer });
+        self.wake(host, 0);
+        Some(number)
+    }
+
+    pub fn start(&mut self, number: usize) {
+        if self.hosts[number].engine.is_some() || self.is_over {
+            return;
+        }
+        let mut moved = self.hosts[number].moved;
+        if self.plan.may_move && self.hosts[number].incarnation > 0 && self.dice.chance(300) {
+            moved += 1;
+        }
+        self.hosts[number].moved = moved;
+        let host = &self.plan.hosts[number];
+        let allowed = |permitted: &usize| IpNet::from(IpAddr::V4(*plan::address(*permitted, 0).ip()));
+        let allow_peers = match self.plan.is_restricted {
+            true => host.permits.iter().map(allowed).collect(),
+            false => "10.0.0.0/8".parse().into_iter().collect(),
+        };
+        let config = Config {
+            advertise: Some(plan::address(number, moved)),
+            allow_peers,
+            max_queue_bytes: self.plan.max_queue_bytes,
+            max_link_queue_bytes: self.plan.max_link_queue_bytes,
+            frame: FrameLimits { message_max_bytes: self.plan.max_message_bytes },
+            seed: self.dice.between(0, u64::MAX - 1),
+            ..Config::new(host.id)
+        };
+        let merges = host.merges.iter().map(|&other| self.plan.name(other, 0)).collect();
+        self.trace(|_| format!("{number} starts at {:?}", config.advertise));
+        self.hosts[number].start(config, merges, self.now);
+        self.wake(number, 0);
+    }
+
+    /// The process ends, and its kernel closes its connections.
+    pub fn stop(&mut self, number: usize) {
+        self.trace(|_| format!("{number} is gone"));
+        for far in self.hosts[number].stop() {
+            *self.epochs.entry(pair(number, far)).or_default() += 1;
+        }
+    }
+
+    pub fn plan_restart(&mut self, number: usize) {
+        if self.dice.chance(self.plan.restarts_in_thousand) {
+            let latest = if self.dice.chance(500) { 500 } else { 30_000 };
+            let delay = self.dice.between(0, latest);
+            self.after(delay, Event::Restart(number));
+        }
+    }
+
+    pub fn silence(&mut self, pipe: usize) {
+        self.silent_since.insert(pipe, self.now);
+        self.net.borrow_mut().silence(pipe);
+    }
+
+    /// Pipes between two hosts, or of one host with anybody, that somebody still holds.
+    pub fn pipes(&self, is_wanted: impl Fn(Owner, Owner) -> bool) -> Vec<usize> {
+        let net = self.net.borrow();
+        let wanted = |&pipe: &usize| {
+            let ends = &net.pipes[pipe].ends;
+            net.is_open(pipe) && is_wanted(ends[0].owner, ends[1].owner)
+        };
+        (0..net.pipes.len()).filter(wanted).collect()
+    }
+
+    /// Two hosts reach each other again.
+    pub fn heal(&mut self, a: usize, b: usize) {
+        self.trace(|_| format!("{a} and {b} reach each other again"));
+        self.cuts.remove(&pair(a, b));
+        let owners = [Owner::Host(a), Owner::Host(b)];
+        for pipe in self.pipes(|near, far| near != far && owners.contains(&near) && owners.contains(&far)) {
+            self.net.borrow_mut().unsilence(pipe);
+        }
+    }
+
+    pub fn engine_ids(&self, number: usize) -> Vec<ServerId> {
+        let engine = self.hosts[number].engine.as_ref();
+        engine.map(|engine| engine.core().mesh.servers().map(|server| server.id).collect()).unwrap_or_default()
+    }
+}
