@@ -23,20 +23,14 @@ cfp.prefs.max_message = Pref.uint("Longest message", 65536, "In bytes; a longer 
 cfp.prefs.heuristic = Pref.bool("Recognize on any port", false, "By a first packet that logs in or asks to merge")
 
 ---- Limits ------------------------------------------------------------------------------------------------------------
-
-local NICKNAME_MAX_BYTES = 64
-local PASSWORD_MAX_BYTES = 1024
-local FILE_NAME_MAX_BYTES = 255
-local CHUNK_BYTES = 1024
-local DESCRIPTION_BYTES = 12
--- A merge packet with more is declined unread.
-local DESCRIPTIONS_MAX = 10
+local NICKNAME_MAX_BYTES, PASSWORD_MAX_BYTES, FILE_NAME_MAX_BYTES, CHUNK_BYTES = 64, 1024, 255, 1024
+-- A merge packet with more than so many descriptions is declined unread.
+local DESCRIPTION_BYTES, DESCRIPTIONS_MAX = 12, 10
 -- Of one text in the Info column, and of all that one frame says there.
 local INFO_TEXT_MAX_BYTES = 80
 local INFO_MAX_BYTES = 400
 
 ---- Fields ------------------------------------------------------------------------------------------------------------
-
 local NAMES = {
     [0x00] = "AUTHGST", [0x01] = "AUTHUSR", [0x10] = "AUTHRSP", [0x20] = "MSGPBL", [0x21] = "MSGPRV",
     [0x30] = "MSGPBLINC", [0x31] = "MSGPRVINC", [0x32] = "PCKFWD", [0x40] = "FILECHNK", [0x41] = "FILECHNKINC",
@@ -79,6 +73,7 @@ local counts = {}
 for _, name in ipairs({ "nickname", "password", "message", "sender", "receiver", "file_name" }) do
     counts[name] = ProtoField.uint32("cfp." .. name .. ".len", "Length")
 end
+
 local function values(...)
     local all = {}
     for _, group in ipairs({ ... }) do
@@ -88,9 +83,7 @@ local function values(...)
 end
 cfp.fields = values(fields, counts)
 
-local function expert_info(name, text, group, severity)
-    return ProtoExpert.new("cfp." .. name, text, group, severity)
-end
+local function expert_info(name, ...) return ProtoExpert.new("cfp." .. name, ...) end
 local MALFORMED, WARN, NOTE = expert.group.MALFORMED, expert.severity.WARN, expert.severity.NOTE
 local experts = {
     unknown_code = expert_info("unknown_code", "Unknown code: skipped one byte of it", MALFORMED, WARN),
@@ -107,13 +100,8 @@ local experts = {
 cfp.experts = values(experts)
 
 ---- Layouts -----------------------------------------------------------------------------------------------------------
-
-local function fixed(name, size)
-    return { name = name, size = size or 4 }
-end
-local function text(name, limit)
-    return { name = name, limit = function() return limit end, unit = 1 }
-end
+local function fixed(name, size) return { name = name, size = size or 4 } end
+local function text(name, limit) return { name = name, limit = function() return limit end, unit = 1 } end
 local MESSAGE = { name = "message", limit = function() return cfp.prefs.max_message end, unit = 1 }
 local DESCRIPTIONS = { name = "siblings", limit = function() return DESCRIPTIONS_MAX end, unit = DESCRIPTION_BYTES }
 -- A whole packet with its own code.
@@ -147,7 +135,6 @@ local FORWARDABLE = { [0x30] = true, [0x31] = true, [0x41] = true, [0xF0] = true
 local OPENING = { [0x00] = true, [0x01] = true, [0xA0] = true }
 
 ---- Framing -----------------------------------------------------------------------------------------------------------
-
 -- What stands at `start`, with bytes up to `stop`:
 --   "packet", length           a whole packet
 --   "unknown", length          up to and with an unknown code, at the front or forwarded
@@ -214,7 +201,6 @@ local function advance(skip, tvb, at, stop)
 end
 
 ---- Texts -------------------------------------------------------------------------------------------------------------
-
 -- Each kind of first byte, with the second byte's range and how many bytes follow in all (RFC 3629, section 4).
 local SEQUENCES = {
     { 0xC2, 0xDF, 0x80, 0xBF, 1 }, { 0xE0, 0xE0, 0xA0, 0xBF, 2 }, { 0xE1, 0xEC, 0x80, 0xBF, 2 },
@@ -255,7 +241,8 @@ end
 
 -- For the Info column: one line, not too long, cut between characters.
 local function readable(range)
-    local shown = range and range:string(ENC_UTF_8) or ""
+    local bytes = range and range:raw() or ""
+    local shown = is_utf8(bytes) and bytes or bytes:gsub("[\128-\255]", "?")
     if #shown > INFO_TEXT_MAX_BYTES then
         shown = shown:sub(1, INFO_TEXT_MAX_BYTES):gsub("[\192-\255][\128-\191]*$", "") .. "…"
     end
@@ -263,7 +250,6 @@ local function readable(range)
 end
 
 ---- The tree ----------------------------------------------------------------------------------------------------------
-
 -- These add a field and return the place behind it; nil where not all of it is here, or where it is over its limit.
 -- What the summary needs goes into `seen`.
 
@@ -281,18 +267,15 @@ local function add_text(field, tvb, at, stop, tree, seen)
     local content = count > 0 and tvb(at, count) or nil
     local bytes = content and content:raw() or ""
     local item = tree:add(fields[field.name], content or range, content and content:string(ENC_UTF_8) or "")
-    if not is_utf8(bytes) then
-        item:add_proto_expert_info(experts.not_utf8)
-    elseif field == NICKNAME and not is_nickname(bytes) then
-        item:add_proto_expert_info(experts.bad_nickname)
-    elseif field == FILE_NAME and bytes == "" then
-        item:add_proto_expert_info(experts.bad_value)
-    end
+    local problem = not is_utf8(bytes) and experts.not_utf8
+        or field == NICKNAME and not is_nickname(bytes) and experts.bad_nickname
+        or field == FILE_NAME and bytes == "" and experts.bad_value
+    if problem then item:add_proto_expert_info(problem) end
     seen[field.name] = readable(content)
     return at + count
 end
 
-local function add_descriptions(tvb, at, stop, tree, seen)
+local function add_descriptions(_, tvb, at, stop, tree, seen)
     if at + 4 > stop then return nil end
     local count = tvb(at, 4):uint()
     local count_item = tree:add(fields.siblings, tvb(at, 4))
@@ -344,18 +327,13 @@ end
 local function summary(code, seen)
     local parts = { NAMES[code] }
     local function add(...)
-        for i = 1, select("#", ...) do
-            if select(i, ...) == nil then return end
-        end
+        for i = 1, select("#", ...) do if select(i, ...) == nil then return end end
         parts[#parts + 1] = table.concat({ ... })
     end
     local from = seen.sender or seen.nickname
     if seen.origin then add(" ", from, "@", seen.origin) else add(" ", from) end
-    if seen.destination and seen.receiver then
-        add(" to ", seen.receiver, "@", seen.destination)
-    else
-        add(" to ", seen.receiver or seen.destination)
-    end
+    add(" to ", seen.receiver or seen.destination)
+    if seen.receiver then add("@", seen.destination) end
     add(" from ", seen.server)
     add(": ", seen.message)
     add(": ", seen.file_name, ", transfer ", seen.transfer, ", ", seen.chunks, " chunks in all")
@@ -387,12 +365,9 @@ local function add_packet(tvb, start, stop, tree, outer)
                 seen.forwarded, at = add_packet(tvb, at, stop, branch, code)
                 branch:set_text("Forwarded packet: " .. seen.forwarded)
             end
-        elseif field.size then
-            at = add_fixed(field, tvb, at, stop, tree, seen)
-        elseif field == DESCRIPTIONS then
-            at = add_descriptions(tvb, at, stop, tree, seen)
         else
-            at = add_text(field, tvb, at, stop, tree, seen)
+            local add = field.size and add_fixed or field == DESCRIPTIONS and add_descriptions or add_text
+            at = add(field, tvb, at, stop, tree, seen)
         end
         if not at then break end
     end
@@ -400,21 +375,18 @@ local function add_packet(tvb, start, stop, tree, outer)
 end
 
 ---- Streams -----------------------------------------------------------------------------------------------------------
-
 local tcp_stream = Field.new("tcp.stream")
 -- What each direction of a connection is in the middle of skipping, while frames come in order for the first time; and
 -- the same for each call, for when a frame is looked at again. A frame can have two: the end of a reassembled packet,
 -- and what follows.
 local skipping, skipping_at = {}, {}
 
-function cfp.init()
-    skipping, skipping_at = {}, {}
-end
+function cfp.init() skipping, skipping_at = {}, {} end
 
 -- The stream's number tells connections apart that had the same ports. It is there only where a tree is built.
 local function direction(pinfo)
     local stream = tcp_stream()
-    return ("%s %s %d %d"):format(stream and tostring(stream) or "", tostring(pinfo.src), pinfo.src_port, pinfo.dst_port)
+    return table.concat({ stream and tostring(stream) or "", tostring(pinfo.src), pinfo.src_port, pinfo.dst_port }, " ")
 end
 
 local function show(pinfo, lines)
@@ -500,9 +472,7 @@ function cfp.dissector(tvb, pinfo, root)
 end
 
 ---- Which connections -------------------------------------------------------------------------------------------------
-
 local tcp_ports, listed = DissectorTable.get("tcp.port"), nil
-
 local function list_ports()
     if listed == cfp.prefs.ports then return end
     if listed and listed ~= "" then tcp_ports:remove(listed, cfp) end

@@ -1,0 +1,213 @@
+//! What is written about the options is what the programs have: in the manual, in `--help`, in the README.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use cfp::limits;
+use cfp::options::{self, Command as Asked};
+use cfp::wire::Code;
+
+/// An option as it is written down: `-l, --listen IP:PORT`, and what is said of its default.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Written {
+    long: String,
+    short: Option<String>,
+    argument: Option<String>,
+    default: Option<String>,
+}
+
+impl Written {
+    fn new(forms: &str, text: &str) -> Written {
+        let mut words = forms.split([' ', ',']).filter(|word| !word.is_empty()).peekable();
+        let short = words.next_if(|word| !word.starts_with("--")).map(str::to_owned);
+        let long = words.next().unwrap_or_else(|| panic!("{forms:?} has a long form")).to_owned();
+        assert!(long.starts_with("--"), "{forms:?}");
+        let argument = words.next().map(str::to_owned);
+        assert_eq!(words.next(), None, "{forms:?}");
+        let default = text.split_once("(default").map(|(_, rest)| rest.split_once(')').unwrap().0.to_owned());
+        Written { long, short, argument, default }
+    }
+}
+
+/// What `--help` says.
+fn in_help(help: &str) -> Vec<Written> {
+    let mut options: Vec<(String, String)> = Vec::new();
+    for line in help.split_once("Options:\n").unwrap().1.lines().filter(|line| !line.trim().is_empty()) {
+        let trimmed = line.trim_start();
+        if trimmed.starts_with('-') {
+            // Forms and text are columns, so what tells an argument from the text is that it is in capitals.
+            let is_form = |word: &&str| {
+                word.starts_with('-') || word.chars().all(|char| char.is_ascii_uppercase() || char == ':')
+            };
+            let forms: Vec<&str> = trimmed.split_whitespace().take_while(is_form).collect();
+            let text: Vec<&str> = trimmed.split_whitespace().skip(forms.len()).collect();
+            options.push((forms.join(" "), text.join(" ")));
+        } else {
+            let text = &mut options.last_mut().unwrap().1;
+            text.push(' ');
+            text.push_str(trimmed);
+        }
+    }
+    options.iter().map(|(forms, text)| Written::new(forms, text)).collect()
+}
+
+/// What the list of options in the manual page says.
+fn in_manual(page: &str) -> Vec<Written> {
+    let list = page.split_once("The options are as follows.\n").unwrap().1.split_once("\n.El\n").unwrap().0;
+    let item = |item: &str| {
+        let (forms, text) = item.split_once('\n').unwrap();
+        // `.It Fl i , Fl -id Ar N` prints as `-i, --id N`.
+        let forms = forms.replace("Fl ", "-").replace("Ar ", "");
+        // `.Pq default 10 .` prints as `(default 10).`.
+        let text: Vec<String> = text
+            .lines()
+            .map(|line| match line.strip_prefix(".Pq ") {
+                Some(rest) => format!("({})", rest.trim_end_matches(" .")),
+                None => line.to_owned(),
+            })
+            .collect();
+        Written::new(&forms, &text.join(" "))
+    };
+    list.split("\n.It ").skip(1).map(item).collect()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn manual_help_and_code_have_the_same_options_with_the_same_defaults() {
+    let code = in_help(&options::usage());
+    assert!(code.len() >= 20, "{code:#?}");
+    let help = Command::new(env!("CARGO_BIN_EXE_cfp-server")).arg("--help").output().unwrap();
+    assert_eq!(String::from_utf8(help.stdout).unwrap(), options::usage());
+    let manual = in_manual(&read("docs/cfp-server.1"));
+    let (code_set, manual_set): (BTreeSet<_>, BTreeSet<_>) = (code.iter().collect(), manual.iter().collect());
+    let missing: Vec<_> = code_set.difference(&manual_set).collect();
+    let invented: Vec<_> = manual_set.difference(&code_set).collect();
+    assert!(missing.is_empty() && invented.is_empty(), "not in the manual: {missing:#?}\nonly there: {invented:#?}");
+    assert_eq!(manual, code, "the order");
+}
+
+/// What is written as a number is what the code takes.
+#[test]
+fn defaults_that_are_numbers_are_those_in_force() {
+    let Ok(Asked::Serve(plain)) = options::parse(&["--id".to_owned(), "7".to_owned()]) else {
+        panic!("an ID is enough");
+    };
+    let in_force = [
+        ("--listen", plain.listen.to_string()),
+        ("--max-message", plain.config.frame.message_max_bytes.to_string()),
+        ("--max-queue", plain.config.max_queue_bytes.to_string()),
+        ("--max-link-queue", plain.config.max_link_queue_bytes.to_string()),
+        ("--max-memory", plain.config.max_memory_bytes.to_string()),
+        ("--handshake-timeout", (plain.config.handshake_ms / 1000).to_string()),
+    ];
+    let written: Vec<(String, String)> = in_help(&options::usage())
+        .into_iter()
+        .filter_map(|option| Some((option.long, option.default?.trim().to_owned())))
+        .filter(|(_, default)| default.starts_with(|first: char| first.is_ascii_digit()))
+        .collect();
+    let in_force: Vec<(String, String)> = in_force.map(|(long, value)| (long.to_owned(), value)).to_vec();
+    assert_eq!(written, in_force);
+}
+
+#[test]
+fn the_manual_of_the_protocol_has_every_packet_and_the_limits() {
+    let page = read("docs/cfp.5");
+    for code in Code::ALL {
+        let heading = format!("\n.It 0x{:02X} {}\n", code.byte(), code.name());
+        assert!(page.contains(&heading), "{heading:?}");
+    }
+    for limit in [
+        format!("1 to {} bytes, without control", limits::NICKNAME_MAX_BYTES),
+        format!("0 to {} bytes", limits::MESSAGE_MAX_BYTES),
+        format!("Up to {} bytes", limits::PASSWORD_MAX_BYTES),
+        format!("1 to {} bytes.\n", limits::FILE_NAME_MAX_BYTES),
+        format!("Always {} bytes", limits::CHUNK_BYTES),
+        format!("After {} ignored packets", limits::IGNORED_PACKETS_MAX),
+        format!("i={},l=32", limits::PASSWORD_ITERATIONS),
+        format!("{} million at most", limits::PASSWORD_ITERATIONS_MAX / 1_000_000),
+    ] {
+        assert!(page.contains(&limit), "{limit:?}");
+    }
+}
+
+#[test]
+fn the_manual_pages_are_sound_where_mandoc_is_there_to_say_so() {
+    for page in ["docs/cfp-server.1", "docs/cfp.5"] {
+        let mut command = Command::new("mandoc");
+        command.args(["-Tlint", "-Wwarning"]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(page));
+        let Ok(output) = command.output() else {
+            eprintln!("skipped: no mandoc here");
+            return;
+        };
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+/// The README's commands and code spans name options of ours, or stand behind another program's name.
+#[test]
+fn the_readme_mentions_only_options_that_exist() {
+    let Ok(readme) = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")) else {
+        eprintln!("skipped: no README yet");
+        return;
+    };
+    let usages = [options::usage(), cfp::client::options::usage()];
+    let known: BTreeSet<String> = usages
+        .iter()
+        .flat_map(|usage| usage.split([' ', '\n', ',']))
+        .filter(|word| word.starts_with("--"))
+        .map(str::to_owned)
+        .collect();
+    for option in mentioned(&readme) {
+        assert!(known.contains(&option), "{option} is in the README and in no program");
+    }
+}
+
+/// The long options in code that are ours by where they stand.
+fn mentioned(markdown: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let joined = markdown.replace("\\\n", " ");
+    let mut is_block = false;
+    for line in joined.lines() {
+        if line.trim_start().starts_with("```") {
+            is_block = !is_block;
+        } else if is_block {
+            found.extend(ours(line));
+        } else {
+            found.extend(line.split('`').skip(1).step_by(2).flat_map(ours));
+        }
+    }
+    found
+}
+
+fn ours(code: &str) -> Vec<String> {
+    let mut words = code.split_whitespace().skip_while(|word| matches!(*word, "$" | "#" | "sudo")).peekable();
+    // Options alone are ours; behind a program's name they are that program's.
+    let mut is_ours = words.peek().is_some_and(|first| first.starts_with('-'));
+    let mut found = Vec::new();
+    for word in words {
+        let program = word.rsplit('/').next().unwrap_or(word);
+        if word == "--" || program.starts_with("cfp-server") || program.starts_with("cfp-client") {
+            is_ours = true;
+        } else if matches!(word, "|" | "&&" | ";" | "||") {
+            is_ours = false;
+        } else if is_ours && word.starts_with("--") {
+            let name = word.split(['=', '.', ',', ')', ';', ':', ']']).next().unwrap_or(word);
+            found.push(name.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn an_option_counts_as_ours_where_it_stands_behind_our_program_or_alone() {
+    let markdown = "`--alone` and `docker run --read-only cfp-server --id 7`\n\
+        ```sh\ncargo run --release --bin cfp-server -- --listen x \\\n  --merge=y\nnc --foreign\n```\n--prose";
+    assert_eq!(mentioned(markdown), ["--alone", "--id", "--listen", "--merge"]);
+}
