@@ -27,9 +27,6 @@ const NOTHING_ALLOWED: &[&str] = &[
     "--memory-swap=16m",
     "--cpus=0.1",
     "--tmpfs=/run/cfp:uid=65532,gid=65532,mode=0700,size=64k",
-    "--health-interval=1s",
-    "--health-retries=3",
-    "--health-start-period=0s",
 ];
 /// Room for the server alone, which has one thread.
 const PIDS_OF_SERVER: u8 = 4;
@@ -147,20 +144,26 @@ pub struct Host {
 impl Host {
     /// Starts server `id` at the network's address for it, and waits until it listens.
     pub fn start(image: &str, network: &Network, id: u8, arguments: &[&str]) -> Host {
-        Host::start_with_pids(PIDS_WITH_EXEC, image, network, id, arguments)
+        Host::start_with(&["--no-healthcheck"], PIDS_WITH_EXEC, image, network, id, arguments)
+    }
+
+    /// The same, with the image's own health check, only more often.
+    pub fn start_with_health_check(image: &str, network: &Network, id: u8, arguments: &[&str]) -> Host {
+        Host::start_with(&["--health-interval=1s"], PIDS_WITH_EXEC, image, network, id, arguments)
     }
 
     /// The same, where no process can be started beside it.
     pub fn start_alone(image: &str, network: &Network, id: u8, arguments: &[&str]) -> Host {
-        Host::start_with_pids(PIDS_OF_SERVER, image, network, id, arguments)
+        Host::start_with(&["--no-healthcheck"], PIDS_OF_SERVER, image, network, id, arguments)
     }
 
-    fn start_with_pids(pids: u8, image: &str, network: &Network, id: u8, arguments: &[&str]) -> Host {
+    fn start_with(health: &[&str], pids: u8, image: &str, network: &Network, id: u8, arguments: &[&str]) -> Host {
         let host = Host { name: unique_name("host"), address: network.address_of(id) };
         let (address, id, pids) = (host.address.to_string(), id.to_string(), format!("--pids-limit={pids}"));
         let metrics = format!("0.0.0.0:{METRICS_PORT}");
         let mut command = vec!["run", "--detach", "--name", &host.name, "--network", &network.name, "--ip", &address];
         command.push(&pids);
+        command.extend(health);
         command.extend(NOTHING_ALLOWED);
         command.extend([image, "--id", &id, "--metrics", &metrics]);
         command.extend(arguments);

@@ -70,7 +70,7 @@ fn as_process_1_it_stops_when_docker_says_so() {
 fn a_server_that_hangs_is_found_unhealthy() {
     let Some(image) = image() else { return };
     let network = Network::new();
-    let host = Host::start(&image, &network, 7, &[]);
+    let host = Host::start_with_health_check(&image, &network, 7, &[]);
     let wait_for_health =
         |wanted: &str| wait_for(wanted, || (host.inspect("{{.State.Health.Status}}") == wanted).then_some(()));
     wait_for_health("healthy");
