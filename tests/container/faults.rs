@@ -137,12 +137,12 @@ fn a_paused_server_that_much_is_sent_to_is_given_up_and_comes_back() {
     let mesh = Mesh::start(&image);
     let [one, _, three] = &mesh.hosts;
     three.docker(&["pause"]);
-    let mut ana = Client::connect(one.address());
-    ana.log_in_as_guest("ana");
+    let mut flooder = Client::connect(one.address());
+    flooder.log_in_as_guest("flooder");
     let message = "x".repeat(60_000);
     let flood = encoded(&Packet::MsgPrv { destination: ServerId(3), receiver: "bob", message: &message }).repeat(1000);
     // More than the kernels take on the way: then it is the server that has it, and does not keep it for ever.
-    ana.send_until_blocked(&flood, Duration::from_secs(5));
+    flooder.send_until_blocked(&flood, Duration::from_secs(5));
     one.wait_until_cut();
     expect_unreachable(one);
     three.docker(&["unpause"]);
