@@ -6,7 +6,6 @@
 
 mod docker;
 mod faults;
-#[allow(unused_imports, reason = "the server runs elsewhere")]
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -117,7 +117,9 @@ impl Person {
         match self.role {
             Role::Operator => {
                 self.answer.push_str(&String::from_utf8_lossy(&std::mem::take(&mut self.input)));
-                if self.answer.ends_with('\n') && self.answer.lines().any(|line| line == "ok" || line.starts_with("error")) {
+                if self.answer.ends_with('\n')
+                    && self.answer.lines().any(|line| line == "ok" || line.starts_with("error"))
+                {
                     self.end = None;
                 }
             }
@@ -173,7 +175,9 @@ pub fn garbage(dice: &mut Dice) -> Vec<u8> {
         0 => bytes.extend((0..dice.between(1, 60)).map(|_| dice.below(256) as u8)),
         1 => Packet::AuthGst { nickname: ["", "v\n", "vandal", "p0", "ghost"][dice.below(5)] }.encode(&mut bytes),
         2 => Packet::AuthUsr { nickname: "vandal", password: "x" }.encode(&mut bytes),
-        3 => Packet::MrgReq { server: ServerId(dice.below(14) as u32), siblings: Default::default() }.encode(&mut bytes),
+        3 => {
+            Packet::MrgReq { server: ServerId(dice.below(14) as u32), siblings: Default::default() }.encode(&mut bytes)
+        }
         4 => Packet::MsgPblInc { origin: ServerId(3), sender: "p0", message: "#0#" }.encode(&mut bytes),
         5 => {
             Packet::MsgPbl { message: "from a vandal" }.encode(&mut bytes);

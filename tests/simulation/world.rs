@@ -28,7 +28,13 @@ pub enum Event {
     Pipe(Later),
     /// A dialled connection comes to the other host.
     Arrive(usize),
-    Resolved { host: usize, incarnation: u32, dial_for: DialFor, name: String, port: u16 },
+    Resolved {
+        host: usize,
+        incarnation: u32,
+        dial_for: DialFor,
+        name: String,
+        port: u16,
+    },
     Act(usize),
     Fault,
     Restart(usize),
