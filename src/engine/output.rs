@@ -83,14 +83,13 @@ impl<S: Socket> Engine<S> {
             self.finish_draining(key);
             return;
         }
-        let (is_open, is_writable) = (connection.is_open(), connection.is_writable);
-        if pending_bytes > 0 && is_writable {
+        if pending_bytes > 0 && connection.is_writable {
             // More slices than one write takes.
             self.mark_dirty(key);
         }
         if pending_bytes <= self.queue_limit(key) / limits::LOW_WATER_DIVISOR {
             self.release_waiting(key);
-        } else if is_open {
+        } else {
             self.check_queue(key);
         }
         self.schedule(key);

@@ -86,7 +86,7 @@ impl<S: Socket> Engine<S> {
         let pending_bytes = connection.outbox.pending_bytes(&self.log);
         if pending_bytes > limit && !connection.is_writable {
             self.close(key, CloseReason::SlowReader, CloseMode::Now);
-        } else if pending_bytes > limit / limits::HIGH_WATER_DIVISOR {
+        } else if connection.is_open() && pending_bytes > limit / limits::HIGH_WATER_DIVISOR {
             self.core.pressure.enter(key);
         }
     }
