@@ -5,8 +5,13 @@ mod support;
 
 use std::time::Duration;
 
-use cfp::wire::Packet;
-use support::{Client, Server};
+use cfp::core::users::Users;
+use cfp::limits::QUEUE_MAX_BYTES;
+use cfp::time::Millis;
+use cfp::wire::{Descriptions, Packet, ServerId};
+use support::client::encoded;
+use support::pipe::Bench;
+use support::{Client, ID, Server};
 
 #[test]
 fn one_client_more_than_allowed_is_closed_at_once_and_a_place_that_is_free_is_taken() {
@@ -148,4 +153,25 @@ fn few_descriptors_alone_are_no_reason_to_run_out_of_them() {
     server.connect().expect_end();
     clients[11].expect_nothing_but_itself("guest 11");
     assert_eq!(server.count_in_log("cannot accept"), 0);
+}
+
+#[test]
+fn what_waits_for_a_link_is_written_at_a_stop_although_a_client_could_not_be_so_far_behind() {
+    let mut bench = Bench::new(Users::none());
+    let (ana, link) = (bench.guest("ana"), bench.connect());
+    bench.send(&link, &encoded(&Packet::MrgReq { server: ServerId(8), siblings: Descriptions::default() }));
+    assert!(bench.is_link(&link));
+    link.take_output();
+    link.stop_taking();
+    let message = "x".repeat(16 * 1024);
+    let mut expected = Vec::new();
+    while expected.len() <= 2 * QUEUE_MAX_BYTES {
+        bench.send(&ana, &encoded(&Packet::MsgPbl { message: &message }));
+        let content = encoded(&Packet::MsgPblInc { origin: ID, sender: "ana", message: &message });
+        expected.extend(encoded(&Packet::PckFwd { destination: ServerId(8), content: &content }));
+    }
+    bench.engine.begin_shutdown(Millis(0));
+    bench.settle();
+    bench.take(&link, usize::MAX);
+    assert!(link.take_output() == expected, "all of it, as it was said");
 }

@@ -34,7 +34,8 @@ impl<S: Socket> Engine<S> {
                 return None;
             }
         };
-        let key = self.connections.insert(|serial| Connection::new(socket, serial, Some(address), Session::Gone, now));
+        let session = Session::Gone { queue_limit_bytes: self.core.config.max_queue_bytes };
+        let key = self.connections.insert(|serial| Connection::new(socket, serial, Some(address), session, now));
         if !self.core.mesh.on_dialled(dial_for, key, address) {
             self.connections.remove(key);
             return None;

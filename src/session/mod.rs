@@ -39,8 +39,11 @@ pub enum Session {
     Operator(Operator),
     /// A scraper of metrics, over HTTP: one request, one answer.
     Scraper,
-    /// On its way out; its packets mean nothing any more.
-    Gone,
+    /// On its way out, or not yet anything: its packets mean nothing.
+    Gone {
+        /// Most output that may still wait for it: what it was allowed as what it was.
+        queue_limit_bytes: usize,
+    },
 }
 
 /// What a handler made of a packet.
@@ -65,7 +68,7 @@ impl std::fmt::Display for Session {
             Session::Requesting(_) => f.write_str("merge request"),
             Session::Operator(_) => f.write_str("operator"),
             Session::Scraper => f.write_str("metrics request"),
-            Session::Handshake(_) | Session::Gone => f.write_str("connection"),
+            Session::Handshake(_) | Session::Gone { .. } => f.write_str("connection"),
         }
     }
 }
@@ -78,7 +81,7 @@ impl Session {
             Session::Client(client) => client.on_packet(packet, turn),
             Session::Requesting(requesting) => requesting.on_packet(packet, turn),
             Session::Sibling(sibling) => sibling.on_packet(packet, turn),
-            Session::Operator(_) | Session::Scraper | Session::Gone => Verdict::Ignored(Ignored::State),
+            Session::Operator(_) | Session::Scraper | Session::Gone { .. } => Verdict::Ignored(Ignored::State),
         }
     }
 
@@ -101,13 +104,14 @@ impl Session {
 
     /// The connection is on its way out: what it was ends here.
     pub fn on_end(&mut self, reason: CloseReason, turn: &mut Turn<'_>) {
-        match std::mem::replace(self, Session::Gone) {
+        let gone = Session::Gone { queue_limit_bytes: self.queue_limit(&turn.core.config) };
+        match std::mem::replace(self, gone) {
             Session::Handshake(handshake) => handshake.on_end(turn),
             Session::Client(client) => client.on_end(turn),
             Session::Requesting(requesting) => requesting.on_end(reason, turn),
             Session::Sibling(sibling) => sibling.on_end(turn),
             Session::Operator(_) => turn.core.mesh.on_operator_gone(turn.key),
-            Session::Scraper | Session::Gone => {}
+            Session::Scraper | Session::Gone { .. } => {}
         }
     }
 
@@ -138,6 +142,7 @@ impl Session {
         match self {
             Session::Sibling(_) => config.max_link_queue_bytes,
             Session::Operator(_) | Session::Scraper => limits::OPERATOR_QUEUE_MAX_BYTES,
+            Session::Gone { queue_limit_bytes } => *queue_limit_bytes,
             _ => config.max_queue_bytes,
         }
     }
