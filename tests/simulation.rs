@@ -57,7 +57,15 @@ fn run_seeds(kind: Kind, default: Range<u64>) {
         let run = AssertUnwindSafe(|| checker::run(World::new(seed, kind, is_verbose)));
         match catch_unwind(run) {
             Ok(world) => {
-                if std::env::var("CFP_SIM_TIMES").is_ok() { eprintln!("{seed}: {:?} steps {} now {} pipes {}", started.elapsed(), world.step, world.now, world.net.borrow().pipes.len()); }
+                if std::env::var("CFP_SIM_TIMES").is_ok() {
+                    eprintln!(
+                        "{seed}: {:?} steps {} now {} pipes {}",
+                        started.elapsed(),
+                        world.step,
+                        world.now,
+                        world.net.borrow().pipes.len()
+                    );
+                }
                 for (what, count) in &world.counts {
                     *totals.entry(what).or_default() += count;
                 }
@@ -67,7 +75,9 @@ fn run_seeds(kind: Kind, default: Range<u64>) {
                 *totals.entry("bytes").or_default() += world.net.borrow().bytes;
             }
             Err(_) => {
-                eprintln!("{kind:?}: seed {seed} fails; CFP_SIM_SEED={seed} cargo test --test simulation -- --nocapture");
+                eprintln!(
+                    "{kind:?}: seed {seed} fails; CFP_SIM_SEED={seed} cargo test --test simulation -- --nocapture"
+                );
                 failed.push(seed);
             }
         }

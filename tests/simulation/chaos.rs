@@ -162,8 +162,9 @@ impl World {
         let host = self.dice.below(self.hosts.len());
         let Some(number) = self.visit(role, host) else {
             // Nobody listens there yet.
-            if self.is_chaos && self.people.len() < 60 {
-                self.count("refusals");
+            if self.is_chaos {
+                let delay = self.dice.between(1, 2000);
+                self.after(delay, Event::Come);
             }
             return;
         };

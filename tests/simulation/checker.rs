@@ -70,7 +70,12 @@ fn check_cliques(world: &World) {
     for number in up(world) {
         let component = component(world, number);
         let linked = world.hosts[number].links.len() + 1;
-        assert_eq!(linked, component.len(), "S3: {number} is linked to {:?} of {component:?}", world.hosts[number].links);
+        assert_eq!(
+            linked,
+            component.len(),
+            "S3: {number} is linked to {:?} of {component:?}",
+            world.hosts[number].links
+        );
     }
 }
 

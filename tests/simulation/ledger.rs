@@ -100,7 +100,10 @@ impl Ledger {
         }
         assert!(!item.delivered.contains(&person), "S5: #{number} from {sender} arrives twice at {person}");
         let last = |class| self.last.get(&(sender, person, class)).copied();
-        assert!(last(class).is_none_or(|last| last < number), "S5, S6: #{number} from {sender} out of order at {person}");
+        assert!(
+            last(class).is_none_or(|last| last < number),
+            "S5, S6: #{number} from {sender} out of order at {person}"
+        );
         if class == Class::Private {
             let overtakes = last(Class::Chunk).is_some_and(|chunk| chunk > number);
             assert!(!overtakes, "D12: a chunk from {sender} has overtaken #{number} at {person}");
@@ -162,7 +165,7 @@ fn is_due(item: &Item, person: usize, view: &impl View) -> bool {
     let (receiver, sender) = (view.standing(person), view.standing(item.sender));
     let was_there = receiver.logged_in_at.is_some_and(|since| since < item.sent_at);
     let then = item.links[receiver.host];
-    let is_linked = sender.host == receiver.host
-        || then.both_up && then.epoch == view.link(sender.host, receiver.host).epoch;
+    let is_linked =
+        sender.host == receiver.host || then.both_up && then.epoch == view.link(sender.host, receiver.host).epoch;
     receiver.is_connected && was_there && is_linked
 }

@@ -31,6 +31,8 @@ pub struct Person {
     pub answer: String,
     out: VecDeque<u8>,
     input: Vec<u8>,
+    pub total: usize,
+    pub tail: Vec<u8>,
 }
 
 /// What somebody got.
@@ -54,6 +56,8 @@ impl Person {
             answer: String::new(),
             out: VecDeque::new(),
             input: Vec::new(),
+            total: 0,
+            tail: Vec::new(),
         }
     }
 
@@ -117,7 +121,9 @@ impl Person {
         match self.role {
             Role::Operator => {
                 self.answer.push_str(&String::from_utf8_lossy(&std::mem::take(&mut self.input)));
-                if self.answer.ends_with('\n') && self.answer.lines().any(|line| line == "ok" || line.starts_with("error")) {
+                if self.answer.ends_with('\n')
+                    && self.answer.lines().any(|line| line == "ok" || line.starts_with("error"))
+                {
                     self.end = None;
                 }
             }
@@ -134,7 +140,14 @@ impl Person {
             let len = match scan(rest, &limits) {
                 Scan::Packet { len } => len,
                 Scan::Incomplete { .. } => break,
-                other => panic!("a server has sent {other:?}"),
+                other => panic!(
+                    "person {} at {} was sent {other:?} after {}: {:?} then {:?}",
+                    self.number,
+                    self.host,
+                    self.total,
+                    String::from_utf8_lossy(&self.tail),
+                    String::from_utf8_lossy(&rest[..rest.len().min(300)])
+                ),
             };
             let packet = Packet::decode(&rest[..len]).expect("what a server sends is sound");
             let mut item = |number: Option<usize>, class, origin, sender: &str| {
@@ -156,6 +169,8 @@ impl Person {
                 other => assert_eq!(self.role, Role::Vandal, "a client has got {other:?}"),
             }
             position += len;
+            self.total += len;
+            self.tail = rest[..len].to_vec();
         }
         self.input.drain(..position);
     }
@@ -171,9 +186,11 @@ pub fn garbage(dice: &mut Dice) -> Vec<u8> {
     let mut bytes = Vec::new();
     match dice.below(8) {
         0 => bytes.extend((0..dice.between(1, 60)).map(|_| dice.below(256) as u8)),
-        1 => Packet::AuthGst { nickname: ["", "v\n", "vandal", "p0", "ghost"][dice.below(5)] }.encode(&mut bytes),
+        1 => Packet::AuthGst { nickname: ["", "v\n", "vandal", "p0"][dice.below(4)] }.encode(&mut bytes),
         2 => Packet::AuthUsr { nickname: "vandal", password: "x" }.encode(&mut bytes),
-        3 => Packet::MrgReq { server: ServerId(dice.below(14) as u32), siblings: Default::default() }.encode(&mut bytes),
+        3 => {
+            Packet::MrgReq { server: ServerId(dice.below(14) as u32), siblings: Default::default() }.encode(&mut bytes)
+        }
         4 => Packet::MsgPblInc { origin: ServerId(3), sender: "p0", message: "#0#" }.encode(&mut bytes),
         5 => {
             Packet::MsgPbl { message: "from a vandal" }.encode(&mut bytes);

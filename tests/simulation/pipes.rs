@@ -376,8 +376,7 @@ impl Socket for PipeEnd {
             };
         }
         let possible = end.received.len().min(buffer.len());
-        let count =
-            if net.dice.chance(700) { possible } else { net.dice.between(1, possible as u64) as usize };
+        let count = if net.dice.chance(700) { possible } else { net.dice.between(1, possible as u64) as usize };
         for (place, byte) in buffer.iter_mut().zip(end.received.drain(..count)) {
             *place = byte;
         }
@@ -406,8 +405,7 @@ impl Socket for PipeEnd {
             end.wants_space = true;
             return Err(ErrorKind::WouldBlock.into());
         }
-        let count =
-            if net.dice.chance(700) { possible } else { net.dice.between(1, possible as u64) as usize };
+        let count = if net.dice.chance(700) { possible } else { net.dice.between(1, possible as u64) as usize };
         let written = &bytes[..count];
         end.sending.extend(written);
         if count < bytes.len() {
