@@ -77,9 +77,13 @@ impl Plan {
             .collect();
         let mut order: Vec<usize> = (0..count).collect();
         dice.shuffle(&mut order);
-        let first_group = if groups == 1 { count } else { dice.between(1, (count as u64 - 1).min(10)) as usize };
+        let first_group = if groups == 1 {
+            count
+        } else {
+            dice.between((count as u64).saturating_sub(10).max(1), (count as u64 - 1).min(10)) as usize
+        };
         for (place, &host) in order.iter().enumerate() {
-            hosts[host].group = usize::from(place >= first_group || place >= 10);
+            hosts[host].group = usize::from(place >= first_group);
         }
         if let Kind::Races = kind {
             hosts.iter_mut().for_each(|host| host.group = 0);
