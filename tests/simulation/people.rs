@@ -173,7 +173,7 @@ pub fn garbage(dice: &mut Dice) -> Vec<u8> {
     let mut bytes = Vec::new();
     match dice.below(8) {
         0 => bytes.extend((0..dice.between(1, 60)).map(|_| dice.below(256) as u8)),
-        1 => Packet::AuthGst { nickname: ["", "v\n", "vandal", "p0"][dice.below(4)] }.encode(&mut bytes),
+        1 => Packet::AuthGst { nickname: ["", "v\n", "vandal"][dice.below(3)] }.encode(&mut bytes),
         2 => Packet::AuthUsr { nickname: "vandal", password: "x" }.encode(&mut bytes),
         3 => {
             Packet::MrgReq { server: ServerId(dice.below(14) as u32), siblings: Default::default() }.encode(&mut bytes)
