@@ -162,8 +162,9 @@ impl World {
         let host = self.dice.below(self.hosts.len());
         let Some(number) = self.visit(role, host) else {
             // Nobody listens there yet.
-            if self.is_chaos && self.people.len() < 60 {
-                self.count("refusals");
+            if self.is_chaos {
+                let delay = self.dice.between(1, 2000);
+                self.after(delay, Event::Come);
             }
             return;
         };
@@ -239,6 +240,10 @@ impl World {
         let nickname = receiver.map_or("ghost".to_owned(), Person::nickname);
         let class = if self.dice.chance(300) { Class::Chunk } else { Class::Private };
         let destination = self.hosts[host].id;
+        if self.hosts.iter().filter(|other| other.id == destination).count() > 1 {
+            // It might go to the other one.
+            return;
+        }
         let item = self.note(sender, class, receiver, host);
         if class == Class::Chunk {
             let content = &[7; CHUNK_BYTES];

@@ -136,7 +136,7 @@ impl Person {
             let len = match scan(rest, &limits) {
                 Scan::Packet { len } => len,
                 Scan::Incomplete { .. } => break,
-                other => panic!("a server has sent {other:?}"),
+                other => panic!("person {} at {} was sent {other:?}", self.number, self.host),
             };
             let packet = Packet::decode(&rest[..len]).expect("what a server sends is sound");
             let mut item = |number: Option<usize>, class, origin, sender: &str| {
@@ -173,7 +173,7 @@ pub fn garbage(dice: &mut Dice) -> Vec<u8> {
     let mut bytes = Vec::new();
     match dice.below(8) {
         0 => bytes.extend((0..dice.between(1, 60)).map(|_| dice.below(256) as u8)),
-        1 => Packet::AuthGst { nickname: ["", "v\n", "vandal", "p0", "ghost"][dice.below(5)] }.encode(&mut bytes),
+        1 => Packet::AuthGst { nickname: ["", "v\n", "vandal"][dice.below(3)] }.encode(&mut bytes),
         2 => Packet::AuthUsr { nickname: "vandal", password: "x" }.encode(&mut bytes),
         3 => {
             Packet::MrgReq { server: ServerId(dice.below(14) as u32), siblings: Default::default() }.encode(&mut bytes)

@@ -235,7 +235,9 @@ impl Net {
         if pipe.is_silent || !pipe.is_connected {
             return;
         }
-        if !self.end(from.other()).is_open {
+        let far = self.end(from.other());
+        // One that knows of the break takes nothing more: what it has thrown away would be a gap.
+        if !far.is_open || far.error.is_some() {
             self.end_mut(from).sending = VecDeque::new();
             if self.end(from).is_open && self.end(from).error.is_none() {
                 self.later.push(Later::Reset(from));

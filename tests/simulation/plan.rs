@@ -78,9 +78,13 @@ impl Plan {
             .collect();
         let mut order: Vec<usize> = (0..count).collect();
         dice.shuffle(&mut order);
-        let first_group = if groups == 1 { count } else { dice.between(1, (count as u64 - 1).min(10)) as usize };
+        let first_group = if groups == 1 {
+            count
+        } else {
+            dice.between((count as u64).saturating_sub(10).max(1), (count as u64 - 1).min(10)) as usize
+        };
         for (place, &host) in order.iter().enumerate() {
-            hosts[host].group = usize::from(place >= first_group || place >= 10);
+            hosts[host].group = usize::from(place >= first_group);
         }
         if let Kind::Races = kind {
             hosts.iter_mut().for_each(|host| host.group = 0);
@@ -131,11 +135,11 @@ impl Plan {
             is_restricted,
             uses_names: dice.chance(300),
             may_move: !is_restricted && dice.chance(200),
-            people: dice.between(0, 14) as usize,
-            chaos_ms: dice.between(500, 40_000),
+            people: dice.between(0, 24) as usize,
+            chaos_ms: dice.between(2_000, 40_000),
             fault_interval_ms: dice.between(30, 5_000),
             fault_weights,
-            talk_interval_ms: dice.between(20, 1_500),
+            talk_interval_ms: dice.between(20, 800),
             latency_ms: dice.between(0, 60),
             run_delay_ms: dice.between(0, 20),
             pipe_bytes: pick(dice, &[300, 1000, 5000, 65536]),

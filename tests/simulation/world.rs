@@ -36,6 +36,8 @@ pub enum Event {
         port: u16,
     },
     Act(usize),
+    /// A client or a vandal comes.
+    Come,
     Fault,
     Restart(usize),
     Resume(usize),
@@ -123,14 +125,15 @@ impl World {
         };
         world.trace(|world| format!("{:?}", world.plan));
         for host in 0..world.hosts.len() {
-            let latest = if world.dice.chance(500) { 0 } else { 2000 };
+            let latest = if world.dice.chance(800) { 0 } else { 2000 };
             let delay = world.dice.between(0, latest);
             world.after(delay, Event::Restart(host));
         }
         let first = world.dice.between(0, world.plan.fault_interval_ms);
         world.after(first, Event::Fault);
         for _ in 0..world.plan.people {
-            world.add_person();
+            let delay = world.dice.between(0, 3000);
+            world.after(delay, Event::Come);
         }
         for (asks, asked) in world.plan.merges.clone() {
             if !world.plan.hosts[asks].merges.contains(&asked) {
@@ -206,6 +209,7 @@ impl World {
                 self.on_resolved(host, incarnation, dial_for, &name, port);
             }
             Event::Act(person) => self.act(person),
+            Event::Come => self.add_person(),
             Event::Fault => self.fault(),
             Event::Restart(host) => self.start(host),
             Event::Resume(host) => {
