@@ -307,8 +307,7 @@ impl<S: Socket> Engine<S> {
                 assert_eq!(self.core.directory.find(client.nickname()), Some(key), "a nickname finds its client");
             }
             let within = connection.outbox.pending_bytes(&self.log) <= self.queue_limit(key);
-            // One that drains gets nothing more; it may have been a link, with a larger limit.
-            assert!(within || connection.is_writable || !connection.is_open(), "queues are bounded");
+            assert!(within || connection.is_writable, "queues are bounded");
             let kept_max = limits::READ_BYTES + self.core.config.frame.packet_max_bytes();
             assert!(connection.kept_bytes() <= kept_max, "inboxes are bounded");
         }

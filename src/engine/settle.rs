@@ -45,8 +45,8 @@ impl<S: Socket> Engine<S> {
         if !from_here {
             return;
         }
-        let mut over = [None; limits::SIBLINGS_MAX];
-        for ((server, link), place) in self.core.mesh.links().zip(&mut over) {
+        let mut written_to = [None; limits::SIBLINGS_MAX];
+        for ((server, link), place) in self.core.mesh.links().zip(&mut written_to) {
             let Some(connection) = self.connections.get_mut(link).filter(|connection| connection.is_open()) else {
                 continue;
             };
@@ -57,7 +57,7 @@ impl<S: Socket> Engine<S> {
             self.core.counters.packets_out.count(packet[0].first(), bytes, 1);
             *place = Some(link);
         }
-        for link in over.into_iter().flatten() {
+        for link in written_to.into_iter().flatten() {
             self.mark_dirty(link);
             self.check_queue(link);
         }
