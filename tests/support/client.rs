@@ -1,7 +1,7 @@
 //! A client that blocks: it sends what it is told to and compares what comes back.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use cfp::wire::{AuthResponse, FrameLimits, Packet, Scan, scan};
@@ -30,6 +30,14 @@ impl Client {
     pub fn connect_with_receive_buffer(address: SocketAddr, bytes: usize) -> Client {
         let fd = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         sockopt::set_socket_recv_buffer_size(&fd, bytes).unwrap();
+        net::connect(&fd, &address).expect("the server takes connections");
+        Client::new(fd.into())
+    }
+
+    /// Connects from this address of the machine.
+    pub fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Client {
+        let fd = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        net::bind(&fd, &SocketAddr::from((source, 0))).unwrap();
         net::connect(&fd, &address).expect("the server takes connections");
         Client::new(fd.into())
     }
