@@ -105,11 +105,25 @@ pub const DIAL_DELAY_MIN_MS: u64 = 100;
 pub const DIAL_DELAY_MAX_MS: u64 = 5_000;
 /// A server that was just learned of is dialled within this, at random, so that two rarely dial each other at once.
 pub const DIAL_SOON_MS: u64 = 20;
+/// A link that held for as long is a good one: when it is lost, the delays begin anew. Less, and they go on growing.
+pub const LINK_HELD_MS: u64 = 10_000;
+/// So often in a row a lost server may say that we don't fit together, before it is given up.
+pub const UNFIT_TRIES_MAX: u32 = 3;
+/// How often a network that is not a clique is looked at, and siblings are told again what we have.
+pub const REVIEW_MS: u64 = 20_000;
+/// What a sibling said is believed for as long, unless it holds still: two rounds, since one may just be missed.
+pub const ANNOUNCEMENT_MS: u64 = 2 * REVIEW_MS + REVIEW_MS / 2;
+/// Reviews in a row in which the network does not fit, before links are closed: over 40 s, far more than the 15 s
+/// within which a dead link is noticed, and with it what did not fit for a moment.
+pub const REVIEWS_UNFIT_MAX: u32 = 3;
 /// A lost server that was not named in `--merge` is given up after this (D21).
 pub const FORGET_MS: u64 = 10 * 60 * 1000;
 /// So often a server may say "already merged" while we see no link to it, before we believe it. With the delays
 /// above that is over ten seconds: more than the 4 s within which it notices that an older link is dead (D17).
 pub const ALREADY_MERGED_TRIES_MAX: u32 = 7;
+/// So often the server that `--merge` names may decline for a conflict of IDs, before we believe it: over fifteen
+/// seconds, in which a link from before our restart under another address is found dead and dialled in vain.
+pub const ID_CONFLICT_TRIES_MAX: u32 = 10;
 /// Addresses that operators named, kept as permitted peers (D20).
 pub const TOLD_ADDRESSES_MAX: usize = 256;
 /// Merges that operators wait for at once.

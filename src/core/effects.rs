@@ -40,7 +40,7 @@ pub enum CloseReason {
     NotPermitted,
     /// The merge was declined, by us or by the other side.
     Declined,
-    /// The answer to our request to merge does not fit us.
+    /// The answer to our request to merge does not fit us, or merges that raced don't fit together.
     Unfit,
     /// Nobody listens where we dialled.
     Refused,
@@ -125,7 +125,7 @@ impl std::fmt::Display for CloseReason {
             CloseReason::Superseded => "another link to the same server stays",
             CloseReason::NotPermitted => "may not merge with us; --allow-peer would permit its address",
             CloseReason::Declined => "the merge was declined",
-            CloseReason::Unfit => "its answer to our merge request does not fit us",
+            CloseReason::Unfit => "does not fit into our network",
             CloseReason::Refused => "connection refused",
             CloseReason::NoAnswer => "no answer in time",
             CloseReason::OutOfFrame => "an unknown code on a link: out of frame",

@@ -71,6 +71,7 @@ impl<S: Socket> Engine<S> {
             return;
         }
         self.core.mesh.forget_old(self.now, &mut self.effects);
+        self.core.mesh.review(self.now, &mut self.effects);
         while let Some(Dial { dial_for, to }) = self.core.mesh.poll_dial(self.now) {
             match to {
                 DialTo::Address(address) => self.requests.push_back(Request::Dial { dial_for, address }),

@@ -14,10 +14,8 @@ pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, turn: &mu
     let offer = Offer::read(server, siblings);
     match turn.core.mesh.decide(&offer) {
         Decision::Decline(reason) => {
-            if reason == DeclineReason::AlreadyMerged
-                && let Some(link) = turn.core.mesh.link_to(server)
-            {
-                // It would not ask if it still had that link (D17).
+            if let Some(link) = turn.core.mesh.link_to(server) {
+                // It would not ask if it still had that link (D17), also where it has come back elsewhere (D21).
                 turn.effects.push(Effect::Probe(link));
             }
             log::info!("declined a merge with server {server}: {reason:?}");

@@ -40,26 +40,37 @@ pub struct Dial {
 /// How dialling went so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Retry {
-    /// Dials since the last success, or the start, that came to nothing.
+    /// Dials since the last link, or the start, that came to nothing.
     pub failures: u32,
+    /// Answers among them that we don't fit together.
+    unfit: u32,
+    /// Links in a row that came up and did not hold.
+    flaps: u32,
     /// Not before then again.
     pub next: Millis,
 }
 
 impl Retry {
     pub fn at(next: Millis) -> Retry {
-        Retry { failures: 0, next }
+        Retry { failures: 0, unfit: 0, flaps: 0, next }
     }
 
-    /// The first delay after a link was lost.
-    pub fn after_loss(&mut self, random: &mut Random) -> u64 {
-        self.failures = 0;
-        jittered(limits::DIAL_DELAY_MIN_MS, random)
+    pub fn on_link_up(&mut self) {
+        (self.failures, self.unfit) = (0, 0);
+    }
+
+    pub fn on_link_lost(&mut self, held_ms: u64, now: Millis, random: &mut Random) {
+        self.flaps = if held_ms >= limits::LINK_HELD_MS { 0 } else { self.flaps.saturating_add(1) };
+        self.delay(now, random);
     }
 
     fn fail(&mut self, now: Millis, random: &mut Random) {
-        let doublings = self.failures.min(16);
+        self.delay(now, random);
         self.failures = self.failures.saturating_add(1);
+    }
+
+    fn delay(&mut self, now: Millis, random: &mut Random) {
+        let doublings = self.failures.saturating_add(self.flaps).min(16);
         let delay_ms = (limits::DIAL_DELAY_MIN_MS << doublings).min(limits::DIAL_DELAY_MAX_MS);
         self.next = now + jittered(delay_ms, random);
     }
@@ -178,13 +189,13 @@ impl Mesh {
         Some(Dial { dial_for: DialFor::Server(id), to })
     }
 
-    /// When [`Mesh::poll_dial`] or [`Mesh::forget_old`] will have something.
+    /// When [`Mesh::poll_dial`], [`Mesh::forget_old`] or [`Mesh::review`] will have something.
     pub fn next_deadline(&self) -> Option<Millis> {
         let targets = self.targets.values().filter(|t| t.state == TargetState::Waiting).map(|t| t.retry.next);
         let down = self.servers.values().filter(|server| server.link == Link::Down);
         let dials = down.filter(|server| server.address.is_some() || server.name.is_some()).map(|s| s.retry.next);
-        let lost = self.servers.values().filter(|server| server.up().is_none() && server.name.is_none());
-        targets.chain(dials).chain(lost.map(|server| server.since + limits::FORGET_MS)).min()
+        let lost = self.servers.values().filter_map(super::Server::forget_at);
+        targets.chain(dials).chain(lost).chain(self.next_review()).min()
     }
 
     /// A connection has been opened for a dial, to `address`. Returns whether it is still wanted.
@@ -273,12 +284,12 @@ impl Mesh {
     pub fn on_dial_ended(&mut self, dial_for: DialFor, dialled: &Dialled, now: Millis, effects: &mut Effects) {
         match dial_for {
             DialFor::Server(id) => {
+                self.fail_server(id, now);
                 if let Dialled::Declined(reason) | Dialled::Unfit(reason) = dialled
                     && *reason != DeclineReason::AlreadyMerged
                 {
-                    log::warn!("server {id} does not merge with us: {reason:?}");
+                    self.on_unfit(id, *reason, now, effects);
                 }
-                self.fail_server(id, now);
             }
             DialFor::Target(id) => self.on_target_ended(id, dialled, now, effects),
         }
@@ -286,11 +297,21 @@ impl Mesh {
 
     /// Gives up servers that have been gone for too long (D21).
     pub fn forget_old(&mut self, now: Millis, effects: &mut Effects) {
-        let is_old = |server: &super::Server| {
-            server.up().is_none() && server.name.is_none() && now.since(server.since) >= limits::FORGET_MS
-        };
+        let is_old = |server: &super::Server| server.forget_at().is_some_and(|at| at <= now);
         let old: Vec<ServerId> = self.servers.iter().filter(|(_, s)| is_old(s)).map(|(&id, _)| id).collect();
         for id in old {
+            self.forget(id, effects);
+        }
+    }
+
+    /// A server that we know says that we don't fit together. Where no sibling is linked with it, it has become
+    /// another network's.
+    fn on_unfit(&mut self, id: ServerId, reason: DeclineReason, now: Millis, effects: &mut Effects) {
+        log::warn!("server {id} does not merge with us: {reason:?}");
+        let is_announced = self.is_announced(id, now);
+        let Some(server) = self.servers.get_mut(&id) else { return };
+        server.retry.unfit = server.retry.unfit.saturating_add(1);
+        if server.retry.unfit >= limits::UNFIT_TRIES_MAX && server.name.is_none() && !is_announced {
             self.forget(id, effects);
         }
     }
@@ -314,6 +335,12 @@ impl Mesh {
                 // ours is gone (D17). Where it goes on saying so, we have it under another address.
                 let is_final = is_linked || tries >= limits::ALREADY_MERGED_TRIES_MAX;
                 is_final.then_some(MergeOutcome::Declined(DeclineReason::AlreadyMerged))
+            }
+            // The ID may be known from before a restart elsewhere: until the old link is found dead (D15, D21).
+            Dialled::Declined(DeclineReason::IdConflict)
+                if target.is_permanent && tries < limits::ID_CONFLICT_TRIES_MAX =>
+            {
+                None
             }
             Dialled::Declined(reason) | Dialled::Unfit(reason) => Some(MergeOutcome::Declined(*reason)),
             // It dialled us meanwhile, and our own dial gave way to that.

@@ -10,10 +10,12 @@
 //! | `offer.rs` | what another server says of itself and of its siblings |
 //! | `admission.rs` | whether an offer fits (D15 to D18), and who may make one (D20) |
 //! | `dialling.rs` | whom to dial, when, and what comes of it (D18, D21) |
+//! | `review.rs` | what to do about merges that raced and don't fit together |
 
 mod admission;
 mod dialling;
 mod offer;
+mod review;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
@@ -29,6 +31,7 @@ use crate::limits;
 use crate::time::Millis;
 use crate::wire::{Descriptions, Packet, ServerId};
 use dialling::{Retry, Target};
+use review::{Announcement, Review};
 
 /// Another server of our network.
 #[derive(Debug)]
@@ -39,6 +42,10 @@ pub struct Server {
     was_linked: bool,
     /// Since when `link` is up, or not.
     since: Millis,
+    /// What it said last of its siblings, over the link that is up.
+    announcement: Announcement,
+    /// When a sibling last said that it is linked with it.
+    heard_of: Millis,
     /// The name that `--merge` had for it: it is redialled for ever, and under that name too.
     name: Option<Name>,
     retry: Retry,
@@ -108,6 +115,7 @@ pub struct Mesh {
     random: Random,
     /// Links that have come up so far: tells whether a list that was sent earlier is still what we would send.
     links_made: u64,
+    review: Review,
 }
 
 impl Mesh {
@@ -122,6 +130,7 @@ impl Mesh {
             permissions,
             random: Random::new(seed),
             links_made: 0,
+            review: Review::default(),
         }
     }
 
@@ -191,7 +200,7 @@ impl Mesh {
         let server = self.servers.entry(offer.server).or_insert_with(|| Server::new(offer.address, now));
         server.address = offer.address.or(server.address);
         (server.link, server.was_linked, server.since) = (Link::Up(key), true, now);
-        server.retry = Retry::at(now);
+        server.retry.on_link_up();
         let others: Vec<(ServerId, Key)> = self.links().filter(|&(id, _)| id != offer.server).collect();
         log::info!(
             "linked with server {} ({}), {} siblings now",
@@ -201,7 +210,7 @@ impl Mesh {
         );
         let list_is_stale = listed_at.is_some_and(|then| then != self.links_made);
         self.links_made += 1;
-        self.learn(offer, now);
+        self.on_update(offer, now);
         for (id, link) in others {
             self.send_update(id, link, effects);
         }
@@ -212,7 +221,13 @@ impl Mesh {
 
     /// A sibling has announced its siblings over its link (D23).
     pub fn on_update(&mut self, offer: &Offer, now: Millis) {
-        self.learn(offer, now);
+        let others: BTreeMap<ServerId, SocketAddrV4> =
+            offer.others.iter().copied().filter(|&(id, _)| id != self.id).collect();
+        self.learn(offer.server, &others, now);
+        if let Some(server) = self.servers.get_mut(&offer.server) {
+            server.announcement = Announcement { others, at: now };
+        }
+        self.plan_review(now);
     }
 
     /// A link is gone.
@@ -221,10 +236,10 @@ impl Mesh {
         if server.link != Link::Up(key) {
             return;
         }
-        (server.link, server.since) = (Link::Down, now);
-        let delay_ms = server.retry.after_loss(&mut self.random);
-        server.retry.next = now + delay_ms;
+        server.retry.on_link_lost(now.since(server.since), now, &mut self.random);
+        (server.link, server.since, server.announcement) = (Link::Down, now, Announcement::default());
         log::warn!("lost the link to server {id} ({}); dialling it again", Address(server.address));
+        self.plan_review(now);
     }
 
     /// Gives a server up that is not linked. Returns whether there was such a one.
@@ -250,28 +265,28 @@ impl Mesh {
     }
 
     /// Takes in what a sibling says of others. What conflicts or would be too many is passed over.
-    fn learn(&mut self, offer: &Offer, now: Millis) {
-        for &(id, address) in &offer.others {
-            if id == offer.server {
+    fn learn(&mut self, from: ServerId, others: &BTreeMap<ServerId, SocketAddrV4>, now: Millis) {
+        for (&id, &address) in others.iter().filter(|&(id, _)| *id != from) {
+            // It is said again until both sides agree; one line for it is enough.
+            let is_news = self.servers.get(&from).is_none_or(|server| !server.announcement.others.contains_key(&id));
+            let level = if is_news { log::Level::Warn } else { log::Level::Debug };
+            if self.conflicts(id, Some(address)) {
+                log::log!(level, "server {from} says that server {id} is at {address}, which is not what we know");
                 continue;
             }
             let is_new = !self.servers.contains_key(&id);
-            if self.conflicts(id, Some(address)) {
-                log::warn!("server {} says that server {id} is at {address}, which is not what we know", offer.server);
-                continue;
-            }
-            if id == self.id {
-                continue;
-            }
             if is_new && self.servers.len() >= limits::SIBLINGS_MAX {
-                log::warn!("server {} has server {id} as a sibling, which would be one server too many", offer.server);
+                log::log!(level, "server {from} has server {id} as a sibling, which would be one server too many");
                 continue;
             }
             let soon = now + self.random.below(limits::DIAL_SOON_MS);
             let server = self.servers.entry(id).or_insert_with(|| Server::new(Some(address), now));
+            server.heard_of = now;
             if server.up().is_none() {
                 server.address = Some(address);
-                server.retry.next = if is_new { soon } else { server.retry.next.min(soon) };
+            }
+            if is_new {
+                server.retry = Retry::at(soon);
             }
         }
     }
@@ -288,7 +303,16 @@ impl Mesh {
 
 impl Server {
     fn new(address: Option<SocketAddrV4>, now: Millis) -> Server {
-        Server { address, link: Link::Down, was_linked: false, since: now, name: None, retry: Retry::at(now) }
+        Server {
+            address,
+            link: Link::Down,
+            was_linked: false,
+            since: now,
+            announcement: Announcement::default(),
+            heard_of: now,
+            name: None,
+            retry: Retry::at(now),
+        }
     }
 
     fn up(&self) -> Option<Key> {
@@ -296,6 +320,12 @@ impl Server {
             Link::Up(key) => Some(key),
             Link::Dialling(_) | Link::Down => None,
         }
+    }
+
+    /// When it is given up, if it does not come back and nobody says that it is there (D21).
+    fn forget_at(&self) -> Option<Millis> {
+        let is_lost = self.up().is_none() && self.name.is_none();
+        is_lost.then(|| self.since.max(self.heard_of) + limits::FORGET_MS)
     }
 
     fn close_dial(&self, effects: &mut Effects) {

@@ -1,0 +1,176 @@
+//! Whether the network fits together, looked at now and then while it is not a clique.
+//!
+//! Merges can race: two of our servers each accept another network while neither knows of the other's, and all of it
+//! is more than ten servers, or holds one ID twice. The RFC has no lock, and a lock would not help a network that is
+//! in two pieces for a while. So it is repaired afterwards, by each server on its own, from what siblings announce:
+//!
+//! ```text
+//!    1 ─── 2 ─── 11      2 accepted 11 while 1 accepted 5 … 10: twelve servers.
+//!    └ 5 … 10            2 sees that it does not fit, and that 1, the lowest it is linked with, is not linked with 11:
+//!                        2 closes its link to 11, and has room for those of 1.
+//! ```
+//!
+//! *Follow the lowest*: where the servers that we see don't fit, a server keeps only those that the lowest of its
+//! siblings is linked with, unless it is the lowest itself. All who are linked with the lowest server of all end as its
+//! clique, since they follow it and it is full, or takes what they have; the rest is a smaller network with a lowest
+//! of its own. A server that has lost is declined where it dials, and given up after a few times.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+
+use super::{Address, Mesh, Server};
+use crate::core::effects::{CloseMode, CloseReason, Effects};
+use crate::core::key::Key;
+use crate::limits;
+use crate::time::Millis;
+use crate::wire::ServerId;
+
+/// What a sibling said last of its own siblings, ourselves left out.
+#[derive(Debug, Default)]
+pub(super) struct Announcement {
+    pub others: BTreeMap<ServerId, SocketAddrV4>,
+    pub at: Millis,
+}
+
+/// When to look next, and how often in a row it did not fit.
+#[derive(Debug, Default)]
+pub(super) struct Review {
+    next: Option<Millis>,
+    unfit: u32,
+}
+
+/// Servers by ID; what is seen of them twice has to agree.
+#[derive(Default)]
+struct Seen {
+    servers: BTreeMap<ServerId, Option<SocketAddrV4>>,
+    has_conflict: bool,
+}
+
+impl Seen {
+    fn add(&mut self, id: ServerId, address: Option<SocketAddrV4>) {
+        let known = self.servers.entry(id).or_insert(address);
+        self.has_conflict |= known.is_some() && address.is_some() && *known != address;
+        *known = known.or(address);
+    }
+
+    fn fits(&self) -> bool {
+        !self.has_conflict && self.servers.len() <= limits::NETWORK_MAX_SERVERS
+    }
+}
+
+impl Mesh {
+    /// When [`Mesh::review`] has something to do.
+    pub(super) fn next_review(&self) -> Option<Millis> {
+        self.review.next
+    }
+
+    /// Something has changed: looks at it in a while, if a sibling has other siblings than we have.
+    pub(super) fn plan_review(&mut self, now: Millis) {
+        if self.review.next.is_none() && self.differing().next().is_some() {
+            self.review.next = Some(now + limits::REVIEW_MS);
+        }
+    }
+
+    /// Tells siblings that have others than we have what we have (D23), and leaves those who don't fit.
+    pub fn review(&mut self, now: Millis, effects: &mut Effects) {
+        if self.review.next.is_none_or(|next| next > now) {
+            return;
+        }
+        let differing: Vec<(ServerId, Key)> = self.differing().collect();
+        for &(id, link) in &differing {
+            self.send_update(id, link, effects);
+        }
+        self.review.unfit = if differing.is_empty() || self.seen(now).fits() { 0 } else { self.review.unfit + 1 };
+        if self.review.unfit >= limits::REVIEWS_UNFIT_MAX {
+            self.review.unfit = 0;
+            self.follow_lowest(now, effects);
+        }
+        self.review.next = (!differing.is_empty()).then_some(now + limits::REVIEW_MS);
+    }
+
+    /// Whether a sibling says that it is linked with this server.
+    pub(super) fn is_announced(&self, id: ServerId, now: Millis) -> bool {
+        self.announcements(now).any(|(_, announcement)| announcement.others.contains_key(&id))
+    }
+
+    /// Siblings whose last announcement is not what we have ourselves.
+    fn differing(&self) -> impl Iterator<Item = (ServerId, Key)> {
+        self.described().filter(|&(id, _, server)| !self.agrees(id, server)).map(|(id, link, _)| (id, link))
+    }
+
+    fn agrees(&self, id: ServerId, server: &Server) -> bool {
+        let ours = self.described().filter(|&(other, ..)| other != id);
+        ours.map(|(other, _, server)| (other, server.address)).eq(server
+            .announcement
+            .others
+            .iter()
+            .map(|(&other, &address)| (other, Some(address))))
+    }
+
+    /// Siblings that describe themselves.
+    fn described(&self) -> impl Iterator<Item = (ServerId, Key, &Server)> {
+        let described = self.servers.iter().filter(|(_, server)| server.address.is_some());
+        described.filter_map(|(&id, server)| server.up().map(|link| (id, link, server)))
+    }
+
+    /// What siblings said lately, or said once and what holds still. Who does not repeat it may have lost some of
+    /// them since, without a word.
+    fn announcements(&self, now: Millis) -> impl Iterator<Item = (ServerId, &Announcement)> {
+        let is_fresh = move |id, server: &Server| {
+            now.since(server.announcement.at) <= limits::ANNOUNCEMENT_MS || self.agrees(id, server)
+        };
+        self.described()
+            .filter(move |&(id, _, server)| is_fresh(id, server))
+            .map(|(id, _, server)| (id, &server.announcement))
+    }
+
+    /// Ourselves, our siblings, and theirs.
+    fn seen(&self, now: Millis) -> Seen {
+        let mut seen = Seen::default();
+        seen.add(self.id, self.advertise);
+        for (&id, server) in self.servers.iter().filter(|(_, server)| server.up().is_some()) {
+            seen.add(id, server.address);
+        }
+        for (_, announcement) in self.announcements(now) {
+            announcement.others.iter().for_each(|(&id, &address)| seen.add(id, Some(address)));
+        }
+        seen
+    }
+
+    /// Keeps only whom our lowest sibling is linked with, unless we are lower ourselves.
+    fn follow_lowest(&mut self, now: Millis, effects: &mut Effects) {
+        let seen = self.seen(now);
+        let lowest = self.announcements(now).map(|(id, _)| id).min_by_key(|&id| self.rank(id));
+        let Some(lowest) = lowest.filter(|&lowest| self.rank(lowest) < (self.id, self.advertise)) else { return };
+        let Some(theirs) = self.servers.get(&lowest).map(|server| server.announcement.others.clone()) else { return };
+        let stays = |id: ServerId, server: &Server| {
+            let is_theirs = theirs.get(&id).is_some_and(|&address| server.address == Some(address));
+            // Who is just lost, and seen by nobody, is in nobody's way.
+            id == lowest || is_theirs || (server.up().is_none() && !seen.servers.contains_key(&id))
+        };
+        let left: Vec<(ServerId, Option<SocketAddrV4>, Option<Key>)> = self
+            .servers
+            .iter()
+            .filter(|(id, server)| !stays(**id, server))
+            .map(|(&id, server)| (id, server.address, server.up()))
+            .collect();
+        for (id, address, link) in left {
+            log::warn!(
+                "merges that don't fit together: leaving server {id} ({}), which server {lowest} is not linked with",
+                Address(address)
+            );
+            if let Some(link) = link {
+                effects.close(link, CloseReason::Unfit, CloseMode::AfterWriting);
+            }
+            if let Some(server) = self.servers.remove(&id) {
+                server.close_dial(effects);
+            }
+        }
+        self.learn(lowest, &theirs, now);
+    }
+
+    /// Servers in the order in which they are followed. Two of one ID differ by their address.
+    fn rank(&self, id: ServerId) -> (ServerId, Option<SocketAddrV4>) {
+        (id, self.servers.get(&id).and_then(|server| server.address))
+    }
+}
