@@ -82,7 +82,7 @@ fn servers_that_fit_end_as_cliques_and_lose_nothing_that_they_should_not() {
 }
 
 #[test]
-fn servers_that_do_not_fit_together_still_agree_on_their_links_and_lose_no_message() {
+fn servers_that_do_not_fit_together_end_as_cliques_and_lose_no_message() {
     run_seeds(Kind::Races, 0..100);
 }
 

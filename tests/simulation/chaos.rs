@@ -158,9 +158,10 @@ impl World {
 
     /// A client or a vandal comes to some server.
     pub fn add_person(&mut self) {
-        let role = if self.dice.chance(150) { Role::Vandal } else { Role::Talker };
+        let is_vandal = self.dice.chance(150);
         let host = self.dice.below(self.hosts.len());
-        let Some(number) = self.visit(role, host) else {
+        let come = if is_vandal { self.visit(Role::Vandal, host) } else { self.add_talker(host) };
+        let Some(number) = come else {
             // Nobody listens there yet.
             if self.is_chaos {
                 let delay = self.dice.between(1, 2000);
@@ -168,10 +169,14 @@ impl World {
             }
             return;
         };
-        if role == Role::Talker {
-            self.people[number].say(&Packet::AuthGst { nickname: &Person::nickname(number) });
-        }
         self.after(0, Event::Act(number));
+    }
+
+    /// A client comes to this server and logs in.
+    pub fn add_talker(&mut self, host: usize) -> Option<usize> {
+        let number = self.visit(Role::Talker, host)?;
+        self.people[number].say(&Packet::AuthGst { nickname: &Person::nickname(number) });
+        Some(number)
     }
 
     /// Somebody does something.
@@ -227,7 +232,7 @@ impl World {
         item
     }
 
-    fn say_in_public(&mut self, sender: usize) {
+    pub fn say_in_public(&mut self, sender: usize) {
         let host = self.people[sender].host;
         let item = self.note(sender, Class::Public, None, host);
         let message = self.text(item);
@@ -237,13 +242,17 @@ impl World {
     /// A message or a chunk, to somebody or to a nickname that nobody has.
     fn say_in_private(&mut self, sender: usize, receiver: Option<usize>) {
         let host = receiver.map_or_else(|| self.dice.below(self.hosts.len()), |number| self.people[number].host);
+        let destination = self.hosts[host].id;
+        if self.hosts.iter().filter(|other| other.id == destination).count() == 1 {
+            self.say_in_private_at(sender, receiver, host);
+        }
+    }
+
+    /// The same at a server of which it is known that its ID means no other one to the sender's server.
+    pub fn say_in_private_at(&mut self, sender: usize, receiver: Option<usize>, host: usize) {
+        let destination = self.hosts[host].id;
         let nickname = receiver.map_or("ghost".to_owned(), Person::nickname);
         let class = if self.dice.chance(300) { Class::Chunk } else { Class::Private };
-        let destination = self.hosts[host].id;
-        if self.hosts.iter().filter(|other| other.id == destination).count() > 1 {
-            // It might go to the other one.
-            return;
-        }
         let item = self.note(sender, class, receiver, host);
         if class == Class::Chunk {
             let content = &[7; CHUNK_BYTES];

@@ -1,4 +1,4 @@
-//! What must hold once faults have stopped and everything is quiet: S1 to S7.
+//! What must hold once faults have stopped and everything is quiet: S1 to S8.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,14 @@ use cfp::wire::ServerId;
 use super::plan::Kind;
 use super::world::{Event, World};
 
-/// Longer than anything in the servers takes: the forgetting of lost ones.
-const QUIET_MS: u64 = FORGET_MS + 150_000;
+/// Longer than anything in the servers takes: the forgetting of lost ones, and what follows from it.
+const QUIET_MS: u64 = FORGET_MS + 300_000;
+/// Whether races end as cliques (S8). While they don't, only what people got is looked at in worlds of races.
+const RACES_END_AS_CLIQUES: bool = false;
+/// What has settled stays as it is: longer than a network that does not fit is watched before something is done.
+const STEADY_MS: u64 = 150_000;
+/// A login or a message is through, over the slowest of pipes.
+const REACH_MS: u64 = 60_000;
 
 /// Runs a world from its start to its end, and checks it.
 pub fn run(mut world: World) -> World {
@@ -19,20 +25,32 @@ pub fn run(mut world: World) -> World {
     world.calm();
     quieten(&mut world);
     world.trace(|_| "quiet".to_owned());
-    check_links(&world);
     check_people(&mut world);
-    if world.plan.kind == Kind::Fits {
-        check_cliques(&world);
-        check_reunions(&world);
-        check_unfit(&mut world);
+    if world.plan.kind == Kind::Races && !RACES_END_AS_CLIQUES {
+        close(&mut world);
+        return world;
     }
+    check_links(&world);
+    check_cliques(&world);
+    check_steady(&mut world);
+    check_reach(&mut world);
+    if world.plan.kind == Kind::Fits {
+        check_reunions(&world);
+    }
+    check_unfit(&mut world);
     close(&mut world);
     world
 }
 
+/// Servers that fit together are done when all their links are up. Those that don't may look as if they were done while
+/// they only wait.
 fn quieten(world: &mut World) {
     let until = world.now + QUIET_MS;
-    world.settle(until);
+    match world.plan.kind {
+        Kind::Fits => world.settle(until),
+        Kind::Races if RACES_END_AS_CLIQUES => world.run_until(until),
+        Kind::Races => world.settle(until),
+    }
 }
 
 fn up(world: &World) -> Vec<usize> {
@@ -66,18 +84,50 @@ fn component(world: &World, number: usize) -> BTreeSet<usize> {
     found
 }
 
-/// S3.
+/// S3 where all fits together, S8 where not.
 fn check_cliques(world: &World) {
     for number in up(world) {
         let component = component(world, number);
-        let linked = world.hosts[number].links.len() + 1;
-        assert_eq!(
-            linked,
-            component.len(),
-            "S3: {number} is linked to {:?} of {component:?}",
-            world.hosts[number].links
-        );
+        let links = &world.hosts[number].links;
+        assert_eq!(links.len() + 1, component.len(), "S3, S8: {number} is linked to {links:?} of {component:?}");
+        let ids: BTreeSet<ServerId> = component.iter().map(|&host| world.hosts[host].id).collect();
+        assert_eq!(ids.len(), component.len(), "S3, S8: an ID is twice in {component:?}");
+        assert!(ids.len() <= NETWORK_MAX_SERVERS, "S3, S8: too many servers in {component:?}");
     }
+}
+
+/// No link comes or goes any more.
+fn check_steady(world: &mut World) {
+    let links = |world: &World| world.hosts.iter().map(|host| host.links.clone()).collect::<Vec<_>>();
+    let before = links(world);
+    let until = world.now + STEADY_MS;
+    world.run_until(until);
+    assert_eq!(before, links(world), "S3, S8: links change while nothing happens");
+}
+
+/// S5, S6, S8: newcomers to servers of one component reach each other.
+fn check_reach(world: &mut World) {
+    let up = up(world);
+    let newcomers: Vec<usize> = up.iter().map(|&host| world.add_talker(host).expect("it is up")).collect();
+    world.collect();
+    let until = world.now + REACH_MS;
+    world.settle(until);
+    for &newcomer in &newcomers {
+        assert!(world.people[newcomer].may_talk(), "{newcomer} logs in");
+        let component = component(world, world.people[newcomer].host);
+        world.say_in_public(newcomer);
+        for &other in &newcomers {
+            let host = world.people[other].host;
+            if component.contains(&host) {
+                world.say_in_private_at(newcomer, Some(other), host);
+            }
+        }
+        world.wake_person(newcomer);
+    }
+    world.collect();
+    let until = world.now + REACH_MS;
+    world.settle(until);
+    check_people(world);
 }
 
 /// Who was linked, and did not restart since, is linked; and so is who is told to by `--merge`.
