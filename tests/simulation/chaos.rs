@@ -47,6 +47,7 @@ impl World {
                 let nickname = Person::nickname(self.dice.below(self.people.len() + 1));
                 self.operate(host, &format!("kick {nickname}"));
             }
+            Some(10) => self.add_busybody(),
             _ => {}
         }
     }
@@ -154,6 +155,23 @@ impl World {
         self.people[number].send(format!("{command}\n").as_bytes());
         self.count("commands");
         Some(number)
+    }
+
+    /// An operator who asks for many things at once, and leaves without a word, whatever he waits for.
+    fn add_busybody(&mut self) {
+        let Some(&(host, asked)) = self.dice.pick(&self.plan.merges) else { return };
+        let merge = format!("merge {}", self.plan.name(asked, self.hosts[asked].moved));
+        let lines =
+            ["status", "clients", "siblings", "metrics", "help", "reload", "kick p0", "what?", "forget 99", &merge];
+        let mut text = String::new();
+        for _ in 0..self.dice.between(1, 6) {
+            text.push_str(self.dice.pick(&lines).copied().unwrap_or_default());
+            text.push('\n');
+        }
+        text.truncate(self.dice.between(1, text.len() as u64) as usize);
+        let Some(number) = self.operate(host, &text) else { return };
+        let delay = self.dice.between(0, 5000);
+        self.after(delay, Event::Leave(number));
     }
 
     /// A client or a vandal comes to some server.

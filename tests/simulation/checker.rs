@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cfp::limits::{FORGET_MS, NETWORK_MAX_SERVERS, SIBLINGS_MAX};
+use cfp::limits::{FORGET_MS, NETWORK_MAX_SERVERS, POOL_BUFFER_MAX_BYTES, POOL_MAX_BUFFERS, SIBLINGS_MAX};
 use cfp::session::Session;
 use cfp::wire::ServerId;
 
@@ -235,6 +235,10 @@ fn close(world: &mut World) {
         let is_idle = engine.queued_bytes() == 0 && !engine.wants_turn();
         assert!(is_idle || core.mesh.asked() > 0, "S7: {number} has something to do");
         engine.assert_invariants();
+        for pool in engine.spare_bytes() {
+            assert!(pool.len() <= POOL_MAX_BUFFERS, "S7: {number} keeps {} buffers", pool.len());
+            assert!(pool.iter().all(|&bytes| bytes <= POOL_BUFFER_MAX_BYTES), "S7: {number} keeps {pool:?}");
+        }
         if core.mesh.asked() == 0 {
             assert_eq!(engine.next_deadline(), None, "S7: {number} waits for something");
         }

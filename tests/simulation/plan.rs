@@ -42,8 +42,8 @@ pub struct Plan {
     pub people: usize,
     pub chaos_ms: u64,
     pub fault_interval_ms: u64,
-    /// Weights of the faults, in the order of `world::Fault`.
-    pub fault_weights: [u64; 10],
+    /// Weights of the faults, in the order in which `World::fault` lists them.
+    pub fault_weights: [u64; 11],
     pub talk_interval_ms: u64,
     pub latency_ms: u64,
     pub run_delay_ms: u64,
@@ -120,7 +120,7 @@ impl Plan {
                 hosts[asks].merges.push(asked);
             }
         }
-        let mut fault_weights = [0; 10];
+        let mut fault_weights = [0; 11];
         for weight in &mut fault_weights {
             *weight = if dice.chance(400) { 0 } else { dice.between(1, 20) };
         }

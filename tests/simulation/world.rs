@@ -38,6 +38,7 @@ pub enum Event {
     Act(usize),
     /// A client or a vandal comes.
     Come,
+    Leave(usize),
     Fault,
     Restart(usize),
     Resume(usize),
@@ -210,6 +211,7 @@ impl World {
             }
             Event::Act(person) => self.act(person),
             Event::Come => self.add_person(),
+            Event::Leave(person) => self.people[person].end = None,
             Event::Fault => self.fault(),
             Event::Restart(host) => self.start(host),
             Event::Resume(host) => {
