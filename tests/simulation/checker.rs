@@ -6,6 +6,7 @@ use cfp::limits::{FORGET_MS, NETWORK_MAX_SERVERS, POOL_BUFFER_MAX_BYTES, POOL_MA
 use cfp::session::Session;
 use cfp::wire::ServerId;
 
+use super::pipes::Owner;
 use super::plan::Kind;
 use super::world::{Event, World};
 
@@ -34,9 +35,10 @@ pub fn run(mut world: World) -> World {
     check_cliques(&world);
     check_steady(&mut world);
     check_reach(&mut world);
-    if world.plan.kind == Kind::Fits {
+    if world.plan.kind != Kind::Races {
         check_reunions(&world);
     }
+    check_collisions(&world);
     check_unfit(&mut world);
     close(&mut world);
     world
@@ -47,7 +49,7 @@ pub fn run(mut world: World) -> World {
 fn quieten(world: &mut World) {
     let until = world.now + QUIET_MS;
     match world.plan.kind {
-        Kind::Fits => world.settle(until),
+        Kind::Fits | Kind::Duel => world.settle(until),
         Kind::Races if RACES_END_AS_CLIQUES => world.run_until(until),
         Kind::Races => world.settle(until),
     }
@@ -161,6 +163,18 @@ fn check_people(world: &mut World) {
     world.ledger.check(world.people.len(), world);
 }
 
+/// D18: of two connections that two servers dialled to each other at once, the one that the higher ID dialled stays.
+fn check_collisions(world: &World) {
+    if world.plan.kind != Kind::Duel || world.collided.is_empty() || world.plan.uses_aliases {
+        return;
+    }
+    let higher = usize::from(world.hosts[1].id > world.hosts[0].id);
+    let link = world.hosts[higher].links[&(1 - higher)];
+    assert!(world.collided.contains(&link), "D18: pipe {link} is the link, after {:?} collided", world.collided);
+    let dialler = world.net.borrow().pipes[link].ends[0].owner;
+    assert_eq!(dialler, Owner::Host(higher), "D18: the higher ID has dialled what stays");
+}
+
 /// S4: what does not fit is declined, and changes nothing.
 fn check_unfit(world: &mut World) {
     for _ in 0..4 {
@@ -225,6 +239,7 @@ fn close(world: &mut World) {
     let until = world.now + 120_000;
     world.run_until(until);
     for number in up(world) {
+        world.count_of_host(number);
         let engine = world.hosts[number].engine.as_ref().expect("it is up");
         let core = engine.core();
         let is_left = |session: &Session| core.mesh.asked() == 0 || !matches!(session, Session::Requesting(_));

@@ -73,6 +73,7 @@ pub struct End {
     wants_space: bool,
     has_edge: bool,
     keepalive: Keepalive,
+    pub written_bytes: u64,
 }
 
 impl End {
@@ -90,6 +91,7 @@ impl End {
             wants_space: false,
             has_edge: false,
             keepalive,
+            written_bytes: 0,
         }
     }
 }
@@ -410,6 +412,7 @@ impl Socket for PipeEnd {
         let count = if net.dice.chance(700) { possible } else { net.dice.between(1, possible as u64) as usize };
         let written = &bytes[..count];
         end.sending.extend(written);
+        end.written_bytes += count as u64;
         if count < bytes.len() {
             end.wants_space = true;
             net.later.push(Later::Space(self.id));

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use cfp::core::mesh::Name;
+use cfp::limits::LINK_QUEUE_MAX_BYTES;
 use cfp::wire::ServerId;
 
 use super::dice::Dice;
@@ -16,6 +17,8 @@ pub enum Kind {
     Fits,
     /// Merges are asked for that do not fit together: too many servers, or one ID twice.
     Races,
+    /// Two servers that ask each other to merge, perhaps at the same moment, and nothing else.
+    Duel,
 }
 
 #[derive(Debug)]
@@ -38,6 +41,10 @@ pub struct Plan {
     /// Allow-lists name only who will ask.
     pub is_restricted: bool,
     pub uses_names: bool,
+    /// Merges are asked for under addresses that are not the advertised ones: who dials does not know whom.
+    pub uses_aliases: bool,
+    /// Nothing goes wrong.
+    pub is_calm: bool,
     pub may_move: bool,
     pub people: usize,
     pub chaos_ms: u64,
@@ -58,14 +65,21 @@ pub fn address(host: usize, moved: u8) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(10, 0, moved, host as u8 + 1), PORT)
 }
 
+/// Another address of the same host, which nobody advertises.
+pub fn alias(host: usize, moved: u8) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 1, moved, host as u8 + 1), PORT)
+}
+
 impl Plan {
     pub fn draw(kind: Kind, dice: &mut Dice) -> Plan {
         let count = match kind {
             Kind::Fits => dice.between(2, 12) as usize,
             Kind::Races => dice.between(3, 12) as usize,
+            Kind::Duel => 2,
         };
         let is_restricted = dice.chance(300);
-        let groups = if count > 10 || dice.chance(300) { 2 } else { 1 };
+        let is_split = kind != Kind::Duel && (count > 10 || dice.chance(300));
+        let groups = if is_split { 2 } else { 1 };
         let mut hosts: Vec<HostPlan> = (0..count)
             .map(|number| HostPlan {
                 // Neither in the order of the addresses, nor all small.
@@ -113,29 +127,36 @@ impl Plan {
                 }
             }
         }
-        let at_start = dice.between(0, 1000);
+        if kind == Kind::Duel {
+            merges = vec![(0, 1), (1, 0)];
+        }
+        let at_start = if kind == Kind::Duel { 1000 } else { dice.between(0, 1000) };
         for &(asks, asked) in &merges {
             hosts[asked].permits.push(asks);
             if dice.chance(at_start) && !hosts[asks].merges.contains(&asked) {
                 hosts[asks].merges.push(asked);
             }
         }
+        let is_calm = kind == Kind::Duel || kind == Kind::Fits && dice.chance(100);
         let mut fault_weights = [0; 11];
-        for weight in &mut fault_weights {
+        for weight in fault_weights.iter_mut().filter(|_| !is_calm) {
             *weight = if dice.chance(400) { 0 } else { dice.between(1, 20) };
         }
         let pick = |dice: &mut Dice, sizes: &[usize]| dice.pick(sizes).copied().unwrap_or(1000);
         let max_message_bytes = pick(dice, &[300, 2000, 65536]);
         let room = max_message_bytes * 8;
+        let link_queue_bytes = pick(dice, &[20_000, 100_000, LINK_QUEUE_MAX_BYTES]);
         Plan {
             kind,
             hosts,
             merges,
             is_restricted,
             uses_names: dice.chance(300),
+            uses_aliases: dice.chance(200),
+            is_calm,
             may_move: !is_restricted && dice.chance(200),
-            people: dice.between(0, 24) as usize,
-            chaos_ms: dice.between(2_000, 40_000),
+            people: dice.between(0, if kind == Kind::Duel { 4 } else { 24 }) as usize,
+            chaos_ms: dice.between(2_000, if kind == Kind::Duel { 4_000 } else { 40_000 }),
             fault_interval_ms: dice.between(30, 5_000),
             fault_weights,
             talk_interval_ms: dice.between(20, 800),
@@ -143,15 +164,20 @@ impl Plan {
             run_delay_ms: dice.between(0, 20),
             pipe_bytes: pick(dice, &[300, 1000, 5000, 65536]),
             max_queue_bytes: pick(dice, &[16_000, 64_000, 1_048_576]).max(room),
-            max_link_queue_bytes: pick(dice, &[20_000, 100_000, 16_777_216]).max(room),
+            max_link_queue_bytes: if is_calm { LINK_QUEUE_MAX_BYTES } else { link_queue_bytes.max(room) },
             max_message_bytes,
             restarts_in_thousand: *dice.pick(&[0, 500, 950, 1000]).unwrap_or(&1000),
         }
     }
 
+    /// Where `host` is dialled by who does not know it yet.
+    pub fn merge_address(&self, host: usize, moved: u8) -> SocketAddrV4 {
+        if self.uses_aliases { alias(host, moved) } else { address(host, moved) }
+    }
+
     /// How `host` is named in a `--merge` option or a command.
     pub fn name(&self, host: usize, moved: u8) -> Name {
-        let literal = address(host, moved).ip().to_string();
+        let literal = self.merge_address(host, moved).ip().to_string();
         Name { host: if self.uses_names { format!("s{host}") } else { literal }, port: PORT }
     }
 }
