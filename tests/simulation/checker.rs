@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cfp::limits::{FORGET_MS, NETWORK_MAX_SERVERS, POOL_BUFFER_MAX_BYTES, POOL_MAX_BUFFERS, SIBLINGS_MAX};
 use cfp::session::Session;
-use cfp::wire::ServerId;
+use cfp::wire::{Code, ServerId};
 
 use super::pipes::Owner;
 use super::plan::Kind;
@@ -165,14 +165,19 @@ fn check_people(world: &mut World) {
 
 /// D18: of two connections that two servers dialled to each other at once, the one that the higher ID dialled stays.
 fn check_collisions(world: &World) {
-    if world.plan.kind != Kind::Duel || world.collided.is_empty() || world.plan.uses_aliases {
+    let net = world.net.borrow();
+    let dialler = |pipe: usize| net.pipes[pipe].ends[0].owner;
+    // Where neither could know whom it dialled, one may be answered before the other is seen.
+    let is_accepted = |pipe: usize| net.pipes[pipe].ends[1].first_written == Some(Code::MrgRsp.byte());
+    let is_decided = |pipe: &&usize| !world.plan.uses_aliases || is_accepted(**pipe);
+    let diallers: BTreeSet<Owner> = world.collided.iter().filter(is_decided).map(|&pipe| dialler(pipe)).collect();
+    if world.plan.kind != Kind::Duel || diallers.len() < 2 {
         return;
     }
     let higher = usize::from(world.hosts[1].id > world.hosts[0].id);
     let link = world.hosts[higher].links[&(1 - higher)];
     assert!(world.collided.contains(&link), "D18: pipe {link} is the link, after {:?} collided", world.collided);
-    let dialler = world.net.borrow().pipes[link].ends[0].owner;
-    assert_eq!(dialler, Owner::Host(higher), "D18: the higher ID has dialled what stays");
+    assert_eq!(dialler(link), Owner::Host(higher), "D18: the higher ID has dialled what stays");
 }
 
 /// S4: what does not fit is declined, and changes nothing.

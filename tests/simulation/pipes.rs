@@ -74,6 +74,7 @@ pub struct End {
     has_edge: bool,
     keepalive: Keepalive,
     pub written_bytes: u64,
+    pub first_written: Option<u8>,
 }
 
 impl End {
@@ -92,6 +93,7 @@ impl End {
             has_edge: false,
             keepalive,
             written_bytes: 0,
+            first_written: None,
         }
     }
 }
@@ -413,6 +415,7 @@ impl Socket for PipeEnd {
         let written = &bytes[..count];
         end.sending.extend(written);
         end.written_bytes += count as u64;
+        end.first_written = end.first_written.or(written.first().copied());
         if count < bytes.len() {
             end.wants_space = true;
             net.later.push(Later::Space(self.id));
