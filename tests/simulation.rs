@@ -28,6 +28,8 @@ mod people;
 mod pipes;
 #[path = "simulation/plan.rs"]
 mod plan;
+#[path = "simulation/scenarios.rs"]
+mod scenarios;
 #[path = "simulation/world.rs"]
 mod world;
 

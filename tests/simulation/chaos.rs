@@ -105,15 +105,20 @@ impl World {
         if other == host {
             return;
         }
+        self.cut_off(host, other);
+        let delay = self.dice.between(100, 40_000);
+        self.after(delay, Event::Heal(host, other));
+        self.count("cuts");
+    }
+
+    /// Nothing gets through between the two any more.
+    pub fn cut_off(&mut self, host: usize, other: usize) {
         self.trace(|_| format!("{host} and {other} do not reach each other"));
         self.cuts.insert(pair(host, other));
         let owners = [Owner::Host(host), Owner::Host(other)];
         for pipe in self.pipes(|near, far| near != far && owners.contains(&near) && owners.contains(&far)) {
             self.silence(pipe);
         }
-        let delay = self.dice.between(100, 40_000);
-        self.after(delay, Event::Heal(host, other));
-        self.count("cuts");
     }
 
     fn kill(&mut self, host: usize) {

@@ -170,6 +170,28 @@ impl Plan {
         }
     }
 
+    /// Servers with these `--merge` options, in a world where what goes wrong is written down in a test.
+    pub fn scripted(merges: &[&[usize]], dice: &mut Dice) -> Plan {
+        let host = |(number, merges): (usize, &&[usize])| HostPlan {
+            id: ServerId(number as u32 + 1),
+            group: 0,
+            merges: merges.to_vec(),
+            permits: Vec::new(),
+        };
+        Plan {
+            hosts: merges.iter().enumerate().map(host).collect(),
+            merges: Vec::new(),
+            is_restricted: false,
+            uses_names: false,
+            uses_aliases: false,
+            is_calm: false,
+            may_move: false,
+            people: 0,
+            fault_weights: [0; 11],
+            ..Plan::draw(Kind::Fits, dice)
+        }
+    }
+
     /// Where `host` is dialled by who does not know it yet.
     pub fn merge_address(&self, host: usize, moved: u8) -> SocketAddrV4 {
         if self.uses_aliases { alias(host, moved) } else { address(host, moved) }

@@ -108,6 +108,11 @@ impl World {
     pub fn new(seed: u64, kind: Kind, is_verbose: bool) -> World {
         let mut dice = Dice::new(seed);
         let plan = Plan::draw(kind, &mut dice);
+        World::of(plan, dice, is_verbose)
+    }
+
+    /// The world that is planned so.
+    pub fn of(plan: Plan, mut dice: Dice, is_verbose: bool) -> World {
         let net = Net::new(dice.between(0, u64::MAX - 1), plan.pipe_bytes);
         let hosts = plan.hosts.iter().enumerate().map(|(number, host)| Host::new(number, host.id)).collect();
         let mut world = World {
