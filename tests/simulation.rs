@@ -16,6 +16,8 @@ mod chaos;
 mod checker;
 #[path = "simulation/dice.rs"]
 mod dice;
+#[path = "simulation/foreigners.rs"]
+mod foreigners;
 #[path = "simulation/host.rs"]
 mod host;
 #[path = "simulation/ledger.rs"]
@@ -56,6 +58,7 @@ fn seeds(default: Range<u64>) -> (Range<u64>, bool) {
 fn sometimes(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Fits => &[
+            "RFC siblings",
             "breaks",
             "closed: declined",
             "closed: no_answer",
@@ -64,7 +67,9 @@ fn sometimes(kind: Kind) -> &'static [&'static str] {
             "closed: superseded",
             "collisions",
             "cuts",
+            "ignored: misaddressed",
             "dropped with a link",
+            "foreign siblings",
             "kills",
             "silences",
             "stalls",
@@ -112,12 +117,12 @@ fn run_seeds(kind: Kind, default: Range<u64>) {
 
 #[test]
 fn servers_that_fit_end_as_cliques_and_lose_nothing_that_they_should_not() {
-    run_seeds(Kind::Fits, 0..150);
+    run_seeds(Kind::Fits, 0..200);
 }
 
 #[test]
 fn servers_that_do_not_fit_together_end_as_cliques_and_lose_no_message() {
-    run_seeds(Kind::Races, 0..100);
+    run_seeds(Kind::Races, 0..120);
 }
 
 #[test]

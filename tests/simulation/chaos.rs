@@ -76,14 +76,14 @@ impl World {
         self.collect();
     }
 
-    fn between_hosts(&mut self) -> Option<usize> {
-        let links = self.pipes(|near, far| matches!((near, far), (Owner::Host(_), Owner::Host(_))));
+    fn between_servers(&mut self) -> Option<usize> {
+        let links = self.pipes(|near, far| ![near, far].iter().any(|owner| matches!(owner, Owner::Person(_))));
         self.dice.pick(&links).copied()
     }
 
     /// Both sides learn of it, one perhaps much later.
     fn break_link(&mut self) {
-        let Some(pipe) = self.between_hosts() else { return };
+        let Some(pipe) = self.between_servers() else { return };
         self.trace(|_| format!("pipe {pipe} breaks"));
         let first = self.dice.below(2);
         self.net.borrow_mut().break_end(EndId { pipe, side: first }, ErrorKind::ConnectionReset);
@@ -94,7 +94,7 @@ impl World {
     }
 
     fn silence_link(&mut self) {
-        let Some(pipe) = self.between_hosts() else { return };
+        let Some(pipe) = self.between_servers() else { return };
         self.trace(|_| format!("pipe {pipe} falls silent"));
         self.silence(pipe);
         self.count("silences");

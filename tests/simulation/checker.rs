@@ -1,12 +1,14 @@
 //! What must hold once faults have stopped and everything is quiet: S1 to S8.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use cfp::engine::Engine;
 use cfp::limits::{FORGET_MS, NETWORK_MAX_SERVERS, POOL_BUFFER_MAX_BYTES, POOL_MAX_BUFFERS, SIBLINGS_MAX};
 use cfp::session::Session;
 use cfp::wire::{Code, ServerId};
 
-use super::pipes::Owner;
+use super::foreigners::Line;
+use super::pipes::{Owner, PipeEnd};
 use super::plan::Kind;
 use super::world::{Event, World};
 
@@ -32,6 +34,7 @@ pub fn run(mut world: World) -> World {
         return world;
     }
     check_links(&world);
+    check_foreigners(&mut world);
     check_cliques(&world);
     check_steady(&mut world);
     check_reach(&mut world);
@@ -69,7 +72,8 @@ fn check_links(world: &World) {
         assert!(siblings.len() <= SIBLINGS_MAX, "S1: {number} has {siblings:?}");
         assert_eq!(siblings.len(), unique.len(), "S1: {number} has {siblings:?}");
         assert!(!unique.contains(&host.id), "S1: {number} is its own sibling");
-        assert_eq!(host.links.len(), siblings.len(), "S1: {number} has two links to one server");
+        let foreign = siblings.iter().filter(|id| world.plan.foreigners.iter().any(|foreigner| foreigner.id == **id));
+        assert_eq!(host.links.len() + foreign.count(), siblings.len(), "S1: {number} has two links to one server");
         for (&far, pipe) in &host.links {
             assert_eq!(world.hosts[far].links.get(&number), Some(pipe), "S2: {number} is linked to {far}");
         }
@@ -95,6 +99,33 @@ fn check_cliques(world: &World) {
         let ids: BTreeSet<ServerId> = component.iter().map(|&host| world.hosts[host].id).collect();
         assert_eq!(ids.len(), component.len(), "S3, S8: an ID is twice in {component:?}");
         assert!(ids.len() <= NETWORK_MAX_SERVERS, "S3, S8: too many servers in {component:?}");
+    }
+}
+
+/// S2, S3, S6 for servers of another make. One that knows only the RFC completes no mesh.
+fn check_foreigners(world: &mut World) {
+    for number in 0..world.foreigners.len() {
+        let foreigner = &world.foreigners[number];
+        let id = foreigner.plan.id;
+        let engines = up(world).into_iter().filter_map(|host| Some((host, world.hosts[host].engine.as_ref()?)));
+        let pipe = |engine: &Engine<PipeEnd>| {
+            engine.core().mesh.link_to(id).and_then(|key| Some(engine.connections().get(key)?.socket.id.pipe))
+        };
+        let links: BTreeMap<usize, usize> = engines.filter_map(|(host, engine)| Some((pipe(engine)?, host))).collect();
+        let lines = foreigner.lines.iter().filter(|line| line.server().is_some());
+        let own: BTreeSet<usize> = lines.clone().filter_map(Line::pipe).collect();
+        assert!(own.iter().eq(links.keys()), "S2: {id} is linked over {own:?}, the others with it over {links:?}");
+        for line in lines {
+            assert_eq!(line.failed, line.errors, "S6: ERRORs for what {id} sent to nobody");
+        }
+        if let Some(&host) = links.values().next().filter(|_| foreigner.plan.describes && world.plan.kind == Kind::Fits)
+        {
+            let linked: BTreeSet<usize> = links.into_values().collect();
+            assert_eq!(linked, component(world, host), "S3: {id} is linked to all or none");
+        }
+        if !own.is_empty() {
+            world.count(if world.plan.foreigners[number].describes { "foreign siblings" } else { "RFC siblings" });
+        }
     }
 }
 
@@ -225,6 +256,9 @@ fn close(world: &mut World) {
     world.is_over = true;
     for person in &mut world.people {
         person.end = None;
+    }
+    for foreigner in &mut world.foreigners {
+        foreigner.lines.clear();
     }
     world.collect();
     for pipe in world.pipes(|_, _| true) {

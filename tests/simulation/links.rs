@@ -15,11 +15,13 @@ use super::world::{Event, World, pair};
 const REQUEST_MIN_BYTES: u64 = 1 + 4 + 4 + 12;
 
 impl World {
-    fn host_at(&self, address: SocketAddr) -> Option<usize> {
-        let has_it = |host: &Host| {
-            [plan::address, plan::alias].iter().any(|of| SocketAddr::V4(of(host.number, host.moved)) == address)
-        };
-        self.hosts.iter().find(|host| has_it(host)).map(|host| host.number)
+    fn server_at(&self, address: SocketAddrV4) -> Option<Owner> {
+        let has_it =
+            |host: &&Host| [plan::address, plan::alias].iter().any(|of| of(host.number, host.moved) == address);
+        let host = self.hosts.iter().find(has_it).map(|host| Owner::Host(host.number));
+        let foreigner =
+            || self.foreigners.iter().position(|other| other.plan.describes && other.plan.address == address);
+        host.or_else(|| foreigner().map(Owner::Foreigner))
     }
 
     pub fn address(&self, host: usize) -> SocketAddrV4 {
@@ -29,13 +31,15 @@ impl World {
     pub fn dial(&mut self, number: usize, dial_for: DialFor, address: SocketAddr) {
         self.trace(|_| format!("{number} dials {address} for {dial_for:?}"));
         let clock = self.hosts[number].clock(self.now);
-        let far = self.host_at(address);
+        let SocketAddr::V4(to) = address else { unreachable!("there are no others") };
+        let far = self.server_at(to);
         if far.is_none() && self.dice.chance(300) || self.is_over && self.dice.chance(500) {
             if let Some(engine) = &mut self.hosts[number].engine {
                 engine.on_dialled(dial_for, address, Err("no route".to_owned()), clock);
             }
         } else {
-            let (near_end, far_end) = make_pipe(&self.net, [Owner::Host(number), Owner::Host(far.unwrap_or(number))]);
+            let near = Owner::Host(number);
+            let (near_end, far_end) = make_pipe(&self.net, [near, far.unwrap_or(near)]);
             let id = near_end.id;
             let Some(engine) = &mut self.hosts[number].engine else { return };
             if let Some(key) = engine.on_dialled(dial_for, address, Ok(near_end), clock) {
@@ -43,7 +47,7 @@ impl World {
             }
             let peer = SocketAddr::new((*self.address(number).ip()).into(), 30_000 + (id.pipe % 30_000) as u16);
             self.asking.insert(id.pipe);
-            self.dialled.insert(id.pipe, (far_end, far.unwrap_or(usize::MAX), Some(peer)));
+            self.dialled.insert(id.pipe, (far_end, far, Some(peer)));
             let delay = self.latency();
             self.after(delay, Event::Arrive(id.pipe));
         }
@@ -53,17 +57,81 @@ impl World {
     pub fn on_arrive(&mut self, pipe: usize) {
         let Some((end, far, peer)) = self.dialled.remove(&pipe) else { return };
         let near = EndId { pipe, side: 0 };
-        let Owner::Host(from) = self.net.borrow().end(near).owner else { unreachable!("servers dial servers") };
-        if self.cuts.contains(&pair(from, far)) || !self.net.borrow().is_end_open(near) {
+        let from = self.net.borrow().end(near).owner;
+        if self.is_cut(from, far) || !self.net.borrow().is_end_open(near) {
             return;
         }
-        if self.is_over || self.hosts.get(far).is_none_or(|host| host.engine.is_none()) {
+        let is_listening = match far {
+            Some(Owner::Host(host)) => self.hosts[host].engine.is_some(),
+            Some(Owner::Foreigner(_)) => true,
+            Some(Owner::Person(_)) | None => false,
+        };
+        if self.is_over || !is_listening {
             self.net.borrow_mut().break_end(near, ErrorKind::ConnectionRefused);
             return;
         }
         self.net.borrow_mut().connect(pipe);
-        self.hosts[far].arrived.push_back(Arrived { end, peer });
-        self.wake(far, 0);
+        match far {
+            Some(Owner::Host(host)) => {
+                self.hosts[host].arrived.push_back(Arrived { end, peer });
+                self.wake(host, 0);
+            }
+            Some(Owner::Foreigner(foreigner)) => {
+                self.foreigners[foreigner].add_line(end, None);
+                self.wake_foreigner(foreigner);
+            }
+            Some(Owner::Person(_)) | None => {}
+        }
+    }
+
+    fn is_cut(&self, from: Owner, to: Option<Owner>) -> bool {
+        matches!((from, to), (Owner::Host(from), Some(Owner::Host(to))) if self.cuts.contains(&pair(from, to)))
+    }
+
+    /// A server of another make does something.
+    pub fn act_foreigner(&mut self, number: usize) {
+        self.foreigners[number].is_awake = false;
+        if self.is_over {
+            return;
+        }
+        let asked = self.dice.pick(&self.foreigners[number].plan.asks).copied().filter(|_| self.is_chaos);
+        let asked = asked.map(|host| self.address(host));
+        let now = self.now;
+        for address in self.foreigners[number].to_dial(asked, now) {
+            let Some(Owner::Host(host)) = self.server_at(address) else { continue };
+            let (near, far) = make_pipe(&self.net, [Owner::Foreigner(number), Owner::Host(host)]);
+            let pipe = near.id.pipe;
+            self.trace(|_| format!("foreigner {number} dials {host} over {pipe}"));
+            self.foreigners[number].add_line(near, Some(address));
+            let own = SocketAddr::V4(self.foreigners[number].plan.address);
+            self.dialled.insert(pipe, (far, Some(Owner::Host(host)), Some(own)));
+            let delay = self.latency();
+            self.after(delay, Event::Arrive(pipe));
+        }
+        if self.is_chaos {
+            let overheard = self.ledger.overhear(&mut self.dice);
+            let overheard = overheard
+                .map(|(item, by)| (item, super::people::Person::nickname(by), self.hosts[self.people[by].host].id));
+            self.foreigners[number].talk(overheard, &mut self.dice);
+        }
+        self.wake_foreigner(number);
+    }
+
+    /// A server of another make looks at its connections.
+    pub fn wake_foreigner(&mut self, number: usize) {
+        let owner = Owner::Foreigner(number);
+        let ready = self.net.borrow_mut().take_ready(owner);
+        for id in ready {
+            self.net.borrow_mut().take_edge(id);
+        }
+        let now = self.now;
+        let foreigner = &mut self.foreigners[number];
+        foreigner.run(now);
+        if !self.is_over && !foreigner.is_awake && (self.is_chaos || foreigner.is_waiting()) {
+            foreigner.is_awake = true;
+            let delay = self.dice.between(100, 3000);
+            self.after(delay, Event::Foreign(number));
+        }
     }
 
     /// Two servers have asked each other, and neither has answered yet (D18).
@@ -118,6 +186,7 @@ impl World {
                 }
             }
             Later::Wake(Owner::Person(person)) => self.wake_person(person),
+            Later::Wake(Owner::Foreigner(foreigner)) => self.wake_foreigner(foreigner),
             Later::Wake(Owner::Host(host)) => self.wake(host, 0),
         }
     }

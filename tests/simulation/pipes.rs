@@ -39,6 +39,8 @@ impl EndId {
 pub enum Owner {
     /// A server, by its number among the hosts.
     Host(usize),
+    /// A server of another make.
+    Foreigner(usize),
     /// A client, a vandal or an operator.
     Person(usize),
 }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use cfp::core::mesh::Name;
-use cfp::limits::LINK_QUEUE_MAX_BYTES;
+use cfp::limits::{LINK_QUEUE_MAX_BYTES, NETWORK_MAX_SERVERS};
 use cfp::wire::ServerId;
 
 use super::dice::Dice;
@@ -32,10 +32,22 @@ pub struct HostPlan {
     pub permits: Vec<usize>,
 }
 
+/// A server of another make.
+#[derive(Debug, Clone)]
+pub struct ForeignerPlan {
+    pub id: ServerId,
+    pub address: SocketAddrV4,
+    /// It describes itself, and completes the mesh; else it knows only the RFC.
+    pub describes: bool,
+    /// The hosts that it asks to merge.
+    pub asks: Vec<usize>,
+}
+
 #[derive(Debug)]
 pub struct Plan {
     pub kind: Kind,
     pub hosts: Vec<HostPlan>,
+    pub foreigners: Vec<ForeignerPlan>,
     /// Who may be asked by an operator to merge with whom.
     pub merges: Vec<(usize, usize)>,
     /// Allow-lists name only who will ask.
@@ -137,6 +149,7 @@ impl Plan {
                 hosts[asks].merges.push(asked);
             }
         }
+        let foreigners = draw_foreigners(kind, &hosts, dice);
         let is_calm = kind == Kind::Duel || kind == Kind::Fits && dice.chance(100);
         let mut fault_weights = [0; 11];
         for weight in fault_weights.iter_mut().filter(|_| !is_calm) {
@@ -149,6 +162,7 @@ impl Plan {
         Plan {
             kind,
             hosts,
+            foreigners,
             merges,
             is_restricted,
             uses_names: dice.chance(300),
@@ -163,7 +177,7 @@ impl Plan {
             latency_ms: dice.between(0, 60),
             run_delay_ms: dice.between(0, 20),
             pipe_bytes: pick(dice, &[300, 1000, 5000, 65536]),
-            max_queue_bytes: pick(dice, &[16_000, 64_000, 1_048_576]).max(room),
+            max_queue_bytes: pick(dice, &[4_000, 16_000, 64_000, 1_048_576]).max(room),
             max_link_queue_bytes: if is_calm { LINK_QUEUE_MAX_BYTES } else { link_queue_bytes.max(room) },
             max_message_bytes,
             restarts_in_thousand: *dice.pick(&[0, 500, 950, 1000]).unwrap_or(&1000),
@@ -180,6 +194,7 @@ impl Plan {
         };
         Plan {
             hosts: merges.iter().enumerate().map(host).collect(),
+            foreigners: Vec::new(),
             merges: Vec::new(),
             is_restricted: false,
             uses_names: false,
@@ -202,4 +217,23 @@ impl Plan {
         let literal = self.merge_address(host, moved).ip().to_string();
         Name { host: if self.uses_names { format!("s{host}") } else { literal }, port: PORT }
     }
+}
+
+/// Servers of another make, where a group has room for them.
+fn draw_foreigners(kind: Kind, hosts: &[HostPlan], dice: &mut Dice) -> Vec<ForeignerPlan> {
+    let mut foreigners: Vec<ForeignerPlan> = Vec::new();
+    for describes in [false, true] {
+        let group = dice.below(2);
+        let members: Vec<usize> = (0..hosts.len()).filter(|&host| hosts[host].group == group).collect();
+        let is_room = kind == Kind::Races || members.len() + foreigners.len() < NETWORK_MAX_SERVERS;
+        if kind == Kind::Duel || !dice.chance(300) || members.is_empty() || !is_room {
+            continue;
+        }
+        // Between those of the hosts.
+        let (id, place) = if describes { (ServerId(5), 2) } else { (ServerId(9), 1) };
+        let address = SocketAddrV4::new(Ipv4Addr::new(10, 0, 200, place), PORT);
+        let asks = (0..2).filter_map(|_| dice.pick(&members).copied()).collect();
+        foreigners.push(ForeignerPlan { id, address, describes, asks });
+    }
+    foreigners
 }

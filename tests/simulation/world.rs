@@ -16,6 +16,7 @@ use cfp::wire::{FrameLimits, ServerId};
 use ipnet::IpNet;
 
 use super::dice::Dice;
+use super::foreigners::Foreigner;
 use super::host::{Arrived, Host, Outcome};
 use super::ledger::{Ledger, LinkState, Standing, View};
 use super::people::{Got, Person, Role};
@@ -37,6 +38,8 @@ pub enum Event {
         port: u16,
     },
     Act(usize),
+    /// A server of another make does something.
+    Foreign(usize),
     /// A client or a vandal comes.
     Come,
     Leave(usize),
@@ -57,6 +60,7 @@ pub struct World {
     pub step: u64,
     pub net: SharedNet,
     pub hosts: Vec<Host>,
+    pub foreigners: Vec<Foreigner>,
     pub people: Vec<Person>,
     pub ledger: Ledger,
     pub is_chaos: bool,
@@ -70,7 +74,7 @@ pub struct World {
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     sequence: u64,
     /// The accepting ends of connections that have not arrived yet.
-    pub dialled: BTreeMap<usize, (PipeEnd, usize, Option<SocketAddr>)>,
+    pub dialled: BTreeMap<usize, (PipeEnd, Option<Owner>, Option<SocketAddr>)>,
     /// Pipes on which a server asked another one to merge, and has no answer yet.
     pub asking: BTreeSet<usize>,
     /// Pipes on which two servers asked each other before either answered.
@@ -115,6 +119,7 @@ impl World {
     pub fn of(plan: Plan, mut dice: Dice, is_verbose: bool) -> World {
         let net = Net::new(dice.between(0, u64::MAX - 1), plan.pipe_bytes);
         let hosts = plan.hosts.iter().enumerate().map(|(number, host)| Host::new(number, host.id)).collect();
+        let foreigners: Vec<Foreigner> = plan.foreigners.iter().cloned().map(Foreigner::new).collect();
         let mut world = World {
             plan,
             dice,
@@ -122,6 +127,7 @@ impl World {
             step: 0,
             net,
             hosts,
+            foreigners,
             people: Vec::new(),
             ledger: Ledger::default(),
             is_chaos: true,
@@ -144,6 +150,9 @@ impl World {
             let latest = if world.dice.chance(800) { 0 } else { 2000 };
             let delay = world.dice.between(0, latest);
             world.after(delay, Event::Restart(host));
+        }
+        for foreigner in 0..world.foreigners.len() {
+            world.after(0, Event::Foreign(foreigner));
         }
         let first = world.dice.between(0, world.plan.fault_interval_ms);
         world.after(first, Event::Fault);
@@ -244,6 +253,7 @@ impl World {
                 self.on_resolved(host, incarnation, dial_for, &name, port);
             }
             Event::Act(person) => self.act(person),
+            Event::Foreign(foreigner) => self.act_foreigner(foreigner),
             Event::Come => self.add_person(),
             Event::Leave(person) => self.people[person].end = None,
             Event::Fault => self.fault(),
@@ -272,7 +282,7 @@ impl World {
                     self.wake(host, 0);
                     continue;
                 }
-                Later::Wake(Owner::Person(_)) => 0,
+                Later::Wake(Owner::Person(_) | Owner::Foreigner(_)) => 0,
             };
             self.after(delay, Event::Pipe(later));
         }
@@ -395,8 +405,10 @@ impl World {
         self.hosts[number].moved = moved;
         let host = &self.plan.hosts[number];
         let allowed = |permitted: &usize| IpNet::from(IpAddr::V4(*plan::address(*permitted, 0).ip()));
+        let asking = self.plan.foreigners.iter().filter(|foreigner| foreigner.asks.contains(&number));
+        let asking = asking.map(|foreigner| IpNet::from(IpAddr::V4(*foreigner.address.ip())));
         let allow_peers = match self.plan.is_restricted {
-            true => host.permits.iter().map(allowed).collect(),
+            true => host.permits.iter().map(allowed).chain(asking).collect(),
             false => "10.0.0.0/8".parse().into_iter().collect(),
         };
         let config = Config {
