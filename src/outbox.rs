@@ -59,12 +59,24 @@ impl QueuePool {
     }
 
     fn give(&mut self, mut queue: Box<OwnQueue>) {
-        if queue.bytes.capacity() <= POOL_BUFFER_MAX_BYTES && self.spare.len() < POOL_MAX_BUFFERS {
+        if queue.held_bytes() <= POOL_BUFFER_MAX_BYTES && self.spare.len() < POOL_MAX_BUFFERS {
             queue.bytes.clear();
             queue.splices.clear();
             queue.head = 0;
             self.spare.push(queue);
         }
+    }
+
+    /// What each queue that is kept holds, in bytes.
+    pub fn spare_bytes(&self) -> impl Iterator<Item = usize> {
+        self.spare.iter().map(|queue| queue.held_bytes())
+    }
+}
+
+impl OwnQueue {
+    /// Memory that it owns: many small packets that are kept apart take more for the splices than for their bytes.
+    fn held_bytes(&self) -> usize {
+        self.bytes.capacity() + self.splices.capacity() * size_of::<Splice>()
     }
 }
 

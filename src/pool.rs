@@ -23,4 +23,9 @@ impl BufferPool {
             self.spare.push(buffer);
         }
     }
+
+    /// What each buffer that is kept holds, in bytes.
+    pub fn spare_bytes(&self) -> impl Iterator<Item = usize> {
+        self.spare.iter().map(Vec::capacity)
+    }
 }

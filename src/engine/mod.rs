@@ -176,6 +176,11 @@ impl<S: Socket> Engine<S> {
         self.private_queued_bytes + self.log.held_bytes()
     }
 
+    /// What each buffer and each queue that is kept for the next use holds, in bytes. For tests and the simulator.
+    pub fn spare_bytes(&self) -> [Vec<usize>; 2] {
+        [self.buffers.spare_bytes().collect(), self.queues.spare_bytes().collect()]
+    }
+
     /// A connection was accepted. Returns its key, or nothing where there is no room: the socket is then closed.
     pub fn on_accepted(&mut self, socket: S, peer: Option<SocketAddr>, now: Millis) -> Option<Key> {
         self.now = now;

@@ -47,6 +47,7 @@ impl World {
                 let nickname = Person::nickname(self.dice.below(self.people.len() + 1));
                 self.operate(host, &format!("kick {nickname}"));
             }
+            Some(10) => self.add_busybody(),
             _ => {}
         }
     }
@@ -75,14 +76,14 @@ impl World {
         self.collect();
     }
 
-    fn between_hosts(&mut self) -> Option<usize> {
-        let links = self.pipes(|near, far| matches!((near, far), (Owner::Host(_), Owner::Host(_))));
+    fn between_servers(&mut self) -> Option<usize> {
+        let links = self.pipes(|near, far| ![near, far].iter().any(|owner| matches!(owner, Owner::Person(_))));
         self.dice.pick(&links).copied()
     }
 
     /// Both sides learn of it, one perhaps much later.
     fn break_link(&mut self) {
-        let Some(pipe) = self.between_hosts() else { return };
+        let Some(pipe) = self.between_servers() else { return };
         self.trace(|_| format!("pipe {pipe} breaks"));
         let first = self.dice.below(2);
         self.net.borrow_mut().break_end(EndId { pipe, side: first }, ErrorKind::ConnectionReset);
@@ -93,7 +94,7 @@ impl World {
     }
 
     fn silence_link(&mut self) {
-        let Some(pipe) = self.between_hosts() else { return };
+        let Some(pipe) = self.between_servers() else { return };
         self.trace(|_| format!("pipe {pipe} falls silent"));
         self.silence(pipe);
         self.count("silences");
@@ -104,15 +105,20 @@ impl World {
         if other == host {
             return;
         }
+        self.cut_off(host, other);
+        let delay = self.dice.between(100, 40_000);
+        self.after(delay, Event::Heal(host, other));
+        self.count("cuts");
+    }
+
+    /// Nothing gets through between the two any more.
+    pub fn cut_off(&mut self, host: usize, other: usize) {
         self.trace(|_| format!("{host} and {other} do not reach each other"));
         self.cuts.insert(pair(host, other));
         let owners = [Owner::Host(host), Owner::Host(other)];
         for pipe in self.pipes(|near, far| near != far && owners.contains(&near) && owners.contains(&far)) {
             self.silence(pipe);
         }
-        let delay = self.dice.between(100, 40_000);
-        self.after(delay, Event::Heal(host, other));
-        self.count("cuts");
     }
 
     fn kill(&mut self, host: usize) {
@@ -156,11 +162,29 @@ impl World {
         Some(number)
     }
 
+    /// An operator who asks for many things at once, and leaves without a word, whatever he waits for.
+    fn add_busybody(&mut self) {
+        let Some(&(host, asked)) = self.dice.pick(&self.plan.merges) else { return };
+        let merge = format!("merge {}", self.plan.name(asked, self.hosts[asked].moved));
+        let lines =
+            ["status", "clients", "siblings", "metrics", "help", "reload", "kick p0", "what?", "forget 99", &merge];
+        let mut text = String::new();
+        for _ in 0..self.dice.between(1, 6) {
+            text.push_str(self.dice.pick(&lines).copied().unwrap_or_default());
+            text.push('\n');
+        }
+        text.truncate(self.dice.between(1, text.len() as u64) as usize);
+        let Some(number) = self.operate(host, &text) else { return };
+        let delay = self.dice.between(0, 5000);
+        self.after(delay, Event::Leave(number));
+    }
+
     /// A client or a vandal comes to some server.
     pub fn add_person(&mut self) {
-        let role = if self.dice.chance(150) { Role::Vandal } else { Role::Talker };
+        let is_vandal = self.dice.chance(150);
         let host = self.dice.below(self.hosts.len());
-        let Some(number) = self.visit(role, host) else {
+        let come = if is_vandal { self.visit(Role::Vandal, host) } else { self.add_talker(host) };
+        let Some(number) = come else {
             // Nobody listens there yet.
             if self.is_chaos {
                 let delay = self.dice.between(1, 2000);
@@ -168,10 +192,14 @@ impl World {
             }
             return;
         };
-        if role == Role::Talker {
-            self.people[number].say(&Packet::AuthGst { nickname: &Person::nickname(number) });
-        }
         self.after(0, Event::Act(number));
+    }
+
+    /// A client comes to this server and logs in.
+    pub fn add_talker(&mut self, host: usize) -> Option<usize> {
+        let number = self.visit(Role::Talker, host)?;
+        self.people[number].say(&Packet::AuthGst { nickname: &Person::nickname(number) });
+        Some(number)
     }
 
     /// Somebody does something.
@@ -227,7 +255,7 @@ impl World {
         item
     }
 
-    fn say_in_public(&mut self, sender: usize) {
+    pub fn say_in_public(&mut self, sender: usize) {
         let host = self.people[sender].host;
         let item = self.note(sender, Class::Public, None, host);
         let message = self.text(item);
@@ -237,13 +265,17 @@ impl World {
     /// A message or a chunk, to somebody or to a nickname that nobody has.
     fn say_in_private(&mut self, sender: usize, receiver: Option<usize>) {
         let host = receiver.map_or_else(|| self.dice.below(self.hosts.len()), |number| self.people[number].host);
+        let destination = self.hosts[host].id;
+        if self.hosts.iter().filter(|other| other.id == destination).count() == 1 {
+            self.say_in_private_at(sender, receiver, host);
+        }
+    }
+
+    /// The same at a server of which it is known that its ID means no other one to the sender's server.
+    pub fn say_in_private_at(&mut self, sender: usize, receiver: Option<usize>, host: usize) {
+        let destination = self.hosts[host].id;
         let nickname = receiver.map_or("ghost".to_owned(), Person::nickname);
         let class = if self.dice.chance(300) { Class::Chunk } else { Class::Private };
-        let destination = self.hosts[host].id;
-        if self.hosts.iter().filter(|other| other.id == destination).count() > 1 {
-            // It might go to the other one.
-            return;
-        }
         let item = self.note(sender, class, receiver, host);
         if class == Class::Chunk {
             let content = &[7; CHUNK_BYTES];

@@ -1,16 +1,25 @@
-//! What must hold once faults have stopped and everything is quiet: S1 to S7.
+//! What must hold once faults have stopped and everything is quiet: S1 to S8.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cfp::limits::{FORGET_MS, NETWORK_MAX_SERVERS, SIBLINGS_MAX};
+use cfp::engine::Engine;
+use cfp::limits::{FORGET_MS, NETWORK_MAX_SERVERS, POOL_BUFFER_MAX_BYTES, POOL_MAX_BUFFERS, SIBLINGS_MAX};
 use cfp::session::Session;
-use cfp::wire::ServerId;
+use cfp::wire::{Code, ServerId};
 
+use super::foreigners::Line;
+use super::pipes::{Owner, PipeEnd};
 use super::plan::Kind;
 use super::world::{Event, World};
 
-/// Longer than anything in the servers takes: the forgetting of lost ones.
-const QUIET_MS: u64 = FORGET_MS + 150_000;
+/// Longer than anything in the servers takes: the forgetting of lost ones, and what follows from it.
+const QUIET_MS: u64 = FORGET_MS + 300_000;
+/// Whether races end as cliques (S8). While they don't, only what people got is looked at in worlds of races.
+const RACES_END_AS_CLIQUES: bool = false;
+/// What has settled stays as it is: longer than a network that does not fit is watched before something is done.
+const STEADY_MS: u64 = 150_000;
+/// A login or a message is through, over the slowest of pipes.
+const REACH_MS: u64 = 60_000;
 
 /// Runs a world from its start to its end, and checks it.
 pub fn run(mut world: World) -> World {
@@ -19,20 +28,34 @@ pub fn run(mut world: World) -> World {
     world.calm();
     quieten(&mut world);
     world.trace(|_| "quiet".to_owned());
-    check_links(&world);
     check_people(&mut world);
-    if world.plan.kind == Kind::Fits {
-        check_cliques(&world);
-        check_reunions(&world);
-        check_unfit(&mut world);
+    if world.plan.kind == Kind::Races && !RACES_END_AS_CLIQUES {
+        close(&mut world);
+        return world;
     }
+    check_links(&world);
+    check_foreigners(&mut world);
+    check_cliques(&world);
+    check_steady(&mut world);
+    check_reach(&mut world);
+    if world.plan.kind != Kind::Races {
+        check_reunions(&world);
+    }
+    check_collisions(&world);
+    check_unfit(&mut world);
     close(&mut world);
     world
 }
 
+/// Servers that fit together are done when all their links are up. Those that don't may look as if they were done while
+/// they only wait.
 fn quieten(world: &mut World) {
     let until = world.now + QUIET_MS;
-    world.settle(until);
+    match world.plan.kind {
+        Kind::Fits | Kind::Duel => world.settle(until),
+        Kind::Races if RACES_END_AS_CLIQUES => world.run_until(until),
+        Kind::Races => world.settle(until),
+    }
 }
 
 fn up(world: &World) -> Vec<usize> {
@@ -49,7 +72,8 @@ fn check_links(world: &World) {
         assert!(siblings.len() <= SIBLINGS_MAX, "S1: {number} has {siblings:?}");
         assert_eq!(siblings.len(), unique.len(), "S1: {number} has {siblings:?}");
         assert!(!unique.contains(&host.id), "S1: {number} is its own sibling");
-        assert_eq!(host.links.len(), siblings.len(), "S1: {number} has two links to one server");
+        let foreign = siblings.iter().filter(|id| world.plan.foreigners.iter().any(|foreigner| foreigner.id == **id));
+        assert_eq!(host.links.len() + foreign.count(), siblings.len(), "S1: {number} has two links to one server");
         for (&far, pipe) in &host.links {
             assert_eq!(world.hosts[far].links.get(&number), Some(pipe), "S2: {number} is linked to {far}");
         }
@@ -66,18 +90,77 @@ fn component(world: &World, number: usize) -> BTreeSet<usize> {
     found
 }
 
-/// S3.
+/// S3 where all fits together, S8 where not.
 fn check_cliques(world: &World) {
     for number in up(world) {
         let component = component(world, number);
-        let linked = world.hosts[number].links.len() + 1;
-        assert_eq!(
-            linked,
-            component.len(),
-            "S3: {number} is linked to {:?} of {component:?}",
-            world.hosts[number].links
-        );
+        let links = &world.hosts[number].links;
+        assert_eq!(links.len() + 1, component.len(), "S3, S8: {number} is linked to {links:?} of {component:?}");
+        let ids: BTreeSet<ServerId> = component.iter().map(|&host| world.hosts[host].id).collect();
+        assert_eq!(ids.len(), component.len(), "S3, S8: an ID is twice in {component:?}");
+        assert!(ids.len() <= NETWORK_MAX_SERVERS, "S3, S8: too many servers in {component:?}");
     }
+}
+
+/// S2, S3, S6 for servers of another make. One that knows only the RFC completes no mesh.
+fn check_foreigners(world: &mut World) {
+    for number in 0..world.foreigners.len() {
+        let foreigner = &world.foreigners[number];
+        let id = foreigner.plan.id;
+        let engines = up(world).into_iter().filter_map(|host| Some((host, world.hosts[host].engine.as_ref()?)));
+        let pipe = |engine: &Engine<PipeEnd>| {
+            engine.core().mesh.link_to(id).and_then(|key| Some(engine.connections().get(key)?.socket.id.pipe))
+        };
+        let links: BTreeMap<usize, usize> = engines.filter_map(|(host, engine)| Some((pipe(engine)?, host))).collect();
+        let lines = foreigner.lines.iter().filter(|line| line.server().is_some());
+        let own: BTreeSet<usize> = lines.clone().filter_map(Line::pipe).collect();
+        assert!(own.iter().eq(links.keys()), "S2: {id} is linked over {own:?}, the others with it over {links:?}");
+        for line in lines {
+            assert_eq!(line.failed, line.errors, "S6: ERRORs for what {id} sent to nobody");
+        }
+        if let Some(&host) = links.values().next().filter(|_| foreigner.plan.describes && world.plan.kind == Kind::Fits)
+        {
+            let linked: BTreeSet<usize> = links.into_values().collect();
+            assert_eq!(linked, component(world, host), "S3: {id} is linked to all or none");
+        }
+        if !own.is_empty() {
+            world.count(if world.plan.foreigners[number].describes { "foreign siblings" } else { "RFC siblings" });
+        }
+    }
+}
+
+/// No link comes or goes any more.
+fn check_steady(world: &mut World) {
+    let links = |world: &World| world.hosts.iter().map(|host| host.links.clone()).collect::<Vec<_>>();
+    let before = links(world);
+    let until = world.now + STEADY_MS;
+    world.run_until(until);
+    assert_eq!(before, links(world), "S3, S8: links change while nothing happens");
+}
+
+/// S5, S6, S8: newcomers to servers of one component reach each other.
+fn check_reach(world: &mut World) {
+    let up = up(world);
+    let newcomers: Vec<usize> = up.iter().map(|&host| world.add_talker(host).expect("it is up")).collect();
+    world.collect();
+    let until = world.now + REACH_MS;
+    world.settle(until);
+    for &newcomer in &newcomers {
+        assert!(world.people[newcomer].may_talk(), "{newcomer} logs in");
+        let component = component(world, world.people[newcomer].host);
+        world.say_in_public(newcomer);
+        for &other in &newcomers {
+            let host = world.people[other].host;
+            if component.contains(&host) {
+                world.say_in_private_at(newcomer, Some(other), host);
+            }
+        }
+        world.wake_person(newcomer);
+    }
+    world.collect();
+    let until = world.now + REACH_MS;
+    world.settle(until);
+    check_people(world);
 }
 
 /// Who was linked, and did not restart since, is linked; and so is who is told to by `--merge`.
@@ -109,6 +192,23 @@ fn check_people(world: &mut World) {
     }
     world.collect();
     world.ledger.check(world.people.len(), world);
+}
+
+/// D18: of two connections that two servers dialled to each other at once, the one that the higher ID dialled stays.
+fn check_collisions(world: &World) {
+    let net = world.net.borrow();
+    let dialler = |pipe: usize| net.pipes[pipe].ends[0].owner;
+    // Where neither could know whom it dialled, one may be answered before the other is seen.
+    let is_accepted = |pipe: usize| net.pipes[pipe].ends[1].first_written == Some(Code::MrgRsp.byte());
+    let is_decided = |pipe: &&usize| !world.plan.uses_aliases || is_accepted(**pipe);
+    let diallers: BTreeSet<Owner> = world.collided.iter().filter(is_decided).map(|&pipe| dialler(pipe)).collect();
+    if world.plan.kind != Kind::Duel || diallers.len() < 2 {
+        return;
+    }
+    let higher = usize::from(world.hosts[1].id > world.hosts[0].id);
+    let link = world.hosts[higher].links[&(1 - higher)];
+    assert!(world.collided.contains(&link), "D18: pipe {link} is the link, after {:?} collided", world.collided);
+    assert_eq!(dialler(link), Owner::Host(higher), "D18: the higher ID has dialled what stays");
 }
 
 /// S4: what does not fit is declined, and changes nothing.
@@ -157,6 +257,9 @@ fn close(world: &mut World) {
     for person in &mut world.people {
         person.end = None;
     }
+    for foreigner in &mut world.foreigners {
+        foreigner.lines.clear();
+    }
     world.collect();
     for pipe in world.pipes(|_, _| true) {
         for side in [0, 1] {
@@ -175,6 +278,7 @@ fn close(world: &mut World) {
     let until = world.now + 120_000;
     world.run_until(until);
     for number in up(world) {
+        world.count_of_host(number);
         let engine = world.hosts[number].engine.as_ref().expect("it is up");
         let core = engine.core();
         let is_left = |session: &Session| core.mesh.asked() == 0 || !matches!(session, Session::Requesting(_));
@@ -185,6 +289,10 @@ fn close(world: &mut World) {
         let is_idle = engine.queued_bytes() == 0 && !engine.wants_turn();
         assert!(is_idle || core.mesh.asked() > 0, "S7: {number} has something to do");
         engine.assert_invariants();
+        for pool in engine.spare_bytes() {
+            assert!(pool.len() <= POOL_MAX_BUFFERS, "S7: {number} keeps {} buffers", pool.len());
+            assert!(pool.iter().all(|&bytes| bytes <= POOL_BUFFER_MAX_BYTES), "S7: {number} keeps {pool:?}");
+        }
         if core.mesh.asked() == 0 {
             assert_eq!(engine.next_deadline(), None, "S7: {number} waits for something");
         }

@@ -141,11 +141,11 @@ impl Host {
             let id = engine.connections().get(key)?.socket.id;
             match net.end(id.other()).owner {
                 Owner::Host(host) => Some((host, id.pipe)),
-                Owner::Person(_) => None,
+                Owner::Foreigner(_) => None,
+                Owner::Person(_) => panic!("only servers are siblings"),
             }
         };
-        let links: BTreeMap<usize, usize> =
-            engine.core().mesh.links().map(|(_, key)| far(key).expect("only servers are siblings")).collect();
+        let links: BTreeMap<usize, usize> = engine.core().mesh.links().filter_map(|(_, key)| far(key)).collect();
         let changed = |host: &usize| self.links.get(host) != links.get(host);
         let all: std::collections::BTreeSet<usize> = self.links.keys().chain(links.keys()).copied().collect();
         let changed = all.into_iter().filter(changed).collect();

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::dice::Dice;
+
 /// What is told apart in the order of delivery (D12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
@@ -88,6 +90,12 @@ impl Ledger {
 
     pub fn sender(&self, number: usize) -> Option<usize> {
         self.items.get(number).map(|item| item.sender)
+    }
+
+    /// Some public message, and who sent it.
+    pub fn overhear(&self, dice: &mut Dice) -> Option<(usize, usize)> {
+        let number = dice.below(self.items.len());
+        self.items.get(number).filter(|item| item.class == Class::Public).map(|item| (number, item.sender))
     }
 
     /// `person` has got it.

@@ -39,6 +39,8 @@ impl EndId {
 pub enum Owner {
     /// A server, by its number among the hosts.
     Host(usize),
+    /// A server of another make.
+    Foreigner(usize),
     /// A client, a vandal or an operator.
     Person(usize),
 }
@@ -73,6 +75,8 @@ pub struct End {
     wants_space: bool,
     has_edge: bool,
     keepalive: Keepalive,
+    pub written_bytes: u64,
+    pub first_written: Option<u8>,
 }
 
 impl End {
@@ -90,6 +94,8 @@ impl End {
             wants_space: false,
             has_edge: false,
             keepalive,
+            written_bytes: 0,
+            first_written: None,
         }
     }
 }
@@ -410,6 +416,8 @@ impl Socket for PipeEnd {
         let count = if net.dice.chance(700) { possible } else { net.dice.between(1, possible as u64) as usize };
         let written = &bytes[..count];
         end.sending.extend(written);
+        end.written_bytes += count as u64;
+        end.first_written = end.first_written.or(written.first().copied());
         if count < bytes.len() {
             end.wants_space = true;
             net.later.push(Later::Space(self.id));

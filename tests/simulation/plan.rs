@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use cfp::core::mesh::Name;
+use cfp::limits::{LINK_QUEUE_MAX_BYTES, NETWORK_MAX_SERVERS};
 use cfp::wire::ServerId;
 
 use super::dice::Dice;
@@ -15,8 +16,9 @@ pub enum Kind {
     /// All that is asked to merge fits together.
     Fits,
     /// Merges are asked for that do not fit together: too many servers, or one ID twice.
-    #[allow(dead_code, reason = "worlds that do not fit are not checked yet")]
     Races,
+    /// Two servers that ask each other to merge, perhaps at the same moment, and nothing else.
+    Duel,
 }
 
 #[derive(Debug)]
@@ -30,21 +32,37 @@ pub struct HostPlan {
     pub permits: Vec<usize>,
 }
 
+/// A server of another make.
+#[derive(Debug, Clone)]
+pub struct ForeignerPlan {
+    pub id: ServerId,
+    pub address: SocketAddrV4,
+    /// It describes itself, and completes the mesh; else it knows only the RFC.
+    pub describes: bool,
+    /// The hosts that it asks to merge.
+    pub asks: Vec<usize>,
+}
+
 #[derive(Debug)]
 pub struct Plan {
     pub kind: Kind,
     pub hosts: Vec<HostPlan>,
+    pub foreigners: Vec<ForeignerPlan>,
     /// Who may be asked by an operator to merge with whom.
     pub merges: Vec<(usize, usize)>,
     /// Allow-lists name only who will ask.
     pub is_restricted: bool,
     pub uses_names: bool,
+    /// Merges are asked for under addresses that are not the advertised ones: who dials does not know whom.
+    pub uses_aliases: bool,
+    /// Nothing goes wrong.
+    pub is_calm: bool,
     pub may_move: bool,
     pub people: usize,
     pub chaos_ms: u64,
     pub fault_interval_ms: u64,
-    /// Weights of the faults, in the order of `world::Fault`.
-    pub fault_weights: [u64; 10],
+    /// Weights of the faults, in the order in which `World::fault` lists them.
+    pub fault_weights: [u64; 11],
     pub talk_interval_ms: u64,
     pub latency_ms: u64,
     pub run_delay_ms: u64,
@@ -59,14 +77,21 @@ pub fn address(host: usize, moved: u8) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(10, 0, moved, host as u8 + 1), PORT)
 }
 
+/// Another address of the same host, which nobody advertises.
+pub fn alias(host: usize, moved: u8) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 1, moved, host as u8 + 1), PORT)
+}
+
 impl Plan {
     pub fn draw(kind: Kind, dice: &mut Dice) -> Plan {
         let count = match kind {
             Kind::Fits => dice.between(2, 12) as usize,
             Kind::Races => dice.between(3, 12) as usize,
+            Kind::Duel => 2,
         };
         let is_restricted = dice.chance(300);
-        let groups = if count > 10 || dice.chance(300) { 2 } else { 1 };
+        let is_split = kind != Kind::Duel && (count > 10 || dice.chance(300));
+        let groups = if is_split { 2 } else { 1 };
         let mut hosts: Vec<HostPlan> = (0..count)
             .map(|number| HostPlan {
                 // Neither in the order of the addresses, nor all small.
@@ -114,45 +139,101 @@ impl Plan {
                 }
             }
         }
-        let at_start = dice.between(0, 1000);
+        if kind == Kind::Duel {
+            merges = vec![(0, 1), (1, 0)];
+        }
+        let at_start = if kind == Kind::Duel { 1000 } else { dice.between(0, 1000) };
         for &(asks, asked) in &merges {
             hosts[asked].permits.push(asks);
             if dice.chance(at_start) && !hosts[asks].merges.contains(&asked) {
                 hosts[asks].merges.push(asked);
             }
         }
-        let mut fault_weights = [0; 10];
-        for weight in &mut fault_weights {
+        let foreigners = draw_foreigners(kind, &hosts, dice);
+        let is_calm = kind == Kind::Duel || kind == Kind::Fits && dice.chance(100);
+        let mut fault_weights = [0; 11];
+        for weight in fault_weights.iter_mut().filter(|_| !is_calm) {
             *weight = if dice.chance(400) { 0 } else { dice.between(1, 20) };
         }
         let pick = |dice: &mut Dice, sizes: &[usize]| dice.pick(sizes).copied().unwrap_or(1000);
         let max_message_bytes = pick(dice, &[300, 2000, 65536]);
         let room = max_message_bytes * 8;
+        let link_queue_bytes = pick(dice, &[20_000, 100_000, LINK_QUEUE_MAX_BYTES]);
         Plan {
             kind,
             hosts,
+            foreigners,
             merges,
             is_restricted,
             uses_names: dice.chance(300),
+            uses_aliases: dice.chance(200),
+            is_calm,
             may_move: !is_restricted && dice.chance(200),
-            people: dice.between(0, 24) as usize,
-            chaos_ms: dice.between(2_000, 40_000),
+            people: dice.between(0, if kind == Kind::Duel { 4 } else { 24 }) as usize,
+            chaos_ms: dice.between(2_000, if kind == Kind::Duel { 4_000 } else { 40_000 }),
             fault_interval_ms: dice.between(30, 5_000),
             fault_weights,
             talk_interval_ms: dice.between(20, 800),
             latency_ms: dice.between(0, 60),
             run_delay_ms: dice.between(0, 20),
             pipe_bytes: pick(dice, &[300, 1000, 5000, 65536]),
-            max_queue_bytes: pick(dice, &[16_000, 64_000, 1_048_576]).max(room),
-            max_link_queue_bytes: pick(dice, &[20_000, 100_000, 16_777_216]).max(room),
+            max_queue_bytes: pick(dice, &[4_000, 16_000, 64_000, 1_048_576]).max(room),
+            max_link_queue_bytes: if is_calm { LINK_QUEUE_MAX_BYTES } else { link_queue_bytes.max(room) },
             max_message_bytes,
             restarts_in_thousand: *dice.pick(&[0, 500, 950, 1000]).unwrap_or(&1000),
         }
     }
 
+    /// Servers with these `--merge` options, in a world where what goes wrong is written down in a test.
+    pub fn scripted(merges: &[&[usize]], dice: &mut Dice) -> Plan {
+        let host = |(number, merges): (usize, &&[usize])| HostPlan {
+            id: ServerId(number as u32 + 1),
+            group: 0,
+            merges: merges.to_vec(),
+            permits: Vec::new(),
+        };
+        Plan {
+            hosts: merges.iter().enumerate().map(host).collect(),
+            foreigners: Vec::new(),
+            merges: Vec::new(),
+            is_restricted: false,
+            uses_names: false,
+            uses_aliases: false,
+            is_calm: false,
+            may_move: false,
+            people: 0,
+            fault_weights: [0; 11],
+            ..Plan::draw(Kind::Fits, dice)
+        }
+    }
+
+    /// Where `host` is dialled by who does not know it yet.
+    pub fn merge_address(&self, host: usize, moved: u8) -> SocketAddrV4 {
+        if self.uses_aliases { alias(host, moved) } else { address(host, moved) }
+    }
+
     /// How `host` is named in a `--merge` option or a command.
     pub fn name(&self, host: usize, moved: u8) -> Name {
-        let literal = address(host, moved).ip().to_string();
+        let literal = self.merge_address(host, moved).ip().to_string();
         Name { host: if self.uses_names { format!("s{host}") } else { literal }, port: PORT }
     }
+}
+
+/// Servers of another make, where a group has room for them.
+fn draw_foreigners(kind: Kind, hosts: &[HostPlan], dice: &mut Dice) -> Vec<ForeignerPlan> {
+    let mut foreigners: Vec<ForeignerPlan> = Vec::new();
+    for describes in [false, true] {
+        let group = dice.below(2);
+        let members: Vec<usize> = (0..hosts.len()).filter(|&host| hosts[host].group == group).collect();
+        let is_room = kind == Kind::Races || members.len() + foreigners.len() < NETWORK_MAX_SERVERS;
+        if kind == Kind::Duel || !dice.chance(300) || members.is_empty() || !is_room {
+            continue;
+        }
+        // Between those of the hosts.
+        let (id, place) = if describes { (ServerId(5), 2) } else { (ServerId(9), 1) };
+        let address = SocketAddrV4::new(Ipv4Addr::new(10, 0, 200, place), PORT);
+        let asks = (0..2).filter_map(|_| dice.pick(&members).copied()).collect();
+        foreigners.push(ForeignerPlan { id, address, describes, asks });
+    }
+    foreigners
 }

@@ -5,20 +5,22 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use cfp::core::config::Config;
+use cfp::core::counters::Ignored;
+use cfp::core::effects::CloseReason;
 use cfp::core::mesh::DialFor;
 use cfp::engine::Engine;
 use cfp::wire::{FrameLimits, ServerId};
 use ipnet::IpNet;
 
 use super::dice::Dice;
+use super::foreigners::Foreigner;
 use super::host::{Arrived, Host, Outcome};
 use super::ledger::{Ledger, LinkState, Standing, View};
 use super::people::{Got, Person, Role};
-use super::pipes::{EndId, Later, Net, Owner, PipeEnd, SharedNet, make_pipe};
+use super::pipes::{Later, Net, Owner, PipeEnd, SharedNet, make_pipe};
 use super::plan::{self, Kind, Plan};
 
 /// What will happen.
@@ -36,8 +38,11 @@ pub enum Event {
         port: u16,
     },
     Act(usize),
+    /// A server of another make does something.
+    Foreign(usize),
     /// A client or a vandal comes.
     Come,
+    Leave(usize),
     Fault,
     Restart(usize),
     Resume(usize),
@@ -55,6 +60,7 @@ pub struct World {
     pub step: u64,
     pub net: SharedNet,
     pub hosts: Vec<Host>,
+    pub foreigners: Vec<Foreigner>,
     pub people: Vec<Person>,
     pub ledger: Ledger,
     pub is_chaos: bool,
@@ -68,10 +74,16 @@ pub struct World {
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     sequence: u64,
     /// The accepting ends of connections that have not arrived yet.
-    dialled: BTreeMap<usize, (PipeEnd, usize, Option<SocketAddr>)>,
-    silent_since: BTreeMap<usize, u64>,
+    pub dialled: BTreeMap<usize, (PipeEnd, Option<Owner>, Option<SocketAddr>)>,
+    /// Pipes on which a server asked another one to merge, and has no answer yet.
+    pub asking: BTreeSet<usize>,
+    /// Pipes on which two servers asked each other before either answered.
+    pub collided: BTreeSet<usize>,
+    pub silent_since: BTreeMap<usize, u64>,
     epochs: BTreeMap<(usize, usize), u32>,
-    pub counts: BTreeMap<&'static str, u64>,
+    /// The pipes of links that are up on both sides.
+    joint: BTreeMap<(usize, usize), usize>,
+    pub counts: BTreeMap<String, u64>,
 }
 
 impl View for World {
@@ -100,8 +112,14 @@ impl World {
     pub fn new(seed: u64, kind: Kind, is_verbose: bool) -> World {
         let mut dice = Dice::new(seed);
         let plan = Plan::draw(kind, &mut dice);
+        World::of(plan, dice, is_verbose)
+    }
+
+    /// The world that is planned so.
+    pub fn of(plan: Plan, mut dice: Dice, is_verbose: bool) -> World {
         let net = Net::new(dice.between(0, u64::MAX - 1), plan.pipe_bytes);
         let hosts = plan.hosts.iter().enumerate().map(|(number, host)| Host::new(number, host.id)).collect();
+        let foreigners: Vec<Foreigner> = plan.foreigners.iter().cloned().map(Foreigner::new).collect();
         let mut world = World {
             plan,
             dice,
@@ -109,6 +127,7 @@ impl World {
             step: 0,
             net,
             hosts,
+            foreigners,
             people: Vec::new(),
             ledger: Ledger::default(),
             is_chaos: true,
@@ -119,8 +138,11 @@ impl World {
             events: BinaryHeap::new(),
             sequence: 0,
             dialled: BTreeMap::new(),
+            asking: BTreeSet::new(),
+            collided: BTreeSet::new(),
             silent_since: BTreeMap::new(),
             epochs: BTreeMap::new(),
+            joint: BTreeMap::new(),
             counts: BTreeMap::new(),
         };
         world.trace(|world| format!("{:?}", world.plan));
@@ -128,6 +150,9 @@ impl World {
             let latest = if world.dice.chance(800) { 0 } else { 2000 };
             let delay = world.dice.between(0, latest);
             world.after(delay, Event::Restart(host));
+        }
+        for foreigner in 0..world.foreigners.len() {
+            world.after(0, Event::Foreign(foreigner));
         }
         let first = world.dice.between(0, world.plan.fault_interval_ms);
         world.after(first, Event::Fault);
@@ -156,8 +181,27 @@ impl World {
         self.events.push(Reverse((self.now + delay_ms, self.sequence, event)));
     }
 
-    pub fn count(&mut self, what: &'static str) {
-        *self.counts.entry(what).or_default() += 1;
+    pub fn count(&mut self, what: &str) {
+        self.count_many(what, 1);
+    }
+
+    fn count_many(&mut self, what: &str, times: u64) {
+        if times > 0 {
+            *self.counts.entry(what.to_owned()).or_default() += times;
+        }
+    }
+
+    /// What a server has counted itself, before it is gone.
+    pub fn count_of_host(&mut self, number: usize) {
+        let Some(engine) = &self.hosts[number].engine else { return };
+        let counters = engine.core().counters.clone();
+        for reason in CloseReason::ALL {
+            self.count_many(&format!("closed: {}", reason.name()), counters.closed.get(reason as usize));
+        }
+        for reason in Ignored::ALL {
+            self.count_many(&format!("ignored: {}", reason.name()), counters.ignored.get(reason as usize));
+        }
+        self.count_many("dropped with a link", counters.link_packets_dropped);
     }
 
     /// When the next thing will happen.
@@ -209,7 +253,9 @@ impl World {
                 self.on_resolved(host, incarnation, dial_for, &name, port);
             }
             Event::Act(person) => self.act(person),
+            Event::Foreign(foreigner) => self.act_foreigner(foreigner),
             Event::Come => self.add_person(),
+            Event::Leave(person) => self.people[person].end = None,
             Event::Fault => self.fault(),
             Event::Restart(host) => self.start(host),
             Event::Resume(host) => {
@@ -236,7 +282,7 @@ impl World {
                     self.wake(host, 0);
                     continue;
                 }
-                Later::Wake(Owner::Person(_)) => 0,
+                Later::Wake(Owner::Person(_) | Owner::Foreigner(_)) => 0,
             };
             self.after(delay, Event::Pipe(later));
         }
@@ -278,12 +324,9 @@ impl World {
         for &far in &outcome.links_changed {
             *self.epochs.entry(pair(number, far)).or_default() += 1;
             self.trace(|world| format!("{number} to {far}: link is {:?}", world.hosts[number].links.get(&far)));
-            if self.link(number, far).both_up {
-                let (a, b) = pair(number, far);
-                self.were_linked.insert((a, self.hosts[a].incarnation, b, self.hosts[b].incarnation));
-                self.count("links");
-            }
+            self.note_joint(number, far);
         }
+        self.note_collisions();
         for (dial_for, address) in outcome.dials {
             self.dial(number, dial_for, address);
         }
@@ -302,81 +345,15 @@ impl World {
         }
     }
 
-    fn host_at(&self, address: SocketAddr) -> Option<usize> {
-        self.hosts.iter().map(|host| host.number).find(|&host| SocketAddr::V4(self.address(host)) == address)
-    }
-
-    pub fn address(&self, host: usize) -> SocketAddrV4 {
-        plan::address(host, self.hosts[host].moved)
-    }
-
-    fn dial(&mut self, number: usize, dial_for: DialFor, address: SocketAddr) {
-        self.trace(|_| format!("{number} dials {address} for {dial_for:?}"));
-        let clock = self.hosts[number].clock(self.now);
-        let far = self.host_at(address);
-        if far.is_none() && self.dice.chance(300) || self.is_over && self.dice.chance(500) {
-            if let Some(engine) = &mut self.hosts[number].engine {
-                engine.on_dialled(dial_for, address, Err("no route".to_owned()), clock);
-            }
-        } else {
-            let (near_end, far_end) = make_pipe(&self.net, [Owner::Host(number), Owner::Host(far.unwrap_or(number))]);
-            let id = near_end.id;
-            let Some(engine) = &mut self.hosts[number].engine else { return };
-            if let Some(key) = engine.on_dialled(dial_for, address, Ok(near_end), clock) {
-                self.net.borrow_mut().watch(id, key);
-            }
-            let peer = SocketAddr::new((*self.address(number).ip()).into(), 30_000 + (id.pipe % 30_000) as u16);
-            self.dialled.insert(id.pipe, (far_end, far.unwrap_or(usize::MAX), Some(peer)));
-            let delay = self.latency();
-            self.after(delay, Event::Arrive(id.pipe));
-        }
-        self.wake(number, 0);
-    }
-
-    fn on_arrive(&mut self, pipe: usize) {
-        let Some((end, far, peer)) = self.dialled.remove(&pipe) else { return };
-        let near = EndId { pipe, side: 0 };
-        let Owner::Host(from) = self.net.borrow().end(near).owner else { unreachable!("servers dial servers") };
-        if self.cuts.contains(&pair(from, far)) || !self.net.borrow().is_end_open(near) {
-            return;
-        }
-        if self.is_over || self.hosts.get(far).is_none_or(|host| host.engine.is_none()) {
-            self.net.borrow_mut().break_end(near, ErrorKind::ConnectionRefused);
-            return;
-        }
-        self.net.borrow_mut().connect(pipe);
-        self.hosts[far].arrived.push_back(Arrived { end, peer });
-        self.wake(far, 0);
-    }
-
-    fn on_resolved(&mut self, number: usize, incarnation: u32, dial_for: DialFor, name: &str, port: u16) {
-        let found = name.strip_prefix('s').and_then(|number| number.parse::<usize>().ok());
-        let addresses = match found.filter(|_| !self.dice.chance(50)) {
-            Some(found) => Ok(vec![IpAddr::V4(*self.address(found).ip())]),
-            None => Err("no such name".to_owned()),
-        };
-        let host = &mut self.hosts[number];
-        let clock = host.clock(self.now);
-        if let Some(engine) = host.engine.as_mut().filter(|_| host.incarnation == incarnation) {
-            engine.on_resolved(dial_for, port, addresses, clock);
-            self.wake(number, 0);
-        }
-    }
-
-    fn on_pipe(&mut self, later: Later) {
-        match later {
-            Later::Deliver(end) => self.net.borrow_mut().deliver(end),
-            Later::Space(end) => self.net.borrow_mut().tell_space(end),
-            Later::Reset(end) => self.net.borrow_mut().reset(end),
-            Later::Patience(end) => {
-                let patience_ms = self.net.borrow().patience_ms(end);
-                let silent = self.silent_since.get(&end.pipe).is_some_and(|&since| self.now - since >= patience_ms);
-                if silent && self.net.borrow().pipes[end.pipe].is_silent {
-                    self.net.borrow_mut().break_end(end, ErrorKind::TimedOut);
-                }
-            }
-            Later::Wake(Owner::Person(person)) => self.wake_person(person),
-            Later::Wake(Owner::Host(host)) => self.wake(host, 0),
+    /// Whether two servers agree that they are linked. Where nothing goes wrong, they go on doing so.
+    fn note_joint(&mut self, near: usize, far: usize) {
+        let (a, b) = pair(near, far);
+        if self.link(a, b).both_up {
+            self.joint.insert((a, b), self.hosts[a].links[&b]);
+            self.were_linked.insert((a, self.hosts[a].incarnation, b, self.hosts[b].incarnation));
+            self.count("links");
+        } else if self.joint.remove(&(a, b)).is_some() {
+            assert!(!self.plan.is_calm || self.is_over, "the link of {a} and {b} breaks, and nothing went wrong");
         }
     }
 
@@ -428,8 +405,10 @@ impl World {
         self.hosts[number].moved = moved;
         let host = &self.plan.hosts[number];
         let allowed = |permitted: &usize| IpNet::from(IpAddr::V4(*plan::address(*permitted, 0).ip()));
+        let asking = self.plan.foreigners.iter().filter(|foreigner| foreigner.asks.contains(&number));
+        let asking = asking.map(|foreigner| IpNet::from(IpAddr::V4(*foreigner.address.ip())));
         let allow_peers = match self.plan.is_restricted {
-            true => host.permits.iter().map(allowed).collect(),
+            true => host.permits.iter().map(allowed).chain(asking).collect(),
             false => "10.0.0.0/8".parse().into_iter().collect(),
         };
         let config = Config {
@@ -450,6 +429,7 @@ impl World {
     /// The process ends, and its kernel closes its connections.
     pub fn stop(&mut self, number: usize) {
         self.trace(|_| format!("{number} is gone"));
+        self.count_of_host(number);
         for far in self.hosts[number].stop() {
             *self.epochs.entry(pair(number, far)).or_default() += 1;
         }
@@ -460,31 +440,6 @@ impl World {
             let latest = if self.dice.chance(500) { 500 } else { 30_000 };
             let delay = self.dice.between(0, latest);
             self.after(delay, Event::Restart(number));
-        }
-    }
-
-    pub fn silence(&mut self, pipe: usize) {
-        self.silent_since.insert(pipe, self.now);
-        self.net.borrow_mut().silence(pipe);
-    }
-
-    /// Pipes between two hosts, or of one host with anybody, that somebody still holds.
-    pub fn pipes(&self, is_wanted: impl Fn(Owner, Owner) -> bool) -> Vec<usize> {
-        let net = self.net.borrow();
-        let wanted = |&pipe: &usize| {
-            let ends = &net.pipes[pipe].ends;
-            net.is_open(pipe) && is_wanted(ends[0].owner, ends[1].owner)
-        };
-        (0..net.pipes.len()).filter(wanted).collect()
-    }
-
-    /// Two hosts reach each other again.
-    pub fn heal(&mut self, a: usize, b: usize) {
-        self.trace(|_| format!("{a} and {b} reach each other again"));
-        self.cuts.remove(&pair(a, b));
-        let owners = [Owner::Host(a), Owner::Host(b)];
-        for pipe in self.pipes(|near, far| near != far && owners.contains(&near) && owners.contains(&far)) {
-            self.net.borrow_mut().unsilence(pipe);
         }
     }
 
