@@ -15,7 +15,7 @@ use super::world::{Event, World};
 /// Longer than anything in the servers takes: the forgetting of lost ones, and what follows from it.
 const QUIET_MS: u64 = FORGET_MS + 300_000;
 /// Whether races end as cliques (S8). While they don't, only what people got is looked at in worlds of races.
-const RACES_END_AS_CLIQUES: bool = false;
+const RACES_END_AS_CLIQUES: bool = true;
 /// What has settled stays as it is: longer than a network that does not fit is watched before something is done.
 const STEADY_MS: u64 = 150_000;
 /// A login or a message is through, over the slowest of pipes.

@@ -34,7 +34,6 @@ fn assert_linked(world: &World, seed: u64) {
 }
 
 #[test]
-#[ignore = "servers that have forgotten each other are not told of each other again"]
 fn servers_that_lost_each_other_for_longer_than_they_remember_are_linked_again_through_a_third() {
     for seed in 0..20 {
         let mut world = network(seed, &[&[], &[0], &[0]]);
@@ -48,7 +47,6 @@ fn servers_that_lost_each_other_for_longer_than_they_remember_are_linked_again_t
 }
 
 #[test]
-#[ignore = "a merge that is declined for an ID conflict is given up"]
 fn a_server_that_comes_back_elsewhere_before_its_old_links_are_missed_merges_in_the_end() {
     for seed in 0..20 {
         let mut world = network(seed, &[&[], &[0], &[0]]);
