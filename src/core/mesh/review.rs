@@ -14,11 +14,13 @@
 //! siblings is linked with, unless it is the lowest itself. All who are linked with the lowest server of all end as its
 //! clique, since they follow it and it is full, or takes what they have; the rest is a smaller network with a lowest
 //! of its own. A server that has lost is declined where it dials, and given up after a few times.
+//!
+//! A sibling that does not describe itself is known to us alone: where it is the one too many, we leave it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
-use super::{Address, Mesh, Server};
+use super::{Mesh, Server};
 use crate::core::effects::{CloseMode, CloseReason, Effects};
 use crate::core::key::Key;
 use crate::limits;
@@ -80,10 +82,14 @@ impl Mesh {
         for &(id, link) in &differing {
             self.send_update(id, link, effects);
         }
-        self.review.unfit = if differing.is_empty() || self.seen(now).fits() { 0 } else { self.review.unfit + 1 };
+        self.review.unfit = if differing.is_empty() || self.network(now).fits() { 0 } else { self.review.unfit + 1 };
         if self.review.unfit >= limits::REVIEWS_UNFIT_MAX {
             self.review.unfit = 0;
-            self.follow_lowest(now, effects);
+            if self.described_network(now).fits() {
+                self.leave_undescribed(effects);
+            } else {
+                self.follow_lowest(now, effects);
+            }
         }
         self.review.next = (!differing.is_empty()).then_some(now + limits::REVIEW_MS);
     }
@@ -124,11 +130,11 @@ impl Mesh {
             .map(|(id, _, server)| (id, &server.announcement))
     }
 
-    /// Ourselves, our siblings, and theirs.
-    fn seen(&self, now: Millis) -> Seen {
+    /// Ourselves, our siblings that describe themselves, and theirs.
+    fn described_network(&self, now: Millis) -> Seen {
         let mut seen = Seen::default();
         seen.add(self.id, self.advertise);
-        for (&id, server) in self.servers.iter().filter(|(_, server)| server.up().is_some()) {
+        for (id, _, server) in self.described() {
             seen.add(id, server.address);
         }
         for (_, announcement) in self.announcements(now) {
@@ -137,9 +143,35 @@ impl Mesh {
         seen
     }
 
+    /// The same, with siblings of which nobody else knows.
+    fn network(&self, now: Millis) -> Seen {
+        let mut seen = self.described_network(now);
+        for (&id, server) in self.servers.iter().filter(|(_, server)| server.up().is_some()) {
+            seen.add(id, server.address);
+        }
+        seen
+    }
+
+    fn leave_undescribed(&mut self, effects: &mut Effects) {
+        let is_undescribed = |server: &Server| server.up().is_some() && server.address.is_none();
+        let all: Vec<ServerId> = self.servers.iter().filter(|(_, s)| is_undescribed(s)).map(|(&id, _)| id).collect();
+        for id in all {
+            log::warn!("one server too many: leaving server {id}, of which our siblings do not know");
+            self.leave(id, effects);
+        }
+    }
+
+    fn leave(&mut self, id: ServerId, effects: &mut Effects) {
+        let Some(server) = self.servers.remove(&id) else { return };
+        server.close_dial(effects);
+        if let Some(link) = server.up() {
+            effects.close(link, CloseReason::Unfit, CloseMode::AfterWriting);
+        }
+    }
+
     /// Keeps only whom our lowest sibling is linked with, unless we are lower ourselves.
     fn follow_lowest(&mut self, now: Millis, effects: &mut Effects) {
-        let seen = self.seen(now);
+        let seen = self.network(now);
         let lowest = self.announcements(now).map(|(id, _)| id).min_by_key(|&id| self.rank(id));
         let Some(lowest) = lowest.filter(|&lowest| self.rank(lowest) < (self.id, self.advertise)) else { return };
         let Some(theirs) = self.servers.get(&lowest).map(|server| server.announcement.others.clone()) else { return };
@@ -148,23 +180,11 @@ impl Mesh {
             // Who is just lost, and seen by nobody, is in nobody's way.
             id == lowest || is_theirs || (server.up().is_none() && !seen.servers.contains_key(&id))
         };
-        let left: Vec<(ServerId, Option<SocketAddrV4>, Option<Key>)> = self
-            .servers
-            .iter()
-            .filter(|(id, server)| !stays(**id, server))
-            .map(|(&id, server)| (id, server.address, server.up()))
-            .collect();
-        for (id, address, link) in left {
-            log::warn!(
-                "merges that don't fit together: leaving server {id} ({}), which server {lowest} is not linked with",
-                Address(address)
-            );
-            if let Some(link) = link {
-                effects.close(link, CloseReason::Unfit, CloseMode::AfterWriting);
-            }
-            if let Some(server) = self.servers.remove(&id) {
-                server.close_dial(effects);
-            }
+        let left: Vec<ServerId> =
+            self.servers.iter().filter(|(id, server)| !stays(**id, server)).map(|(&id, _)| id).collect();
+        for id in left {
+            log::warn!("merges that don't fit together: leaving server {id}, which server {lowest} is not linked with");
+            self.leave(id, effects);
         }
         self.learn(lowest, &theirs, now);
     }
