@@ -117,7 +117,7 @@ impl Foreigner {
     }
 
     /// Whom it would dial now: whom it was told to merge with, and whom it has heard of.
-    pub fn to_dial(&mut self, asked: Option<SocketAddrV4>, now: u64) -> Vec<SocketAddrV4> {
+    pub fn wants_to_dial(&mut self, asked: Option<SocketAddrV4>, now: u64) -> Vec<SocketAddrV4> {
         self.lines.retain(|line| line.end.is_some());
         let linked: BTreeSet<ServerId> = self.lines.iter().filter_map(Line::server).collect();
         self.known.retain(|id, (_, since)| linked.contains(id) || now - *since < FORGET_MS);

@@ -97,7 +97,7 @@ impl World {
         let asked = self.dice.pick(&self.foreigners[number].plan.asks).copied().filter(|_| self.is_chaos);
         let asked = asked.map(|host| self.address(host));
         let now = self.now;
-        for address in self.foreigners[number].to_dial(asked, now) {
+        for address in self.foreigners[number].wants_to_dial(asked, now) {
             let Some(Owner::Host(host)) = self.server_at(address) else { continue };
             let (near, far) = make_pipe(&self.net, [Owner::Foreigner(number), Owner::Host(host)]);
             let pipe = near.id.pipe;
