@@ -221,8 +221,9 @@ impl Mesh {
 
     /// A sibling has announced its siblings over its link (D23).
     pub fn on_update(&mut self, offer: &Offer, now: Millis) {
-        let others: BTreeMap<ServerId, SocketAddrV4> =
-            offer.others.iter().copied().filter(|&(id, _)| id != self.id).collect();
+        // We know that we are here; that we are elsewhere is a conflict.
+        let is_of_us = |id, address| id == self.id && !self.conflicts(id, Some(address));
+        let others = offer.others.iter().copied().filter(|&(id, address)| !is_of_us(id, address)).collect();
         self.learn(offer.server, &others, now);
         if let Some(server) = self.servers.get_mut(&offer.server) {
             server.announcement = Announcement { others, at: now };

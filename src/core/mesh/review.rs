@@ -27,7 +27,7 @@ use crate::limits;
 use crate::time::Millis;
 use crate::wire::ServerId;
 
-/// What a sibling said last of its own siblings, ourselves left out.
+/// What a sibling said last of its own siblings. We are not among them, but where it has another under our ID.
 #[derive(Debug, Default)]
 pub(super) struct Announcement {
     pub others: BTreeMap<ServerId, SocketAddrV4>,
