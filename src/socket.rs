@@ -9,6 +9,7 @@ use mio::event::Source;
 use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use socket2::SockRef;
 
 use crate::connection::Socket;
 use crate::limits::{self, Keepalive};
@@ -22,10 +23,17 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     sockopt::set_socket_reuseaddr(&fd, true)?;
     // Messages go out when the turn writes them, not when the kernel has collected more.
     sockopt::set_tcp_nodelay(&fd, true)?;
+    bound_buffers(&fd)?;
     set_keepalive(&fd, limits::CLIENT_KEEPALIVE)?;
     net::bind(&fd, &address)?;
     net::listen(&fd, limits::LISTEN_BACKLOG)?;
     Ok(TcpListener::from_std(fd.into()))
+}
+
+/// What the kernel holds, nobody can overtake and no high-water mark sees.
+fn bound_buffers(fd: impl AsFd) -> io::Result<()> {
+    sockopt::set_socket_recv_buffer_size(&fd, limits::RECEIVE_BUFFER_BYTES)?;
+    SockRef::from(&fd).set_tcp_notsent_lowat(limits::UNSENT_MAX_BYTES)
 }
 
 fn set_keepalive(fd: impl AsFd, keepalive: Keepalive) -> io::Result<()> {
@@ -53,6 +61,7 @@ impl Stream {
     pub fn connect(address: SocketAddr) -> io::Result<Stream> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
+        bound_buffers(&stream)?;
         set_keepalive(&stream, limits::LINK_KEEPALIVE)?;
         Ok(Stream::Tcp(stream))
     }

@@ -17,6 +17,8 @@ mod collisions;
 mod faults;
 #[path = "mesh/figures.rs"]
 mod figures;
+#[path = "mesh/files.rs"]
+mod files;
 #[path = "mesh/links.rs"]
 mod links;
 #[path = "mesh/networks.rs"]

@@ -216,7 +216,10 @@ impl<S: Socket> Engine<S> {
             }
             Verdict::WaitFor(receiver) => {
                 connection.is_waiting = true;
-                self.core.pressure.wait(receiver, key);
+                match connection.session.as_sibling() {
+                    Some(_) => self.core.pressure.wait_as_link(receiver, key),
+                    None => self.core.pressure.wait(receiver, key),
+                }
             }
             Verdict::Become(session) => {
                 if let Session::Client(client) = &session {

@@ -235,6 +235,7 @@ impl<S: Socket> Engine<S> {
         self.advance_password_checks();
         self.flush();
         self.on_deadlines();
+        self.release_overdue_links();
         self.dial();
         self.bound_memory();
         self.finish_shutdown();
@@ -255,7 +256,8 @@ impl<S: Socket> Engine<S> {
     pub fn next_deadline(&self) -> Option<Millis> {
         let shutdown = self.shutdown_since.map(|since| since + limits::DRAIN_MS);
         let mesh = self.core.mesh.next_deadline().filter(|_| self.shutdown_since.is_none());
-        self.deadlines.next().into_iter().chain(shutdown).chain(mesh).min()
+        let held = self.core.pressure.next_deadline();
+        [self.deadlines.next(), held, shutdown, mesh].into_iter().flatten().min()
     }
 
     /// The operator's users file has changed. Clients whose login no longer stands are closed.

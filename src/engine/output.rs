@@ -83,11 +83,12 @@ impl<S: Socket> Engine<S> {
             self.finish_draining(key);
             return;
         }
+        let has_drained = pending_bytes <= connection.session.low_water(&self.core.config);
         if pending_bytes > 0 && connection.is_writable {
             // More slices than one write takes.
             self.mark_dirty(key);
         }
-        if pending_bytes <= self.queue_limit(key) / limits::LOW_WATER_DIVISOR {
+        if has_drained {
             self.release_waiting(key);
         } else {
             self.check_queue(key);

@@ -81,13 +81,13 @@ impl<S: Socket> Engine<S> {
     /// Holds a queue to its limit and notes when it passes its high-water mark. A reader is slow only when the kernel
     /// does not take what waits for it: until it was offered that, the turn's own bounds hold.
     pub(super) fn check_queue(&mut self, key: Key) {
-        let limit = self.queue_limit(key);
         let Some(connection) = self.connections.get(key) else { return };
+        let limit = connection.session.queue_limit(&self.core.config);
         let pending_bytes = connection.outbox.pending_bytes(&self.log);
         if pending_bytes > limit && !connection.is_writable {
             self.close(key, CloseReason::SlowReader, CloseMode::Now);
-        } else if connection.is_open() && pending_bytes > limit / limits::HIGH_WATER_DIVISOR {
-            self.core.pressure.enter(key);
+        } else if connection.is_open() && pending_bytes > connection.session.high_water(&self.core.config) {
+            self.core.pressure.enter(key, self.now);
         }
     }
 
@@ -155,12 +155,22 @@ impl<S: Socket> Engine<S> {
     /// Whoever waits for this receiver goes on.
     pub(super) fn release_waiting(&mut self, receiver: Key) {
         for sender in self.core.pressure.leave(receiver) {
-            if let Some(connection) = self.connections.get_mut(sender) {
-                connection.resume(self.now);
-                self.schedule(sender);
-                self.enqueue(sender);
-            }
+            self.resume(sender);
         }
+    }
+
+    /// Links that have waited for long enough go on too.
+    pub(super) fn release_overdue_links(&mut self) {
+        while let Some(link) = self.core.pressure.pop_overdue_link(self.now) {
+            self.resume(link);
+        }
+    }
+
+    fn resume(&mut self, sender: Key) {
+        let Some(connection) = self.connections.get_mut(sender) else { return };
+        connection.resume(self.now);
+        self.schedule(sender);
+        self.enqueue(sender);
     }
 }
 

@@ -147,6 +147,21 @@ impl Session {
         }
     }
 
+    /// Past so many bytes, whoever can be made to wait for its queue does.
+    pub fn high_water(&self, config: &Config) -> usize {
+        let share = self.queue_limit(config) / limits::HIGH_WATER_DIVISOR;
+        match self {
+            Session::Sibling(_) => share.min(limits::LINK_HIGH_WATER_BYTES),
+            _ => share,
+        }
+    }
+
+    /// They go on when it has drained to so many. Below the high-water mark, so that they don't stop and go with every
+    /// packet.
+    pub fn low_water(&self, config: &Config) -> usize {
+        self.high_water(config) / 2
+    }
+
     /// What the kernel is told of a peer like this that says nothing.
     pub fn keepalive(&self) -> limits::Keepalive {
         match self {

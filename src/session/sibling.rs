@@ -61,7 +61,10 @@ impl Sibling {
             },
             Packet::MsgPrvInc { origin, sender, receiver, .. }
             | Packet::FileChnkInc { origin, sender, receiver, .. } => match self.check_sender(origin, sender) {
-                Ok(()) => self.deliver(sender, receiver, content, turn),
+                Ok(()) => {
+                    let can_wait = matches!(packet, Packet::FileChnkInc { .. });
+                    self.deliver(sender, receiver, content, can_wait, turn)
+                }
                 Err(reason) => Verdict::Ignored(reason),
             },
             Packet::Error { sender, .. } => {
@@ -85,9 +88,13 @@ impl Sibling {
         }
     }
 
-    fn deliver(&self, sender: &str, receiver: &str, content: &[u8], turn: &mut Turn<'_>) -> Verdict {
+    /// A file waits a little for a receiver that is behind, and the link with it; a message never does. Whoever stays
+    /// behind is delivered to until it is over its limit and closed: nobody else behind this link is to stand still.
+    fn deliver(&self, sender: &str, receiver: &str, content: &[u8], can_wait: bool, turn: &mut Turn<'_>) -> Verdict {
         match turn.core.directory.find(receiver) {
-            // Never held back: everybody behind this link would stand still. A receiver that falls behind is closed.
+            Some(receiver) if can_wait && turn.core.pressure.holds_links(receiver, turn.now) => {
+                return Verdict::WaitFor(receiver);
+            }
             Some(receiver) => turn.effects.send_encoded(receiver, content),
             None => {
                 let error = Packet::Error { sender, reason: ErrorReason::UnknownReceiver };

@@ -1,9 +1,8 @@
-//! Links and receivers that fall behind.
+//! Links that fall behind.
 
-use cfp::limits::CHUNK_BYTES;
-use cfp::wire::{ErrorReason, FileChunk, Packet, ServerId};
+use cfp::wire::{ErrorReason, Packet};
 
-use crate::node::{Node, expect_private, tell};
+use crate::node::{Node, tell};
 use crate::peer::{Home, link, send};
 use crate::support::Client;
 
@@ -49,9 +48,9 @@ fn packets_queued_for_a_link_that_is_lost_are_answered_with_an_error() {
     let stuck = slow_link(&node, 9, &home);
     let mut ana = node.guest("ana");
     // More than the kernel takes; less than where she would have to wait.
-    let message = "x".repeat(60_000);
+    let message = "x".repeat(5_000);
     let mut sent: u64 = 0;
-    while node.metric("cfp_link_queued_bytes{server=\"9\"}") < 1_000_000 {
+    while node.metric("cfp_link_queued_bytes{server=\"9\"}") < 100_000 {
         tell(&mut ana, 9, "bob", &message);
         sent += 1;
     }
@@ -62,29 +61,4 @@ fn packets_queued_for_a_link_that_is_lost_are_answered_with_an_error() {
     for _ in 0..dropped {
         ana.expect(&Packet::Error { sender: "ana", reason: ErrorReason::UnknownServer });
     }
-}
-
-#[test]
-fn a_receiver_that_does_not_read_is_closed_on_its_server_and_its_sender_gets_errors() {
-    let (one, two) = (Node::start(1, &[]), Node::start(2, &["--max-queue", "65536"]));
-    one.merge(&two);
-    let mut ana = one.guest("ana");
-    let mut bob = Client::connect_with_receive_buffer(two.address, 4096);
-    bob.log_in_as_guest("bob");
-    let mut eve = two.guest("eve");
-    let content = [1; CHUNK_BYTES];
-    let chunk = FileChunk { transfer_id: 1, file_name: "a", chunks: u32::MAX, content: &content };
-    while two.server.count_in_log("slow reader") == 0 {
-        for _ in 0..64 {
-            ana.send(&Packet::FileChnk { destination: ServerId(2), receiver: "bob", chunk });
-        }
-    }
-    let line = two.server.wait_for_log("slow reader");
-    assert!(line.contains("client \"bob\""), "{line}");
-    ana.send(&Packet::FileChnk { destination: ServerId(2), receiver: "bob", chunk });
-    ana.expect(&Packet::Error { sender: "ana", reason: ErrorReason::UnknownReceiver });
-    // The link did not suffer.
-    tell(&mut ana, 2, "eve", "still there?");
-    expect_private(&mut eve, 1, "ana", "eve", "still there?");
-    assert_eq!(one.server.count_in_log("lost the link"), 0);
 }

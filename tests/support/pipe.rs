@@ -32,6 +32,7 @@ pub struct Pipe(Rc<RefCell<PipeState>>);
 struct PipeState {
     input: VecDeque<u8>,
     input_is_over: bool,
+    is_broken: bool,
     output: Vec<u8>,
     /// How many more bytes the kernel takes.
     room_bytes: usize,
@@ -41,6 +42,9 @@ struct PipeState {
 impl Socket for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut state = self.0.borrow_mut();
+        if state.is_broken {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
         if state.input.is_empty() && !state.input_is_over {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -53,6 +57,9 @@ impl Socket for Pipe {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.0.borrow_mut();
+        if state.is_broken {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
         let count = bytes.len().min(state.room_bytes);
         if count == 0 && !bytes.is_empty() {
             return Err(ErrorKind::WouldBlock.into());
@@ -127,6 +134,13 @@ impl Bench {
         let room_bytes = peer.pipe.0.borrow().room_bytes;
         peer.pipe.0.borrow_mut().room_bytes = room_bytes.saturating_add(bytes);
         self.engine.on_ready(peer.key, Readiness { writable: true, ..Readiness::default() });
+        self.settle();
+    }
+
+    /// The peer's connection breaks.
+    pub fn reset(&mut self, peer: &Peer) {
+        peer.pipe.0.borrow_mut().is_broken = true;
+        self.engine.on_ready(peer.key, Readiness { readable: true, writable: true, read_closed: true, broken: true });
         self.settle();
     }
 

@@ -1,0 +1,139 @@
+//! Files that come over a link for a receiver that is behind: the link waits, but not for long.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use cfp::core::users::Users;
+use cfp::limits::{CHUNK_BYTES, LINK_HOLD_MS};
+use cfp::wire::{Descriptions, ErrorReason, FileChunk, Packet, ServerId};
+use support::client::{encoded, split};
+use support::pipe::{Bench, Peer};
+
+/// The server at the other end of the link.
+const OTHER: ServerId = ServerId(8);
+
+/// A server with a link to another one, and two clients: `bob`, whose kernel takes nothing, and `eve`.
+struct Room {
+    bench: Bench,
+    link: Peer,
+    bob: Peer,
+    eve: Peer,
+}
+
+impl Room {
+    fn new() -> Room {
+        let mut bench = Bench::new(Users::none());
+        let (link, bob, eve) = (bench.connect(), bench.guest("bob"), bench.guest("eve"));
+        bench.send(&link, &encoded(&Packet::MrgReq { server: OTHER, siblings: Descriptions::default() }));
+        assert!(bench.is_link(&link));
+        link.take_output();
+        bob.stop_taking();
+        Room { bench, link, bob, eve }
+    }
+
+    /// `ana` of the other server has sent `bob` so many chunks, and then told `eve` something.
+    fn send(&mut self, chunks: u32) {
+        let mut bytes: Vec<u8> = (0..chunks).flat_map(|index| forwarded(&chunk(index))).collect();
+        bytes.extend(forwarded(&word_for("eve")));
+        self.bench.send(&self.link, &bytes);
+    }
+
+    /// Whether eve was told.
+    fn eve_was_told(&self) -> bool {
+        let told = self.eve.take_output();
+        assert!(told.is_empty() || told == word_for("eve"));
+        !told.is_empty()
+    }
+}
+
+fn chunk(index: u32) -> Vec<u8> {
+    let chunk = FileChunk { transfer_id: 1, file_name: "a", chunks: u32::MAX, content: &[index as u8; CHUNK_BYTES] };
+    encoded(&Packet::FileChnkInc { origin: OTHER, sender: "ana", receiver: "bob", chunk })
+}
+
+fn word_for(receiver: &str) -> Vec<u8> {
+    encoded(&Packet::MsgPrvInc { origin: OTHER, sender: "ana", receiver, message: "psst" })
+}
+
+fn forwarded(content: &[u8]) -> Vec<u8> {
+    encoded(&Packet::PckFwd { destination: support::ID, content })
+}
+
+#[test]
+fn a_link_waits_for_a_receiver_that_is_behind_and_the_whole_file_arrives() {
+    let mut room = Room::new();
+    room.send(4000);
+    assert!(!room.eve_was_told(), "the link is not read from");
+    let mut got = Vec::new();
+    while got.len() < 4000 * chunk(0).len() {
+        room.bench.take(&room.bob, 64 * 1024);
+        got.extend(room.bob.take_output());
+        room.bench.advance(LINK_HOLD_MS / 4);
+    }
+    for (index, packet) in split(&got).into_iter().enumerate() {
+        assert!(packet == chunk(index as u32), "chunk {index}");
+    }
+    assert!(room.eve_was_told());
+    assert!(room.link.take_output().is_empty(), "nothing failed");
+}
+
+#[test]
+fn a_link_waits_only_so_long_for_a_receiver_that_takes_nothing_and_then_no_more() {
+    let mut room = Room::new();
+    room.send(500);
+    room.bench.advance(LINK_HOLD_MS - 1);
+    assert!(!room.eve_was_told());
+    room.bench.advance(1);
+    assert!(room.eve_was_told());
+    room.send(100);
+    assert!(room.eve_was_told(), "one that stays behind gets no second pause");
+    // Once it has drained it is like everybody else.
+    room.bench.take(&room.bob, usize::MAX);
+    room.bob.stop_taking();
+    room.send(500);
+    assert!(!room.eve_was_told());
+}
+
+#[test]
+fn a_receiver_that_stays_behind_is_closed_and_the_sender_of_the_file_gets_errors() {
+    let mut room = Room::new();
+    room.send(2000);
+    room.bench.advance(LINK_HOLD_MS);
+    assert!(room.bob.is_closed() && room.eve_was_told());
+    let errors = room.link.take_output();
+    let error = encoded(&Packet::Error { sender: "ana", reason: ErrorReason::UnknownReceiver });
+    let error = encoded(&Packet::PckFwd { destination: OTHER, content: &error });
+    let errors = split(&errors);
+    assert!(errors.len() > 500 && errors.iter().all(|packet| *packet == error));
+}
+
+#[test]
+fn a_link_goes_on_at_once_when_the_receiver_leaves() {
+    let mut room = Room::new();
+    room.send(500);
+    assert!(!room.eve_was_told());
+    room.bench.reset(&room.bob);
+    assert!(room.eve_was_told());
+}
+
+#[test]
+fn a_link_that_waits_may_end() {
+    let mut room = Room::new();
+    room.send(500);
+    room.bench.reset(&room.link);
+    room.bench.advance(10 * LINK_HOLD_MS);
+    assert!(room.bench.is_open(&room.bob) && !room.eve_was_told());
+}
+
+#[test]
+fn messages_for_a_receiver_that_is_behind_hold_up_no_link() {
+    let mut room = Room::new();
+    let ana = room.bench.guest("ana of this server");
+    let chunk = FileChunk { transfer_id: 1, file_name: "a", chunks: u32::MAX, content: &[0; CHUNK_BYTES] };
+    let packet = encoded(&Packet::FileChnk { destination: support::ID, receiver: "bob", chunk });
+    room.bench.send(&ana, &packet.repeat(500));
+    let message = forwarded(&word_for("bob"));
+    room.bench.send(&room.link, &message);
+    room.send(0);
+    assert!(room.eve_was_told());
+}
