@@ -62,34 +62,48 @@ fn set_budget(options: &mut Options, descriptors: u64) {
     let config = &mut options.config;
     let room = descriptors.saturating_sub(limits::RESERVED_DESCRIPTORS).max(descriptors / 2);
     let max_clients = options.max_clients.map_or(room, |chosen| chosen as u64);
-    let asked = Budget { max_clients, max_memory_bytes: config.max_memory_bytes as u64 };
     let limit = memory::control_group_limit();
-    let budget = limit.map_or(asked, |limit| asked.fit(limit, options.max_clients.is_some()));
-    let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+    let counts_sockets = limit.is_some_and(|limit| limit.counts_sockets);
+    let asked = Budget { max_clients, max_memory_bytes: config.max_memory_bytes as u64, counts_sockets };
+    let budget = limit.map_or(asked, |limit| asked.fit(limit.bytes, options.max_clients.is_some()));
     if let Some(limit) = limit
         && budget != asked
     {
         log::warn!(
-            "the control group allows {} MiB of memory and the limits came to {}: lowered to {} clients and {} bytes of queues",
-            mib(limit),
-            mib(asked.needed_bytes()),
+            "the control group allows {} KiB of memory and the limits came to {}: lowered to {} clients and {} KiB of queues",
+            limit.bytes / 1024,
+            kib(asked.needed_bytes()),
             budget.max_clients,
-            budget.max_memory_bytes
+            kib(budget.max_memory_bytes)
         );
     }
-    if limit.is_some_and(|limit| budget.needed_bytes() > limit) {
+    if limit.is_some_and(|limit| budget.needed_bytes() > limit.bytes) {
         log::warn!("that may still be too much: choose a smaller --max-clients");
     }
     config.max_clients = usize::try_from(budget.max_clients).unwrap_or(usize::MAX);
     config.max_memory_bytes = usize::try_from(budget.max_memory_bytes).unwrap_or(usize::MAX);
-    log::info!(
-        "memory: at most {} MiB = {} + {} clients × {} KiB + 2 × {} MiB of queues; {descriptors} descriptors",
-        mib(budget.needed_bytes()),
-        mib(memory::BASE_BYTES),
-        budget.max_clients,
-        memory::CONNECTION_BYTES / 1024,
-        mib(budget.max_memory_bytes)
-    );
+    log::info!("memory: {}; {descriptors} descriptors", formula(budget));
+}
+
+/// What the limits come to, as a sum that can be checked.
+fn formula(budget: Budget) -> String {
+    let (base, connection, queues) =
+        (kib(memory::BASE_BYTES), kib(memory::CONNECTION_BYTES), kib(budget.max_memory_bytes));
+    let sockets = match budget.sockets_bytes() {
+        0 => String::new(),
+        bytes => format!(
+            " + {} KiB for what the kernel holds in sockets, which is enough for {} clients who do not read",
+            kib(bytes),
+            bytes / memory::UNREAD_SOCKET_BYTES
+        ),
+    };
+    let (total, clients) = (kib(budget.needed_bytes()), budget.max_clients);
+    format!("at most {total} KiB = {base} + {clients} clients × {connection} + 2 × {queues} of queues{sockets}")
+}
+
+/// Whole KiB, and never less than there is.
+fn kib(bytes: u64) -> u64 {
+    bytes.div_ceil(1024)
 }
 
 /// What others are told where `--advertise` was not given: the listen address; where that is unspecified, the address
@@ -117,4 +131,25 @@ fn raise_descriptor_limit() -> u64 {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let current = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
     current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_in_the_log_adds_up() {
+        let asked = Budget { max_clients: 1_000_000, max_memory_bytes: 64 << 20, counts_sockets: false };
+        assert_eq!(
+            formula(asked.fit(16 << 20, false)),
+            "at most 16384 KiB = 4096 + 1228 clients × 5 + 2 × 3074 of queues"
+        );
+        assert_eq!(4096 + 1228 * 5 + 2 * 3074, 16384);
+        assert_eq!(
+            formula(Budget { counts_sockets: true, ..asked }.fit(16 << 20, false)),
+            "at most 16384 KiB = 4096 + 1228 clients × 5 + 2 × 1537 of queues + 3074 KiB for what the kernel holds in \
+             sockets, which is enough for 24 clients who do not read"
+        );
+        assert_eq!(4096 + 1228 * 5 + 2 * 1537 + 3074, 16384);
+    }
 }
