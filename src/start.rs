@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 
 use crate::control::ControlListener;
+use crate::core::config::Config;
 use crate::core::mesh::Address;
 use crate::core::users::Users;
 use crate::engine::Engine;
@@ -83,6 +84,13 @@ fn set_budget(options: &mut Options, descriptors: u64) {
     config.max_clients = usize::try_from(budget.max_clients).unwrap_or(usize::MAX);
     config.max_memory_bytes = usize::try_from(budget.max_memory_bytes).unwrap_or(usize::MAX);
     log::info!("memory: {}; {descriptors} descriptors", formula(budget));
+    bound_queues(config);
+}
+
+/// No single queue is allowed more than all together: its senders are to be held back before it has to be closed.
+fn bound_queues(config: &mut Config) {
+    config.max_queue_bytes = config.max_queue_bytes.min(config.max_memory_bytes);
+    config.max_link_queue_bytes = config.max_link_queue_bytes.min(config.max_memory_bytes);
 }
 
 /// What the limits come to, as a sum that can be checked.
@@ -136,6 +144,15 @@ fn raise_descriptor_limit() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::ServerId;
+
+    #[test]
+    fn no_queue_may_take_more_than_all_together() {
+        let mut config = Config::new(ServerId(7));
+        config.max_memory_bytes = 3 << 20;
+        bound_queues(&mut config);
+        assert_eq!((config.max_queue_bytes, config.max_link_queue_bytes), (limits::QUEUE_MAX_BYTES, 3 << 20));
+    }
 
     #[test]
     fn the_sum_in_the_log_adds_up() {

@@ -154,6 +154,7 @@ fn the_manual_pages_are_sound_where_mandoc_is_there_to_say_so() {
         let mut command = Command::new("mandoc");
         command.args(["-Tlint", "-Wwarning"]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(page));
         let Ok(output) = command.output() else {
+            assert!(std::env::var_os("CI").is_none(), "CI has to install mandoc");
             eprintln!("skipped: no mandoc here");
             return;
         };
