@@ -1,14 +1,14 @@
 //! How much memory the server may take, and what that means for its limits.
 //!
 //! ```text
-//!   needed = BASE + connections × CONNECTION + 2 × --max-memory
-//!                                            + 2 × --max-memory where the control group counts sockets too
+//!   needed = BASE + connections × CONNECTION + 2 × --max-memory (+ sockets)
 //! ```
 //!
 //! Twice the queues, since a buffer that grows has up to twice the room that is used. Version 2 of control groups also
-//! counts what the kernel holds *in* sockets, which no program bounds as a whole; so as much again is set aside for
-//! that, and the start says how many clients who do not read it is enough for. Where a control group allows less, the
-//! kernel would end the server at the worst moment; so the limits are lowered at the start, and it says so.
+//! counts what the kernel holds *in* sockets; there the rest of the limit, and at least as much as for the queues, is
+//! set aside for that, and each socket's buffers are bounded to a share of it. Where a control group allows less than
+//! is needed, the kernel would end the server at the worst moment; so the limits are lowered at the start, and it says
+//! so.
 
 use std::path::{Path, PathBuf};
 
@@ -18,11 +18,15 @@ pub const BASE_BYTES: u64 = 4 * 1024 * 1024;
 /// with 1,000 clients who are logged in, on Linux 6.18: 352 bytes resident, and 1.5 KiB of the kernel's where sockets are
 /// not counted (version 1), 3.9 KiB where they are (version 2).
 pub const CONNECTION_BYTES: u64 = 5 * 1024;
-/// What the kernel holds for a client who logged in and does not read, in a room where others write: 118 KiB measured
-/// on Linux 6.18, with the kernel's own buffer sizes. Who read much before may hold more.
-pub const UNREAD_SOCKET_BYTES: u64 = 128 * 1024;
 /// No bound on queues is set lower than this: below it, a single slow reader would be everybody's trouble.
 pub const QUEUES_MIN_BYTES: u64 = 1024 * 1024;
+/// No bound on a socket's buffer is set lower than this: over a way of 50 ms it still lets 320 KiB through in a second.
+pub const SOCKET_BUFFER_MIN_BYTES: u64 = 16 * 1024;
+/// From here on the kernel's own bounds do, which are about as large (`tcp_wmem` and `tcp_rmem` of tcp(7)).
+pub const SOCKET_BUFFER_MAX_BYTES: u64 = 1024 * 1024;
+/// What a socket may hold for each byte of its bound: two ways, and the kernel doubles what it is told, for its own
+/// bookkeeping (SO_SNDBUF of socket(7)).
+pub const SOCKET_BYTES_PER_BUFFER_BYTE: u64 = 4;
 
 /// What the limits come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +35,8 @@ pub struct Budget {
     pub max_clients: u64,
     /// All queues together.
     pub max_memory_bytes: u64,
-    /// Whether what sockets hold is counted, too.
-    pub counts_sockets: bool,
+    /// What the kernel may hold in sockets, where that is counted.
+    pub sockets_bytes: Option<u64>,
 }
 
 impl Budget {
@@ -41,26 +45,38 @@ impl Budget {
         BASE_BYTES
             .saturating_add(self.max_clients.saturating_mul(CONNECTION_BYTES))
             .saturating_add(self.max_memory_bytes.saturating_mul(2))
-            .saturating_add(self.sockets_bytes())
+            .saturating_add(self.sockets_bytes.unwrap_or(0))
     }
 
-    /// Of that, what is set aside for the contents of sockets.
-    pub fn sockets_bytes(self) -> u64 {
-        if self.counts_sockets { self.max_memory_bytes.saturating_mul(2) } else { 0 }
+    /// The same budget, lowered until it fits into the limit. Connections keep up to half of what is there where their
+    /// number was derived; a number that the operator chose stays.
+    pub fn fit(self, limit: GroupLimit, is_clients_chosen: bool) -> Budget {
+        let own = Budget { sockets_bytes: None, ..self };
+        let fitting = if own.fits(limit) { own } else { own.lowered(limit, is_clients_chosen) };
+        let left = limit.bytes.saturating_sub(fitting.needed_bytes());
+        Budget { sockets_bytes: limit.counts_sockets.then_some(left), ..fitting }
     }
 
-    /// The same budget, lowered until it fits into `limit_bytes`. Connections keep up to half of what is there where
-    /// their number was derived; a number that the operator chose stays.
-    pub fn fit(self, limit_bytes: u64, is_clients_chosen: bool) -> Budget {
-        if self.needed_bytes() <= limit_bytes {
-            return self;
-        }
-        let free = limit_bytes.saturating_sub(BASE_BYTES);
+    /// Whether there is room for it and, where they are counted, for sockets that hold as much as the queues.
+    pub fn fits(self, limit: GroupLimit) -> bool {
+        let sockets = if limit.counts_sockets { self.max_memory_bytes.saturating_mul(2) } else { 0 };
+        Budget { sockets_bytes: Some(sockets), ..self }.needed_bytes() <= limit.bytes
+    }
+
+    fn lowered(self, limit: GroupLimit, is_clients_chosen: bool) -> Budget {
+        let free = limit.bytes.saturating_sub(BASE_BYTES);
         let affordable = (free / 2 / CONNECTION_BYTES).max(1);
         let max_clients = if is_clients_chosen { self.max_clients } else { self.max_clients.min(affordable) };
         let left = free.saturating_sub(max_clients.saturating_mul(CONNECTION_BYTES));
-        let queues = (left / if self.counts_sockets { 4 } else { 2 }).max(QUEUES_MIN_BYTES);
+        let queues = (left / if limit.counts_sockets { 4 } else { 2 }).max(QUEUES_MIN_BYTES);
         Budget { max_clients, max_memory_bytes: self.max_memory_bytes.min(queues), ..self }
+    }
+
+    /// The bound on each buffer of a socket, as setsockopt(2) takes it: everybody's share of what may be held in
+    /// sockets. Nothing where that is not counted, or the kernel's own bounds do.
+    pub fn socket_buffer_bytes(self) -> Option<u64> {
+        let share = self.sockets_bytes? / self.max_clients.max(1) / SOCKET_BYTES_PER_BUFFER_BYTE;
+        (share < SOCKET_BUFFER_MAX_BYTES).then_some(share.max(SOCKET_BUFFER_MIN_BYTES))
     }
 }
 
@@ -115,31 +131,41 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
+    fn limit(bytes: u64, counts_sockets: bool) -> GroupLimit {
+        GroupLimit { bytes, counts_sockets }
+    }
+
     #[test]
     fn a_budget_that_fits_stays_as_it_is() {
-        let budget = Budget { max_clients: 1000, max_memory_bytes: 64 * MIB, counts_sockets: false };
-        assert_eq!(budget.fit(1024 * MIB, false), budget);
+        let budget = Budget { max_clients: 1000, max_memory_bytes: 64 * MIB, sockets_bytes: None };
+        assert_eq!(budget.fit(limit(1024 * MIB, false), false), budget);
+        let with_sockets = budget.fit(limit(1024 * MIB, true), false);
+        assert_eq!(Budget { sockets_bytes: None, ..with_sockets }, budget);
     }
 
     #[test]
     fn a_budget_that_does_not_fit_is_lowered_until_it_does() {
-        for counts_sockets in [false, true] {
-            let budget = Budget { max_clients: 1_000_000, max_memory_bytes: 64 * MIB, counts_sockets };
-            let lowered = budget.fit(16 * MIB, false);
-            assert!(lowered.needed_bytes() <= 16 * MIB, "{lowered:?}");
-            assert!(lowered.max_clients >= 1000, "{lowered:?}");
-            let chosen = Budget { max_clients: 1500, ..budget }.fit(16 * MIB, true);
-            assert_eq!(chosen.max_clients, 1500);
-            assert!(chosen.needed_bytes() <= 16 * MIB, "{chosen:?}");
+        for limit in [limit(16 * MIB, false), limit(16 * MIB, true)] {
+            let budget = Budget { max_clients: 1_000_000, max_memory_bytes: 64 * MIB, sockets_bytes: None };
+            let lowered = budget.fit(limit, false);
+            assert!(lowered.fits(limit) && lowered.max_clients >= 1000, "{lowered:?}");
+            let chosen = Budget { max_clients: 1500, ..budget }.fit(limit, true);
+            assert!(chosen.fits(limit) && chosen.max_clients == 1500, "{chosen:?}");
+            // There is an end to what can be done.
+            let too_many = Budget { max_clients: 3000, ..budget }.fit(limit, true);
+            assert!(!too_many.fits(limit) && too_many.max_memory_bytes == QUEUES_MIN_BYTES, "{too_many:?}");
         }
     }
 
     #[test]
-    fn what_sockets_hold_is_set_aside_where_it_is_counted() {
-        let budget = Budget { max_clients: 1000, max_memory_bytes: 8 * MIB, counts_sockets: true };
-        let without = Budget { counts_sockets: false, ..budget };
-        assert_eq!(budget.needed_bytes() - without.needed_bytes(), 16 * MIB);
-        assert_eq!((budget.sockets_bytes(), without.sockets_bytes()), (16 * MIB, 0));
+    fn where_sockets_are_counted_each_gets_its_share_of_what_is_left() {
+        let budget = Budget { max_clients: 100, max_memory_bytes: MIB, sockets_bytes: None };
+        let buffer = |mib: u64, counts| budget.fit(limit(mib * MIB, counts), true).socket_buffer_bytes();
+        assert_eq!(buffer(48, false), None);
+        // 4 MiB, 100 × 5 KiB and 2 × 1 MiB are the server's own.
+        assert_eq!(buffer(48, true), Some((42 * MIB - 100 * CONNECTION_BYTES) / 100 / 4));
+        assert_eq!(buffer(8, true), Some(SOCKET_BUFFER_MIN_BYTES));
+        assert_eq!(buffer(1024, true), None);
     }
 
     /// Files of control groups that are not there in truth.

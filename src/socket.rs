@@ -28,6 +28,14 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(fd.into()))
 }
 
+/// Bounds what the kernel holds for a socket each way, instead of letting it grow with what passes. Sockets accepted
+/// from then on inherit it.
+pub fn bound_buffers(socket: impl AsFd, bytes: usize) -> io::Result<()> {
+    sockopt::set_socket_send_buffer_size(&socket, bytes)?;
+    sockopt::set_socket_recv_buffer_size(&socket, bytes)?;
+    Ok(())
+}
+
 fn set_keepalive(fd: impl AsFd, keepalive: Keepalive) -> io::Result<()> {
     let fd = fd.as_fd();
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
@@ -50,8 +58,11 @@ pub enum Stream {
 
 impl Stream {
     /// Begins to connect; the connection may still fail.
-    pub fn connect(address: SocketAddr) -> io::Result<Stream> {
+    pub fn connect(address: SocketAddr, buffer_bytes: Option<usize>) -> io::Result<Stream> {
         let stream = TcpStream::connect(address)?;
+        if let Some(bytes) = buffer_bytes {
+            bound_buffers(&stream, bytes)?;
+        }
         stream.set_nodelay(true)?;
         set_keepalive(&stream, limits::LINK_KEEPALIVE)?;
         Ok(Stream::Tcp(stream))
@@ -116,5 +127,26 @@ impl Source for Stream {
             Stream::Tcp(stream) => stream.deregister(registry),
             Stream::Unix(stream) => stream.deregister(registry),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_is_accepted_has_its_listeners_bounds() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        bound_buffers(&listener, 16 * 1024).unwrap();
+        let address = listener.local_addr().unwrap();
+        let dialled = std::net::TcpStream::connect(address).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let bounds = |fd: &dyn AsFd| {
+            [sockopt::socket_send_buffer_size(fd.as_fd()), sockopt::socket_recv_buffer_size(fd.as_fd())]
+                .map(Result::unwrap)
+        };
+        // The kernel doubles what it is told.
+        assert_eq!(bounds(&accepted), [32 * 1024; 2]);
+        assert_ne!(bounds(&dialled), [32 * 1024; 2]);
     }
 }

@@ -123,13 +123,15 @@ fn the_numbers_are_those_in_force() {
     let mib = |bytes: u64| bytes / 1024 / 1024;
     for says in [
         format!("{} MiB + --max-clients × {} KiB", mib(memory::BASE_BYTES), memory::CONNECTION_BYTES / 1024),
-        format!("{} KiB for each, that is", memory::UNREAD_SOCKET_BYTES / 1024),
+        format!("not below {} KiB", memory::SOCKET_BUFFER_MIN_BYTES / 1024),
+        format!("From a share of {} MiB on", mib(memory::SOCKET_BUFFER_MAX_BYTES)),
         format!("down to {} MiB of queues", mib(memory::QUEUES_MIN_BYTES)),
         format!("{} password checks waiting", thousands(limits::PASSWORD_CHECKS_MAX)),
         format!("waiting, {} from one address", limits::PASSWORD_CHECKS_PER_ADDRESS_MAX),
         format!("the {}th ignored packet", u32::from(limits::IGNORED_PACKETS_MAX) + 1),
         format!("{} seconds in the middle of a packet", limits::MID_PACKET_MS / 1000),
         format!("nothing taken for {} seconds", limits::STALLED_READER_MS / 1000),
+        format!("on a link, {} |", limits::LINK_KEEPALIVE.unacknowledged_ms / 1000),
         format!("in the kernel's line ({})", thousands(limits::LISTEN_BACKLOG as usize)),
         format!("{} bytes of nickname, {} of a file name", limits::NICKNAME_MAX_BYTES, limits::FILE_NAME_MAX_BYTES),
         format!("{} of a password", thousands(limits::PASSWORD_MAX_BYTES)),
