@@ -6,7 +6,7 @@
 //!
 //! Twice the queues, since a buffer that grows has up to twice the room that is used. Version 2 of control groups also
 //! counts what the kernel holds *in* sockets; there the rest of the limit, and at least as much as for the queues, is
-//! set aside for that, and each socket's buffers are bounded to a share of it. Where a control group allows less than
+//! set aside for that, and each socket's buffers are bounded accordingly. Where a control group allows less than
 //! is needed, the kernel would end the server at the worst moment; so the limits are lowered at the start, and it says
 //! so.
 
@@ -22,8 +22,12 @@ pub const CONNECTION_BYTES: u64 = 5 * 1024;
 pub const QUEUES_MIN_BYTES: u64 = 1024 * 1024;
 /// No bound on a socket's buffer is set lower than this: over a way of 50 ms it still lets 320 KiB through in a second.
 pub const SOCKET_BUFFER_MIN_BYTES: u64 = 16 * 1024;
+/// A buffer that will do for most: over the same way it lets 1.2 MiB through in a second.
+pub const SOCKET_BUFFER_USUAL_BYTES: u64 = 64 * 1024;
 /// From here on the kernel's own bounds do, which are about as large (`tcp_wmem` and `tcp_rmem` of tcp(7)).
 pub const SOCKET_BUFFER_MAX_BYTES: u64 = 1024 * 1024;
+/// Sockets that can be full at once where buffers are as usual; more is a crowd of slow readers.
+pub const FULL_SOCKETS: u64 = 64;
 /// What a socket may hold for each byte of its bound: two ways, and the kernel doubles what it is told, for its own
 /// bookkeeping (SO_SNDBUF of socket(7)).
 pub const SOCKET_BYTES_PER_BUFFER_BYTE: u64 = 4;
@@ -73,10 +77,13 @@ impl Budget {
     }
 
     /// The bound on each buffer of a socket, as setsockopt(2) takes it: everybody's share of what may be held in
-    /// sockets. Nothing where that is not counted, or the kernel's own bounds do.
+    /// sockets, or what is usual as long as some can be full at once. Nothing where that is not counted, or the
+    /// kernel's own bounds do.
     pub fn socket_buffer_bytes(self) -> Option<u64> {
-        let share = self.sockets_bytes? / self.max_clients.max(1) / SOCKET_BYTES_PER_BUFFER_BYTE;
-        (share < SOCKET_BUFFER_MAX_BYTES).then_some(share.max(SOCKET_BUFFER_MIN_BYTES))
+        let buffers_bytes = self.sockets_bytes? / SOCKET_BYTES_PER_BUFFER_BYTE;
+        let share = buffers_bytes / self.max_clients.max(1);
+        let usual = (buffers_bytes / FULL_SOCKETS).min(SOCKET_BUFFER_USUAL_BYTES);
+        (share < SOCKET_BUFFER_MAX_BYTES).then_some(share.max(usual).max(SOCKET_BUFFER_MIN_BYTES))
     }
 }
 
@@ -158,14 +165,19 @@ mod tests {
     }
 
     #[test]
-    fn where_sockets_are_counted_each_gets_its_share_of_what_is_left() {
-        let budget = Budget { max_clients: 100, max_memory_bytes: MIB, sockets_bytes: None };
-        let buffer = |mib: u64, counts| budget.fit(limit(mib * MIB, counts), true).socket_buffer_bytes();
-        assert_eq!(buffer(48, false), None);
-        // 4 MiB, 100 × 5 KiB and 2 × 1 MiB are the server's own.
-        assert_eq!(buffer(48, true), Some((42 * MIB - 100 * CONNECTION_BYTES) / 100 / 4));
-        assert_eq!(buffer(8, true), Some(SOCKET_BUFFER_MIN_BYTES));
-        assert_eq!(buffer(1024, true), None);
+    fn where_sockets_are_counted_their_buffers_are_bounded_by_what_is_left() {
+        let budget = Budget { max_clients: 1000, max_memory_bytes: MIB, sockets_bytes: None };
+        let buffer = |left_bytes: u64, counts_sockets| {
+            let bytes = budget.needed_bytes() + left_bytes;
+            budget.fit(limit(bytes, counts_sockets), true).socket_buffer_bytes()
+        };
+        assert_eq!(buffer(400 * MIB, false), None);
+        // What is enough for all, for some, for few.
+        assert_eq!(buffer(400 * MIB, true), Some(400 * MIB / 1000 / 4));
+        assert_eq!(buffer(100 * MIB, true), Some(SOCKET_BUFFER_USUAL_BYTES));
+        assert_eq!(buffer(8 * MIB, true), Some(8 * MIB / FULL_SOCKETS / 4));
+        assert_eq!(buffer(2 * MIB, true), Some(SOCKET_BUFFER_MIN_BYTES));
+        assert_eq!(buffer(4000 * MIB, true), None);
     }
 
     /// Files of control groups that are not there in truth.

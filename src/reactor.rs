@@ -180,12 +180,13 @@ impl Reactor {
 
     /// Reads the users file again; returns the answer to an operator who asked for it.
     fn reload(&mut self, now: Millis) -> String {
-        let Some(file) = &self.users_file else { return "error the server has no users file\n".to_owned() };
+        // Said without a users file, too: a manager that asked for it waits for the end.
         self.supervisor.on_reloading();
-        let users = file.read();
+        let users = self.users_file.as_ref().map_or(Ok(None), |file| file.read().map(Some));
         self.supervisor.on_ready();
         match users {
-            Ok(users) => {
+            Ok(None) => "error the server has no users file\n".to_owned(),
+            Ok(Some(users)) => {
                 let change = self.engine.set_users(users, now);
                 log::info!("users file read again: {change}");
                 format!("{change}\nok\n")

@@ -123,8 +123,10 @@ fn the_numbers_are_those_in_force() {
     let mib = |bytes: u64| bytes / 1024 / 1024;
     for says in [
         format!("{} MiB + --max-clients × {} KiB", mib(memory::BASE_BYTES), memory::CONNECTION_BYTES / 1024),
-        format!("not below {} KiB", memory::SOCKET_BUFFER_MIN_BYTES / 1024),
-        format!("From a share of {} MiB on", mib(memory::SOCKET_BUFFER_MAX_BYTES)),
+        format!("never below {} KiB", memory::SOCKET_BUFFER_MIN_BYTES / 1024),
+        format!("to {} KiB as long as", memory::SOCKET_BUFFER_USUAL_BYTES / 1024),
+        format!("as long as {} sockets", memory::FULL_SOCKETS),
+        format!("from a share of {} MiB on", mib(memory::SOCKET_BUFFER_MAX_BYTES)),
         format!("down to {} MiB of queues", mib(memory::QUEUES_MIN_BYTES)),
         format!("{} password checks waiting", thousands(limits::PASSWORD_CHECKS_MAX)),
         format!("waiting, {} from one address", limits::PASSWORD_CHECKS_PER_ADDRESS_MAX),
