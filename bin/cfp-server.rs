@@ -87,6 +87,9 @@ fn remove_user(file: &UsersFile, nickname: &str) -> Result<(), String> {
 fn new_password(nickname: &str) -> Result<(Nickname<'_>, String, [u8; 16]), String> {
     let nickname = Nickname::parse(nickname).ok_or("not a legal nickname")?;
     let password = read_password().map_err(|error| format!("cannot read the password: {error}"))?;
+    if password.is_empty() {
+        return Err("the password is empty: type one, or hand it over as a line on standard input".to_owned());
+    }
     if password.len() > limits::PASSWORD_MAX_BYTES {
         return Err(format!("the password is longer than {} bytes", limits::PASSWORD_MAX_BYTES));
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Three servers in containers merge by name, two clients in containers of their own talk through two of them.
-# Usage: compose-demo.sh      (CFP_IMAGE and CFP_CLIENT_IMAGE name images that are built already)
+# Usage: compose-demo.sh      (CFP_IMAGE and CFP_CLIENT_IMAGE: images that are built already; CFP_SUBNET: its network)
 set -eu
 scripts=$(dirname "$0")
 # Tenths of a second that a wait may take.
@@ -54,6 +54,8 @@ if [ -z "${CFP_CLIENT_IMAGE:-}" ]; then
     "$scripts/build-image.sh" "$CFP_CLIENT_IMAGE" cfp-client
 fi
 export CFP_IMAGE
+# A subnet that another run has not taken.
+export CFP_SUBNET="${CFP_SUBNET:-172.30.$(($$ % 256)).0/24}"
 
 pause() {
     sleep 0.1 2>/dev/null || sleep 1

@@ -1,23 +1,36 @@
 //! How much memory the server may take, and what that means for its limits.
 //!
 //! ```text
-//!   needed = BASE + connections × CONNECTION + 2 × --max-memory
+//!   needed = BASE + connections × CONNECTION + 2 × --max-memory (+ sockets)
 //! ```
 //!
-//! Twice the queues, since a buffer that grows has up to twice the room that is used. Where a control group allows
-//! less, the kernel would end the server at the worst moment; so the limits are lowered at the start, and it says so.
+//! Twice the queues, since a buffer that grows has up to twice the room that is used. Version 2 of control groups also
+//! counts what the kernel holds *in* sockets; there the rest of the limit, and at least as much as for the queues, is
+//! set aside for that, and each socket's buffers are bounded accordingly. Where a control group allows less than
+//! is needed, the kernel would end the server at the worst moment; so the limits are lowered at the start, and it says
+//! so.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The process itself: binary, poll, read buffer, pools, tables.
 pub const BASE_BYTES: u64 = 4 * 1024 * 1024;
 /// One connection: its entry with its nickname, and what the kernel charges for a socket that holds nothing. Measured
 /// with 1,000 clients who are logged in, on Linux 6.18: 352 bytes resident, and 1.5 KiB of the kernel's where sockets are
-/// not counted (version 1), 3.9 KiB where they are (version 2). What sockets hold is not in it: see
-/// docs/container/README.md.
+/// not counted (version 1), 3.9 KiB where they are (version 2).
 pub const CONNECTION_BYTES: u64 = 5 * 1024;
 /// No bound on queues is set lower than this: below it, a single slow reader would be everybody's trouble.
 pub const QUEUES_MIN_BYTES: u64 = 1024 * 1024;
+/// No bound on a socket's buffer is set lower than this: over a way of 50 ms it still lets 320 KiB through in a second.
+pub const SOCKET_BUFFER_MIN_BYTES: u64 = 16 * 1024;
+/// A buffer that will do for most: over the same way it lets 1.2 MiB through in a second.
+pub const SOCKET_BUFFER_USUAL_BYTES: u64 = 64 * 1024;
+/// From here on the kernel's own bounds do, which are about as large (`tcp_wmem` and `tcp_rmem` of tcp(7)).
+pub const SOCKET_BUFFER_MAX_BYTES: u64 = 1024 * 1024;
+/// Sockets that can be full at once where buffers are as usual; more is a crowd of slow readers.
+pub const FULL_SOCKETS: u64 = 64;
+/// What a socket may hold for each byte of its bound: two ways, and the kernel doubles what it is told, for its own
+/// bookkeeping (SO_SNDBUF of socket(7)).
+pub const SOCKET_BYTES_PER_BUFFER_BYTE: u64 = 4;
 
 /// What the limits come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +39,8 @@ pub struct Budget {
     pub max_clients: u64,
     /// All queues together.
     pub max_memory_bytes: u64,
+    /// What the kernel may hold in sockets, where that is counted.
+    pub sockets_bytes: Option<u64>,
 }
 
 impl Budget {
@@ -34,47 +49,85 @@ impl Budget {
         BASE_BYTES
             .saturating_add(self.max_clients.saturating_mul(CONNECTION_BYTES))
             .saturating_add(self.max_memory_bytes.saturating_mul(2))
+            .saturating_add(self.sockets_bytes.unwrap_or(0))
     }
 
-    /// The same budget, lowered until it fits into `limit_bytes`. Connections keep up to half of what is there where
-    /// their number was derived; a number that the operator chose stays.
-    pub fn fit(self, limit_bytes: u64, is_clients_chosen: bool) -> Budget {
-        if self.needed_bytes() <= limit_bytes {
-            return self;
-        }
-        let free = limit_bytes.saturating_sub(BASE_BYTES);
+    /// The same budget, lowered until it fits into the limit. Connections keep up to half of what is there where their
+    /// number was derived; a number that the operator chose stays.
+    pub fn fit(self, limit: GroupLimit, is_clients_chosen: bool) -> Budget {
+        let own = Budget { sockets_bytes: None, ..self };
+        let fitting = if own.fits(limit) { own } else { own.lowered(limit, is_clients_chosen) };
+        let left = limit.bytes.saturating_sub(fitting.needed_bytes());
+        Budget { sockets_bytes: limit.counts_sockets.then_some(left), ..fitting }
+    }
+
+    /// Whether there is room for it and, where they are counted, for sockets that hold as much as the queues.
+    pub fn fits(self, limit: GroupLimit) -> bool {
+        let sockets = if limit.counts_sockets { self.max_memory_bytes.saturating_mul(2) } else { 0 };
+        Budget { sockets_bytes: Some(sockets), ..self }.needed_bytes() <= limit.bytes
+    }
+
+    fn lowered(self, limit: GroupLimit, is_clients_chosen: bool) -> Budget {
+        let free = limit.bytes.saturating_sub(BASE_BYTES);
         let affordable = (free / 2 / CONNECTION_BYTES).max(1);
         let max_clients = if is_clients_chosen { self.max_clients } else { self.max_clients.min(affordable) };
         let left = free.saturating_sub(max_clients.saturating_mul(CONNECTION_BYTES));
-        let queues = (left / 2).max(QUEUES_MIN_BYTES);
-        Budget { max_clients, max_memory_bytes: self.max_memory_bytes.min(queues) }
+        let queues = (left / if limit.counts_sockets { 4 } else { 2 }).max(QUEUES_MIN_BYTES);
+        Budget { max_clients, max_memory_bytes: self.max_memory_bytes.min(queues), ..self }
     }
+
+    /// The bound on each buffer of a socket, as setsockopt(2) takes it: everybody's share of what may be held in
+    /// sockets, or what is usual as long as some can be full at once. Nothing where that is not counted, or the
+    /// kernel's own bounds do.
+    pub fn socket_buffer_bytes(self) -> Option<u64> {
+        let buffers_bytes = self.sockets_bytes? / SOCKET_BYTES_PER_BUFFER_BYTE;
+        let share = buffers_bytes / self.max_clients.max(1);
+        let usual = (buffers_bytes / FULL_SOCKETS).min(SOCKET_BUFFER_USUAL_BYTES);
+        (share < SOCKET_BUFFER_MAX_BYTES).then_some(share.max(usual).max(SOCKET_BUFFER_MIN_BYTES))
+    }
+}
+
+/// What a control group allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupLimit {
+    /// The most memory.
+    pub bytes: u64,
+    /// Whether that covers what sockets hold: it does in version 2. In version 1 that has a counter of its own.
+    pub counts_sockets: bool,
 }
 
 /// The memory limit of the control group that we are in (version 2 or 1), where there is one.
-pub fn control_group_limit() -> Option<u64> {
+pub fn control_group_limit() -> Option<GroupLimit> {
     let membership = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    candidates(&membership).iter().find_map(|path| read_limit(Path::new(path)))
+    limit_below(Path::new("/sys/fs/cgroup"), &membership)
 }
 
-/// Where the limit may stand: in a container, the group that we are in is the root of what we see.
-fn candidates(membership: &str) -> Vec<String> {
-    let mut paths = Vec::new();
+/// The lowest limit of our group and of those around it. In a container, only the root of what we see is there: it is
+/// the group that we are in.
+fn limit_below(root: &Path, membership: &str) -> Option<GroupLimit> {
+    let mut limits = Vec::new();
     for line in membership.lines() {
         let mut fields = line.splitn(3, ':').skip(1);
         let (Some(controllers), Some(group)) = (fields.next(), fields.next()) else { continue };
-        let group = group.trim_end_matches('/');
-        if controllers.is_empty() {
-            paths.extend([group, ""].map(|group| format!("/sys/fs/cgroup{group}/memory.max")));
-        } else if controllers.split(',').any(|controller| controller == "memory") {
-            paths.extend([group, ""].map(|group| format!("/sys/fs/cgroup/memory{group}/memory.limit_in_bytes")));
+        let counts_sockets = controllers.is_empty();
+        let is_memory = controllers.split(',').any(|controller| controller == "memory");
+        let (folder, file) = if counts_sockets {
+            (root.to_owned(), "memory.max")
+        } else if is_memory {
+            (root.join("memory"), "memory.limit_in_bytes")
+        } else {
+            continue;
+        };
+        for group in Path::new(group.trim_start_matches('/')).ancestors() {
+            let bytes = read_limit(folder.join(group).join(file));
+            limits.extend(bytes.map(|bytes| GroupLimit { bytes, counts_sockets }));
         }
     }
-    paths
+    limits.into_iter().min()
 }
 
 /// Version 2 says `max` and version 1 a number near 2^63 where there is no limit.
-fn read_limit(path: &Path) -> Option<u64> {
+fn read_limit(path: PathBuf) -> Option<u64> {
     let limit = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
     (limit < 1 << 60).then_some(limit)
 }
@@ -85,32 +138,93 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
+    fn limit(bytes: u64, counts_sockets: bool) -> GroupLimit {
+        GroupLimit { bytes, counts_sockets }
+    }
+
     #[test]
     fn a_budget_that_fits_stays_as_it_is() {
-        let budget = Budget { max_clients: 1000, max_memory_bytes: 64 * MIB };
-        assert_eq!(budget.fit(1024 * MIB, false), budget);
+        let budget = Budget { max_clients: 1000, max_memory_bytes: 64 * MIB, sockets_bytes: None };
+        assert_eq!(budget.fit(limit(1024 * MIB, false), false), budget);
+        let with_sockets = budget.fit(limit(1024 * MIB, true), false);
+        assert_eq!(Budget { sockets_bytes: None, ..with_sockets }, budget);
     }
 
     #[test]
     fn a_budget_that_does_not_fit_is_lowered_until_it_does() {
-        let budget = Budget { max_clients: 1_000_000, max_memory_bytes: 64 * MIB };
-        let lowered = budget.fit(16 * MIB, false);
-        assert!(lowered.needed_bytes() <= 16 * MIB, "{lowered:?}");
-        assert!(lowered.max_clients >= 1000, "{lowered:?}");
-        let chosen = Budget { max_clients: 1500, ..budget }.fit(16 * MIB, true);
-        assert_eq!(chosen.max_clients, 1500);
-        assert!(chosen.needed_bytes() <= 16 * MIB, "{chosen:?}");
+        for limit in [limit(16 * MIB, false), limit(16 * MIB, true)] {
+            let budget = Budget { max_clients: 1_000_000, max_memory_bytes: 64 * MIB, sockets_bytes: None };
+            let lowered = budget.fit(limit, false);
+            assert!(lowered.fits(limit) && lowered.max_clients >= 1000, "{lowered:?}");
+            let chosen = Budget { max_clients: 1500, ..budget }.fit(limit, true);
+            assert!(chosen.fits(limit) && chosen.max_clients == 1500, "{chosen:?}");
+            // There is an end to what can be done.
+            let too_many = Budget { max_clients: 3000, ..budget }.fit(limit, true);
+            assert!(!too_many.fits(limit) && too_many.max_memory_bytes == QUEUES_MIN_BYTES, "{too_many:?}");
+        }
     }
 
     #[test]
-    fn the_limit_is_looked_for_in_both_versions_of_control_groups() {
-        assert_eq!(
-            candidates("0::/system.slice/cfp.service\n"),
-            ["/sys/fs/cgroup/system.slice/cfp.service/memory.max", "/sys/fs/cgroup/memory.max"]
-        );
-        assert_eq!(
-            candidates("4:memory:/docker/abc\n1:cpu:/\n"),
-            ["/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        );
+    fn where_sockets_are_counted_their_buffers_are_bounded_by_what_is_left() {
+        let budget = Budget { max_clients: 1000, max_memory_bytes: MIB, sockets_bytes: None };
+        let buffer = |left_bytes: u64, counts_sockets| {
+            let bytes = budget.needed_bytes() + left_bytes;
+            budget.fit(limit(bytes, counts_sockets), true).socket_buffer_bytes()
+        };
+        assert_eq!(buffer(400 * MIB, false), None);
+        // What is enough for all, for some, for few.
+        assert_eq!(buffer(400 * MIB, true), Some(400 * MIB / 1000 / 4));
+        assert_eq!(buffer(100 * MIB, true), Some(SOCKET_BUFFER_USUAL_BYTES));
+        assert_eq!(buffer(8 * MIB, true), Some(8 * MIB / FULL_SOCKETS / 4));
+        assert_eq!(buffer(2 * MIB, true), Some(SOCKET_BUFFER_MIN_BYTES));
+        assert_eq!(buffer(4000 * MIB, true), None);
+    }
+
+    /// Files of control groups that are not there in truth.
+    struct Groups(PathBuf);
+
+    impl Groups {
+        fn new(name: &str, files: &[(&str, &str)]) -> Groups {
+            let root = std::env::temp_dir().join(format!("cfp-groups-{}-{name}", std::process::id()));
+            for (path, text) in files {
+                let path = root.join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            Groups(root)
+        }
+
+        fn limit(&self, membership: &str) -> Option<(u64, bool)> {
+            limit_below(&self.0, membership).map(|limit| (limit.bytes, limit.counts_sockets))
+        }
+    }
+
+    impl Drop for Groups {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn in_version_2_the_lowest_limit_around_us_counts_and_sockets_are_in_it() {
+        let membership = "0::/system.slice/cfp.service\n";
+        let service = ("system.slice/cfp.service/memory.max", "16777216\n");
+        let slice = ("system.slice/memory.max", "8388608\n");
+        assert_eq!(Groups::new("service", &[service]).limit(membership), Some((16 * MIB, true)));
+        assert_eq!(Groups::new("slice", &[service, slice]).limit(membership), Some((8 * MIB, true)));
+        // In a container, the group that we are in is the root of what we see.
+        assert_eq!(Groups::new("root", &[("memory.max", "16777216\n")]).limit("0::/\n"), Some((16 * MIB, true)));
+        assert_eq!(Groups::new("max", &[("memory.max", "max\n")]).limit("0::/\n"), None);
+    }
+
+    #[test]
+    fn in_version_1_the_memory_controller_has_a_tree_of_its_own_and_sockets_are_not_in_it() {
+        let membership = "4:cpu,memory:/docker/abc\n1:cpuset:/\n0::/\n";
+        let limit = |text| ("memory/docker/abc/memory.limit_in_bytes", text);
+        assert_eq!(Groups::new("v1", &[limit("16777216\n")]).limit(membership), Some((16 * MIB, false)));
+        assert_eq!(Groups::new("v1-none", &[limit("9223372036854771712\n")]).limit(membership), None);
+        let seen_inside = Groups::new("v1-inside", &[("memory/memory.limit_in_bytes", "16777216\n")]);
+        assert_eq!(seen_inside.limit(membership), Some((16 * MIB, false)));
+        assert_eq!(Groups::new("nothing", &[]).limit(membership), None);
     }
 }

@@ -50,6 +50,8 @@ pub struct Reactor {
     engine: Engine<Stream>,
     users_file: Option<UsersFile>,
     lookup: Lookup,
+    /// The bound on each buffer of a socket that dials; those that are accepted have it from their listener.
+    socket_buffer_bytes: Option<usize>,
     supervisor: Supervisor,
     started: Instant,
 }
@@ -63,6 +65,7 @@ impl Reactor {
         mut metrics: Option<TcpListener>,
         users_file: Option<UsersFile>,
         lookup: Lookup,
+        socket_buffer_bytes: Option<usize>,
     ) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
@@ -85,6 +88,7 @@ impl Reactor {
             engine,
             users_file,
             lookup,
+            socket_buffer_bytes,
             supervisor: Supervisor::new(),
             started: Instant::now(),
         })
@@ -176,12 +180,13 @@ impl Reactor {
 
     /// Reads the users file again; returns the answer to an operator who asked for it.
     fn reload(&mut self, now: Millis) -> String {
-        let Some(file) = &self.users_file else { return "error the server has no users file\n".to_owned() };
+        // Said without a users file, too: a manager that asked for it waits for the end.
         self.supervisor.on_reloading();
-        let users = file.read();
+        let users = self.users_file.as_ref().map_or(Ok(None), |file| file.read().map(Some));
         self.supervisor.on_ready();
         match users {
-            Ok(users) => {
+            Ok(None) => "error the server has no users file\n".to_owned(),
+            Ok(Some(users)) => {
                 let change = self.engine.set_users(users, now);
                 log::info!("users file read again: {change}");
                 format!("{change}\nok\n")
@@ -274,7 +279,7 @@ impl Reactor {
     fn do_request(&mut self, request: Request, now: Millis) {
         match request {
             Request::Dial { dial_for, address } => {
-                let socket = Stream::connect(address).map_err(|error| error.to_string());
+                let socket = Stream::connect(address, self.socket_buffer_bytes).map_err(|error| error.to_string());
                 let key = self.engine.on_dialled(dial_for, address, socket, now);
                 watch(&self.poll, &mut self.engine, key);
             }

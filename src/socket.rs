@@ -23,7 +23,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     sockopt::set_socket_reuseaddr(&fd, true)?;
     // Messages go out when the turn writes them, not when the kernel has collected more.
     sockopt::set_tcp_nodelay(&fd, true)?;
-    bound_buffers(&fd)?;
+    keep_buffers_short(&fd)?;
     set_keepalive(&fd, limits::CLIENT_KEEPALIVE)?;
     net::bind(&fd, &address)?;
     net::listen(&fd, limits::LISTEN_BACKLOG)?;
@@ -31,9 +31,17 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// What the kernel holds, nobody can overtake and no high-water mark sees.
-fn bound_buffers(fd: impl AsFd) -> io::Result<()> {
+fn keep_buffers_short(fd: impl AsFd) -> io::Result<()> {
     sockopt::set_socket_recv_buffer_size(&fd, limits::RECEIVE_BUFFER_BYTES)?;
     SockRef::from(&fd).set_tcp_notsent_lowat(limits::UNSENT_MAX_BYTES)
+}
+
+/// Bounds what the kernel holds for a socket each way, instead of letting it grow with what passes. Sockets accepted
+/// from then on inherit it.
+pub fn bound_buffers(socket: impl AsFd, bytes: usize) -> io::Result<()> {
+    sockopt::set_socket_send_buffer_size(&socket, bytes)?;
+    sockopt::set_socket_recv_buffer_size(&socket, bytes.min(limits::RECEIVE_BUFFER_BYTES))?;
+    Ok(())
 }
 
 fn set_keepalive(fd: impl AsFd, keepalive: Keepalive) -> io::Result<()> {
@@ -58,10 +66,13 @@ pub enum Stream {
 
 impl Stream {
     /// Begins to connect; the connection may still fail.
-    pub fn connect(address: SocketAddr) -> io::Result<Stream> {
+    pub fn connect(address: SocketAddr, buffer_bytes: Option<usize>) -> io::Result<Stream> {
         let stream = TcpStream::connect(address)?;
+        keep_buffers_short(&stream)?;
+        if let Some(bytes) = buffer_bytes {
+            bound_buffers(&stream, bytes)?;
+        }
         stream.set_nodelay(true)?;
-        bound_buffers(&stream)?;
         set_keepalive(&stream, limits::LINK_KEEPALIVE)?;
         Ok(Stream::Tcp(stream))
     }
@@ -125,5 +136,26 @@ impl Source for Stream {
             Stream::Tcp(stream) => stream.deregister(registry),
             Stream::Unix(stream) => stream.deregister(registry),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_is_accepted_has_its_listeners_bounds() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        bound_buffers(&listener, 16 * 1024).unwrap();
+        let address = listener.local_addr().unwrap();
+        let dialled = std::net::TcpStream::connect(address).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let bounds = |fd: &dyn AsFd| {
+            [sockopt::socket_send_buffer_size(fd.as_fd()), sockopt::socket_recv_buffer_size(fd.as_fd())]
+                .map(Result::unwrap)
+        };
+        // The kernel doubles what it is told.
+        assert_eq!(bounds(&accepted), [32 * 1024; 2]);
+        assert_ne!(bounds(&dialled), [32 * 1024; 2]);
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 
 use crate::control::ControlListener;
+use crate::core::config::Config;
 use crate::core::mesh::Address;
 use crate::core::users::Users;
 use crate::engine::Engine;
@@ -35,7 +36,11 @@ pub fn start(mut options: Options) -> Result<Reactor, String> {
     options.config.listen = Some(address);
     options.config.advertise = options.advertise.or_else(|| advertised_by_default(address));
 
-    set_budget(&mut options, descriptors);
+    let socket_buffer_bytes = set_budget(&mut options, descriptors);
+    if let Some(bytes) = socket_buffer_bytes {
+        socket::bound_buffers(&listener, bytes)
+            .map_err(|error| format!("cannot bound the sockets' buffers: {error}"))?;
+    }
     if let Some(warning) = users_file.as_ref().and_then(UsersFile::warning) {
         log::warn!("{warning}");
     }
@@ -48,7 +53,7 @@ pub fn start(mut options: Options) -> Result<Reactor, String> {
     for name in options.merge {
         engine.merge_at_start(name, Millis(0));
     }
-    Reactor::new(engine, listener, control, metrics, users_file, lookup)
+    Reactor::new(engine, listener, control, metrics, users_file, lookup, socket_buffer_bytes)
         .map_err(|error| format!("cannot watch the sockets: {error}"))
 }
 
@@ -58,38 +63,61 @@ pub fn read_users(file: Option<&UsersFile>) -> Result<Users, String> {
 }
 
 /// Derives the number of connections from the descriptors, and lowers what the control group's memory has no room for.
-fn set_budget(options: &mut Options, descriptors: u64) {
+/// Returns the bound on each buffer of a socket, where there has to be one.
+fn set_budget(options: &mut Options, descriptors: u64) -> Option<usize> {
     let config = &mut options.config;
     let room = descriptors.saturating_sub(limits::RESERVED_DESCRIPTORS).max(descriptors / 2);
     let max_clients = options.max_clients.map_or(room, |chosen| chosen as u64);
-    let asked = Budget { max_clients, max_memory_bytes: config.max_memory_bytes as u64 };
+    let asked = Budget { max_clients, max_memory_bytes: config.max_memory_bytes as u64, sockets_bytes: None };
     let limit = memory::control_group_limit();
     let budget = limit.map_or(asked, |limit| asked.fit(limit, options.max_clients.is_some()));
-    let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
     if let Some(limit) = limit
-        && budget != asked
+        && !asked.fits(limit)
     {
         log::warn!(
-            "the control group allows {} MiB of memory and the limits came to {}: lowered to {} clients and {} bytes of queues",
-            mib(limit),
-            mib(asked.needed_bytes()),
+            "the control group allows {} KiB of memory and the limits came to {}: lowered to {} clients and {} KiB of queues",
+            limit.bytes / 1024,
+            kib(asked.needed_bytes()),
             budget.max_clients,
-            budget.max_memory_bytes
+            kib(budget.max_memory_bytes)
         );
     }
-    if limit.is_some_and(|limit| budget.needed_bytes() > limit) {
+    if limit.is_some_and(|limit| !budget.fits(limit)) {
         log::warn!("that may still be too much: choose a smaller --max-clients");
     }
     config.max_clients = usize::try_from(budget.max_clients).unwrap_or(usize::MAX);
     config.max_memory_bytes = usize::try_from(budget.max_memory_bytes).unwrap_or(usize::MAX);
-    log::info!(
-        "memory: at most {} MiB = {} + {} clients × {} KiB + 2 × {} MiB of queues; {descriptors} descriptors",
-        mib(budget.needed_bytes()),
-        mib(memory::BASE_BYTES),
-        budget.max_clients,
-        memory::CONNECTION_BYTES / 1024,
-        mib(budget.max_memory_bytes)
-    );
+    log::info!("memory: {}; {descriptors} descriptors", formula(budget));
+    bound_queues(config);
+    budget.socket_buffer_bytes().and_then(|bytes| usize::try_from(bytes).ok())
+}
+
+/// What the limits come to, as a sum that can be checked.
+fn formula(budget: Budget) -> String {
+    let (base, connection, queues) =
+        (kib(memory::BASE_BYTES), kib(memory::CONNECTION_BYTES), kib(budget.max_memory_bytes));
+    let (total, clients) = (kib(budget.needed_bytes()), budget.max_clients);
+    let sum = format!("at most {total} KiB = {base} + {clients} clients × {connection} + 2 × {queues} of queues");
+    match (budget.sockets_bytes, budget.socket_buffer_bytes()) {
+        (Some(bytes), Some(buffer_bytes)) => {
+            let socket_bytes = buffer_bytes * memory::SOCKET_BYTES_PER_BUFFER_BYTE;
+            let full = (bytes / socket_bytes).min(clients);
+            format!("{sum} + {} in sockets, where {full} may hold {} each", bytes / 1024, kib(socket_bytes))
+        }
+        (Some(bytes), None) => format!("{sum} + {} in sockets", bytes / 1024),
+        (None, _) => sum,
+    }
+}
+
+/// Whole KiB, and never less than there is.
+fn kib(bytes: u64) -> u64 {
+    bytes.div_ceil(1024)
+}
+
+/// No single queue is allowed more than all together: its senders are to be held back before it has to be closed.
+fn bound_queues(config: &mut Config) {
+    config.max_queue_bytes = config.max_queue_bytes.min(config.max_memory_bytes);
+    config.max_link_queue_bytes = config.max_link_queue_bytes.min(config.max_memory_bytes);
 }
 
 /// What others are told where `--advertise` was not given: the listen address; where that is unspecified, the address
@@ -117,4 +145,32 @@ fn raise_descriptor_limit() -> u64 {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let current = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
     current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::GroupLimit;
+    use crate::wire::ServerId;
+
+    #[test]
+    fn no_queue_may_take_more_than_all_together() {
+        let mut config = Config::new(ServerId(7));
+        config.max_memory_bytes = 3 << 20;
+        bound_queues(&mut config);
+        assert_eq!((config.max_queue_bytes, config.max_link_queue_bytes), (limits::QUEUE_MAX_BYTES, 3 << 20));
+    }
+
+    #[test]
+    fn the_sum_in_the_log_adds_up() {
+        let asked = Budget { max_clients: 1_000_000, max_memory_bytes: 64 << 20, sockets_bytes: None };
+        let fit = |counts_sockets| asked.fit(GroupLimit { bytes: 16 << 20, counts_sockets }, false);
+        assert_eq!(formula(fit(false)), "at most 16384 KiB = 4096 + 1228 clients × 5 + 2 × 3074 of queues");
+        assert_eq!(4096 + 1228 * 5 + 2 * 3074, 16384);
+        assert_eq!(
+            formula(fit(true)),
+            "at most 16384 KiB = 4096 + 1228 clients × 5 + 2 × 1537 of queues + 3074 in sockets, where 48 may hold 64 each"
+        );
+        assert_eq!(4096 + 1228 * 5 + 2 * 1537 + 3074, 16384);
+    }
 }

@@ -9,6 +9,7 @@ mod capture;
 mod pcap;
 mod support;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use capture::Capture;
@@ -29,6 +30,7 @@ const CONTENT: [u8; CHUNK_BYTES] = [b'z'; CHUNK_BYTES];
 fn has_tshark() -> bool {
     let found = Command::new("tshark").arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
+        assert!(std::env::var_os("CI").is_none(), "CI has to install tshark");
         eprintln!("skipped: no tshark here (apt-get install tshark)");
     }
     found
@@ -313,13 +315,22 @@ fn ask(control: &str, command: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// A control socket's file, which a server that is killed leaves behind.
+struct ControlPath(PathBuf);
+
+impl Drop for ControlPath {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 #[test]
 fn a_conversation_over_two_merged_servers_is_dissected() {
     if !has_tshark() {
         return;
     }
-    let control = std::env::temp_dir().join(format!("cfp-dissector-{}", std::process::id()));
-    let control = control.to_str().unwrap();
+    let control = ControlPath(std::env::temp_dir().join(format!("cfp-dissector-{}", std::process::id())));
+    let control = control.0.to_str().unwrap();
     let seven = Server::start(&["--control", control]);
     let mut command = Command::new(BINARY);
     command.args(["--id", "8", "--listen", "127.0.0.1:0"]);

@@ -4,6 +4,7 @@
 mod support;
 
 use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use cfp::core::users::Users;
@@ -12,6 +13,7 @@ use cfp::time::Millis;
 use cfp::wire::{Descriptions, Packet, ServerId};
 use support::client::encoded;
 use support::pipe::Bench;
+use support::server::BINARY;
 use support::{Client, ID, Server};
 
 #[test]
@@ -175,4 +177,40 @@ fn what_waits_for_a_link_is_written_at_a_stop_although_a_client_could_not_be_so_
     bench.settle();
     bench.take(&link, usize::MAX);
     assert!(link.take_output() == expected, "all of it, as it was said");
+}
+
+/// The server in a mount namespace of its own, where the limit of version 2 of control groups stands in a plain file.
+/// Nothing where that is not allowed.
+fn start_in_group_of_version_2(limit_bytes: u64) -> Option<Server> {
+    let namespace = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c"]);
+        command.arg(format!("mount -t tmpfs none /sys/fs/cgroup && {script}"));
+        command
+    };
+    let has_version_2 = std::fs::read_to_string("/proc/self/cgroup").is_ok_and(|text| text.contains("0::/"));
+    if !has_version_2 || !namespace("true").status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no mount namespace, or no control groups of version 2");
+        return None;
+    }
+    let mut command = namespace(&format!(
+        "echo {limit_bytes} > /sys/fs/cgroup/memory.max && exec {BINARY} --id 7 --listen 127.0.0.1:0"
+    ));
+    command.stdin(Stdio::null());
+    Some(Server::spawn(command))
+}
+
+#[test]
+fn where_the_control_group_counts_sockets_the_log_says_what_they_may_hold_and_a_slow_reader_is_closed_earlier() {
+    let Some(server) = start_in_group_of_version_2(16 << 20) else { return };
+    server.wait_for_log("the control group allows 16384 KiB");
+    server.wait_for_log("in sockets, where");
+    let (_bob, mut ana) = (deaf(&server, "bob"), server.guest("ana"));
+    let message = "x".repeat(64 * 1024);
+    // His queue's limit, and little more: without bounds the kernel would take megabytes first.
+    for _ in 0..20 {
+        ana.say(&message);
+        ana.expect_public("ana", &message);
+    }
+    assert!(server.wait_for_log("slow reader: more is queued").contains("\"bob\""));
 }

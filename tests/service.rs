@@ -96,6 +96,16 @@ fn a_reload_is_announced_with_its_time_and_ends_with_ready() {
 }
 
 #[test]
+fn a_reload_ends_where_there_is_no_users_file_too() {
+    let manager = Manager::new("no-users");
+    let server = manager.start(0, &[]);
+    manager.wait_for(|line| line == "READY=1");
+    server.signal(Signal::HUP);
+    manager.wait_for(|line| line == "RELOADING=1");
+    manager.wait_for(|line| line == "READY=1");
+}
+
+#[test]
 fn the_status_counts_clients_and_siblings() {
     let manager = Manager::new("status");
     // With a watchdog of 20 ms the status comes every 10.

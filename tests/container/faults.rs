@@ -107,7 +107,8 @@ fn cut_and_heal(image: &str, cycles: usize) -> Vec<Duration> {
     times.collect()
 }
 
-/// The kernel of a paused container goes on acknowledging, and the RFC has no ping: the link stays, and nothing is lost.
+/// The kernel of a paused container goes on acknowledging, and the RFC has no ping: to the others this is a server that
+/// is slow, not one that is silent. The link stays, and nothing is lost.
 #[test]
 fn a_paused_server_holds_nobody_up_and_gets_what_was_sent_to_it() {
     let Some(image) = image() else { return };
@@ -131,6 +132,9 @@ fn a_paused_server_holds_nobody_up_and_gets_what_was_sent_to_it() {
     assert!(mesh.hosts.iter().all(|host| host.is_merged_with(2)));
 }
 
+/// Its kernel's window fills, then our kernel's buffers, then the link's queue: from a quarter of its limit on, who sends
+/// private messages there is not read from. After 14 s in which nothing was taken the kernel gives the connection up
+/// (TCP_USER_TIMEOUT).
 #[test]
 fn a_paused_server_that_much_is_sent_to_is_given_up_and_comes_back() {
     let Some(image) = image() else { return };
@@ -144,6 +148,8 @@ fn a_paused_server_that_much_is_sent_to_is_given_up_and_comes_back() {
     // More than the kernels take on the way: then it is the server that has it, and does not keep it for ever.
     flooder.send_until_blocked(&flood, Duration::from_secs(5));
     one.wait_until_cut();
+    let line = one.wait_for_log("link to server 3");
+    assert!(line.contains("ended: connection lost"), "{line}");
     expect_unreachable(one);
     three.docker(&["unpause"]);
     mesh.wait_until_whole();

@@ -22,9 +22,9 @@ fn a_thousand_clients_chat_where_nothing_is_allowed() {
     let network = Network::new();
     let host = Host::start_alone(&image, &network, 7, &[]);
     let line = host.wait_for_log("memory: at most");
-    assert!(line.contains("at most 16 MiB") && line.contains("descriptors"), "{line}");
+    assert!(line.contains("at most 16384 KiB") && line.contains("descriptors"), "{line}");
     let line = host.wait_for_log("the control group allows");
-    assert!(line.contains("allows 16 MiB") && line.contains("lowered"), "{line}");
+    assert!(line.contains("allows 16384 KiB") && line.contains("lowered"), "{line}");
     let mut clients: Vec<Client> = (0..CLIENTS)
         .map(|i| {
             let mut client = Client::connect(host.address());

@@ -1,0 +1,156 @@
+//! docs/operations.md is read when something is wrong: what it says must be what the server does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+#[path = "support/node.rs"]
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod node;
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cfp::core::counters::Ignored;
+use cfp::core::effects::CloseReason;
+use cfp::session::operator::HELP;
+use cfp::{limits, memory, options};
+use node::Node;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn page() -> String {
+    fs::read_to_string(root().join("docs/operations.md")).unwrap()
+}
+
+/// The first column of the table with this heading, without its code marks.
+fn first_column(page: &str, heading: &str) -> Vec<String> {
+    let (_, rest) = page.split_once(heading).unwrap_or_else(|| panic!("{heading:?} is a table"));
+    let rows = rest.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.split('|').nth(1).unwrap().trim().replace('`', "")).collect()
+}
+
+#[test]
+fn the_options_are_those_of_help() {
+    let usage = options::usage();
+    let in_help = usage.split_once("Options:\n").unwrap().1.lines().map(str::trim_start);
+    let in_help = in_help.filter(|line| line.starts_with('-')).map(|line| {
+        let is_form = |word: &&str| word.starts_with('-') || word.chars().all(|c| c.is_ascii_uppercase() || c == ':');
+        line.split_whitespace().take_while(is_form).collect::<Vec<_>>().join(" ")
+    });
+    // The last row has two options that need no word.
+    let written = first_column(&page(), "| option | meaning | default |");
+    let written = written.iter().flat_map(|forms| match forms.split_once(", -V") {
+        Some((help, version)) => vec![help.to_owned(), format!("-V{version}")],
+        None => vec![forms.clone()],
+    });
+    assert_eq!(written.collect::<Vec<_>>(), in_help.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_commands_of_the_control_socket_are_those_of_help() {
+    let in_help: Vec<&str> = HELP.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    assert_eq!(first_column(&page(), "| command | answer |"), in_help);
+}
+
+#[test]
+fn every_metric_is_explained_and_no_other() {
+    let node = Node::start(7, &[]);
+    let answer = node.ask("metrics");
+    let emitted: BTreeSet<&str> =
+        answer.iter().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(emitted.len() >= 20, "{emitted:?}");
+    let page = page();
+    let rows = first_column(&page, "| metric | | what it says, and when to worry |");
+    let explained: BTreeSet<&str> = rows.iter().flat_map(|row| row.split(", ")).collect();
+    assert_eq!(explained, emitted);
+    // Elsewhere on the page, too, no name is one that was.
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    for rest in page.split("cfp_").skip(1) {
+        let name = format!("cfp_{}", rest.split(|c| !is_name(c)).next().unwrap());
+        assert!(emitted.contains(name.as_str()), "{name} is no metric");
+    }
+}
+
+#[test]
+fn every_reason_is_explained_and_no_other() {
+    let page = page();
+    let ignored: Vec<&str> = Ignored::ALL.iter().map(|reason| reason.name()).collect();
+    assert_eq!(first_column(&page, "| `reason` | |"), ignored);
+    let closed: Vec<&str> = CloseReason::ALL.iter().map(|reason| reason.name()).collect();
+    assert_eq!(first_column(&page, "| `reason` | in the log | what to do |"), closed);
+    for reason in CloseReason::ALL {
+        assert!(page.contains(&reason.to_string()), "{reason}");
+    }
+}
+
+/// What stands in the log at the level of a warning or an error asks for action.
+#[test]
+fn every_warning_and_error_of_the_source_is_on_the_page() {
+    let page = page();
+    let mut lines = 0;
+    for path in sources(&root().join("src")) {
+        let text = fs::read_to_string(&path).unwrap();
+        // The last of them chooses its level as it goes.
+        for call in ["log::warn!(", "log::error!(", "log::log!("] {
+            for rest in text.split(call).skip(1) {
+                let literal = rest.split('"').nth(1).unwrap_or_else(|| panic!("a text in {}", path.display()));
+                // What is filled in has three dots, letters or a word on the page: the longest piece of the rest counts.
+                let pieces = literal.split('{').map(|piece| piece.split_once('}').map_or(piece, |(_, rest)| rest));
+                let longest = pieces.max_by_key(|piece| piece.len()).unwrap().trim_matches([' ', ':']);
+                assert!(page.contains(longest), "{literal:?} of {} is not on the page", path.display());
+                lines += 1;
+            }
+        }
+    }
+    assert!(lines >= 15, "{lines}");
+}
+
+/// The server's source files: the client and the benchmark have logs of their own.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| !path.ends_with("src/client") && !path.ends_with("src/bench"))
+        .flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
+
+#[test]
+fn the_numbers_are_those_in_force() {
+    let page = page();
+    let thousands = |number: usize| format!("{},{:03}", number / 1000, number % 1000);
+    let mib = |bytes: u64| bytes / 1024 / 1024;
+    for says in [
+        format!("{} MiB + --max-clients × {} KiB", mib(memory::BASE_BYTES), memory::CONNECTION_BYTES / 1024),
+        format!("never below {} KiB", memory::SOCKET_BUFFER_MIN_BYTES / 1024),
+        format!("to {} KiB as long as", memory::SOCKET_BUFFER_USUAL_BYTES / 1024),
+        format!("as long as {} sockets", memory::FULL_SOCKETS),
+        format!("from a share of {} MiB on", mib(memory::SOCKET_BUFFER_MAX_BYTES)),
+        format!("down to {} MiB of queues", mib(memory::QUEUES_MIN_BYTES)),
+        format!("{} password checks waiting", thousands(limits::PASSWORD_CHECKS_MAX)),
+        format!("waiting, {} from one address", limits::PASSWORD_CHECKS_PER_ADDRESS_MAX),
+        format!("the {}th ignored packet", u32::from(limits::IGNORED_PACKETS_MAX) + 1),
+        format!("{} seconds in the middle of a packet", limits::MID_PACKET_MS / 1000),
+        format!("nothing taken for {} seconds", limits::STALLED_READER_MS / 1000),
+        format!("on a link, {} |", limits::LINK_KEEPALIVE.unacknowledged_ms / 1000),
+        format!("in the kernel's line ({})", thousands(limits::LISTEN_BACKLOG as usize)),
+        format!("{} bytes of nickname, {} of a file name", limits::NICKNAME_MAX_BYTES, limits::FILE_NAME_MAX_BYTES),
+        format!("{} of a password", thousands(limits::PASSWORD_MAX_BYTES)),
+        format!("{} MiB of users file", mib(limits::USERS_FILE_MAX_BYTES)),
+        format!("{} million iterations", limits::PASSWORD_ITERATIONS_MAX / 1_000_000),
+        format!("{} minutes of a lost server", limits::FORGET_MS / 60_000),
+        format!("{} merges that operators wait for", limits::TARGETS_MAX),
+        format!("{} addresses that they named", limits::TOLD_ADDRESSES_MAX),
+        format!("{} names looked up at once", limits::LOOKUPS_MAX),
+        format!("{} operators, {} bytes", limits::OPERATORS_MAX, thousands(limits::COMMAND_MAX_BYTES)),
+        format!("{} scrapers, {} KiB", limits::SCRAPERS_MAX, limits::HTTP_HEAD_MAX_BYTES / 1024),
+        format!("{} seconds for writing out", limits::DRAIN_MS / 1000),
+        format!("{} KiB of input from each connection", limits::READ_BYTES / 1024),
+        format!("{} MiB\nfrom all", limits::TURN_INPUT_BYTES / 1024 / 1024),
+        format!("{} new connections", limits::ACCEPTS_PER_TURN),
+    ] {
+        assert!(page.contains(&says), "{says:?}");
+    }
+}
