@@ -14,8 +14,6 @@ use super::world::{Event, World};
 
 /// Longer than anything in the servers takes: the forgetting of lost ones, and what follows from it.
 const QUIET_MS: u64 = FORGET_MS + 300_000;
-/// Whether races end as cliques (S8). While they don't, only what people got is looked at in worlds of races.
-const RACES_END_AS_CLIQUES: bool = true;
 /// What has settled stays as it is: longer than a network that does not fit is watched before something is done.
 const STEADY_MS: u64 = 150_000;
 /// A login or a message is through, over the slowest of pipes.
@@ -29,10 +27,6 @@ pub fn run(mut world: World) -> World {
     quieten(&mut world);
     world.trace(|_| "quiet".to_owned());
     check_people(&mut world);
-    if world.plan.kind == Kind::Races && !RACES_END_AS_CLIQUES {
-        close(&mut world);
-        return world;
-    }
     check_links(&world);
     check_foreigners(&mut world);
     check_cliques(&world);
@@ -53,8 +47,7 @@ fn quieten(world: &mut World) {
     let until = world.now + QUIET_MS;
     match world.plan.kind {
         Kind::Fits | Kind::Duel => world.settle(until),
-        Kind::Races if RACES_END_AS_CLIQUES => world.run_until(until),
-        Kind::Races => world.settle(until),
+        Kind::Races => world.run_until(until),
     }
 }
 
