@@ -300,7 +300,12 @@ impl Mesh {
         let is_old = |server: &super::Server| server.forget_at().is_some_and(|at| at <= now);
         let old: Vec<ServerId> = self.servers.iter().filter(|(_, s)| is_old(s)).map(|(&id, _)| id).collect();
         for id in old {
+            let name = self.servers.get(&id).and_then(|server| server.name.clone());
             self.forget(id, effects);
+            if let Some(name) = name {
+                // It has a place in the network no longer, and gets one when it is back.
+                self.ask(name, None, now);
+            }
         }
     }
 

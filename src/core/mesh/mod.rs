@@ -46,7 +46,7 @@ pub struct Server {
     announcement: Announcement,
     /// When a sibling last said that it is linked with it.
     heard_of: Millis,
-    /// The name that `--merge` had for it: it is redialled for ever, and under that name too.
+    /// The name that `--merge` had for it: it is dialled under that name too, for ever, also when it is forgotten.
     name: Option<Name>,
     retry: Retry,
 }
@@ -325,8 +325,7 @@ impl Server {
 
     /// When it is given up, if it does not come back and nobody says that it is there (D21).
     fn forget_at(&self) -> Option<Millis> {
-        let is_lost = self.up().is_none() && self.name.is_none();
-        is_lost.then(|| self.since.max(self.heard_of) + limits::FORGET_MS)
+        self.up().is_none().then(|| self.since.max(self.heard_of) + limits::FORGET_MS)
     }
 
     fn close_dial(&self, effects: &mut Effects) {
