@@ -119,13 +119,18 @@ pub const DIAL_SOON_MS: u64 = 20;
 pub const LINK_HELD_MS: u64 = 10_000;
 /// So often in a row a lost server may say that we don't fit together, before it is given up.
 pub const UNFIT_TRIES_MAX: u32 = 3;
-/// How often a network that is not a clique is looked at, and siblings are told again what we have.
+/// How often a network that is not a clique is looked at, and siblings are told again what we have: between half of
+/// this and all of it, so that servers don't do it in step.
 pub const REVIEW_MS: u64 = 20_000;
-/// What a sibling said is believed for as long, unless it holds still: two rounds, since one may just be missed.
+/// What a sibling said is believed for as long, unless it holds still: more than two rounds, since one may just be
+/// missed.
 pub const ANNOUNCEMENT_MS: u64 = 2 * REVIEW_MS + REVIEW_MS / 2;
-/// Reviews in a row in which the network does not fit, before links are closed: over 40 s, far more than the 15 s
+/// Reviews in a row in which the network does not fit, before links are closed: over 30 s, far more than the 15 s
 /// within which a dead link is noticed, and with it what did not fit for a moment.
 pub const REVIEWS_UNFIT_MAX: u32 = 3;
+/// How long a server that follows another takes in only whom that one is linked with: until those who were left have
+/// given up, which takes a few of their dials after the last announcement of them is no longer believed.
+pub const FOLLOW_MS: u64 = 120_000;
 /// A lost server that was not named in `--merge` is given up after this (D21).
 pub const FORGET_MS: u64 = 10 * 60 * 1000;
 /// So often a server may say "already merged" while we see no link to it, before we believe it. With the delays

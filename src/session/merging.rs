@@ -12,7 +12,7 @@ pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, turn: &mu
         return Verdict::Handled;
     }
     let offer = Offer::read(server, siblings);
-    match turn.core.mesh.decide(&offer) {
+    match turn.core.mesh.decide(&offer, turn.now) {
         Decision::Decline(reason) => {
             if let Some(link) = turn.core.mesh.link_to(server) {
                 // It would not ask if it still had that link (D17), also where it has come back elsewhere (D21).

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::{DialState, Link, Mesh, Offer, canonical};
 use crate::core::key::Key;
 use crate::limits;
+use crate::time::Millis;
 use crate::wire::{DeclineReason, ServerId};
 
 /// Where merge requests are accepted from, beside loopback and the addresses of servers that we know (D20).
@@ -55,14 +56,14 @@ impl Mesh {
     }
 
     /// Looks at a request, in the order of D17.
-    pub fn decide(&self, offer: &Offer) -> Decision {
+    pub fn decide(&self, offer: &Offer, now: Millis) -> Decision {
         if self.offer_conflicts(offer) {
             return Decision::Decline(DeclineReason::IdConflict);
         }
         if self.link_to(offer.server).is_some() {
             return Decision::Decline(DeclineReason::AlreadyMerged);
         }
-        if self.exceeds_limit(offer) {
+        if self.exceeds_limit(offer) || self.is_left_out(offer.server, now) {
             return Decision::Decline(DeclineReason::ServerLimit);
         }
         if self.has_unanswered_request_to(offer) && self.id > offer.server {

@@ -77,7 +77,7 @@ impl Retry {
 }
 
 /// Between half of it and all of it, so that two servers that dial each other don't do so in step.
-fn jittered(delay_ms: u64, random: &mut Random) -> u64 {
+pub(super) fn jittered(delay_ms: u64, random: &mut Random) -> u64 {
     delay_ms / 2 + random.below(delay_ms / 2 + 1)
 }
 

@@ -268,6 +268,9 @@ impl Mesh {
     /// Takes in what a sibling says of others. What conflicts or would be too many is passed over.
     fn learn(&mut self, from: ServerId, others: &BTreeMap<ServerId, SocketAddrV4>, now: Millis) {
         for (&id, &address) in others.iter().filter(|&(id, _)| *id != from) {
+            if !self.servers.contains_key(&id) && self.is_left_out(id, now) {
+                continue;
+            }
             // It is said again until both sides agree; one line for it is enough.
             let is_news = self.servers.get(&from).is_none_or(|server| !server.announcement.others.contains_key(&id));
             let level = if is_news { log::Level::Warn } else { log::Level::Debug };

@@ -13,13 +13,15 @@
 //! *Follow the lowest*: where the servers that we see don't fit, a server keeps only those that the lowest of its
 //! siblings is linked with, unless it is the lowest itself. All who are linked with the lowest server of all end as its
 //! clique, since they follow it and it is full, or takes what they have; the rest is a smaller network with a lowest
-//! of its own. A server that has lost is declined where it dials, and given up after a few times.
+//! of its own. For a while a follower takes in only whom the lowest is linked with; else two halves of what does not
+//! fit could take turns in it. A server that has lost is declined where it dials, and given up after a few times.
 //!
 //! A sibling that does not describe itself is known to us alone: where it is the one too many, we leave it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
+use super::dialling::jittered;
 use super::{Mesh, Server};
 use crate::core::effects::{CloseMode, CloseReason, Effects};
 use crate::core::key::Key;
@@ -39,6 +41,8 @@ pub(super) struct Announcement {
 pub(super) struct Review {
     next: Option<Millis>,
     unfit: u32,
+    /// Whom we follow, and until when.
+    followed: Option<(ServerId, Millis)>,
 }
 
 /// Servers by ID; what is seen of them twice has to agree.
@@ -69,7 +73,7 @@ impl Mesh {
     /// Something has changed: looks at it in a while, if a sibling has other siblings than we have.
     pub(super) fn plan_review(&mut self, now: Millis) {
         if self.review.next.is_none() && self.differing().next().is_some() {
-            self.review.next = Some(now + limits::REVIEW_MS);
+            self.review.next = Some(now + jittered(limits::REVIEW_MS, &mut self.random));
         }
     }
 
@@ -91,7 +95,15 @@ impl Mesh {
                 self.follow_lowest(now, effects);
             }
         }
-        self.review.next = (!differing.is_empty()).then_some(now + limits::REVIEW_MS);
+        self.review.next = None;
+        self.plan_review(now);
+    }
+
+    /// Whether we follow a sibling that is not linked with this server.
+    pub(super) fn is_left_out(&self, id: ServerId, now: Millis) -> bool {
+        let Some((followed, _)) = self.review.followed.filter(|&(_, until)| now < until) else { return false };
+        let followed_server = self.servers.get(&followed).filter(|server| server.up().is_some());
+        id != followed && followed_server.is_some_and(|server| !server.announcement.others.contains_key(&id))
     }
 
     /// Whether a sibling says that it is linked with this server.
@@ -186,6 +198,7 @@ impl Mesh {
             log::warn!("merges that don't fit together: leaving server {id}, which server {lowest} is not linked with");
             self.leave(id, effects);
         }
+        self.review.followed = Some((lowest, now + limits::FOLLOW_MS));
         self.learn(lowest, &theirs, now);
     }
 
