@@ -1,6 +1,6 @@
 //! Misfortunes that a seed rarely brings about, each written down.
 
-use cfp::limits::FORGET_MS;
+use cfp::limits::{FORGET_MS, REVIEW_MS};
 
 use super::dice::Dice;
 use super::ledger::View;
@@ -11,11 +11,16 @@ use super::world::World;
 /// Longer than any redialling, and any telling of what has changed, takes.
 const PATIENCE_MS: u64 = 120_000;
 
-/// Servers with these `--merge` options, each linked with each.
-fn network(seed: u64, merges: &[&[usize]]) -> World {
+/// Servers with these `--merge` options, about to start.
+fn planned(seed: u64, merges: &[&[usize]]) -> World {
     let mut dice = Dice::new(seed);
     let plan = Plan::scripted(merges, &mut dice);
-    let mut world = World::of(plan, dice, false);
+    World::of(plan, dice, false)
+}
+
+/// The same, each linked with each.
+fn network(seed: u64, merges: &[&[usize]]) -> World {
+    let mut world = planned(seed, merges);
     pass(&mut world, PATIENCE_MS);
     assert_linked(&world, seed);
     world
@@ -58,6 +63,32 @@ fn a_server_that_comes_back_elsewhere_before_its_old_links_are_missed_merges_in_
         world.collect();
         world.start(1);
         pass(&mut world, PATIENCE_MS);
+        assert_linked(&world, seed);
+    }
+}
+
+#[test]
+fn servers_that_are_told_to_merge_with_each_other_need_no_allow_list() {
+    for seed in 0..20 {
+        let mut world = planned(seed, &[&[1], &[0]]);
+        world.plan.is_restricted = true;
+        pass(&mut world, PATIENCE_MS);
+        assert_linked(&world, seed);
+    }
+}
+
+#[test]
+fn whoever_merges_with_one_server_is_let_in_by_the_others_at_once() {
+    for seed in 0..20 {
+        let mut world = planned(seed, &[&[], &[0], &[0]]);
+        world.plan.is_restricted = true;
+        world.plan.hosts[0].permits = vec![1, 2];
+        while !(world.link(0, 1).both_up && world.link(0, 2).both_up) {
+            assert!(world.now < PATIENCE_MS, "seed {seed}: 1 and 2 are not linked with 0");
+            pass(&mut world, 10);
+        }
+        // Long before siblings compare what they have.
+        pass(&mut world, REVIEW_MS / 2);
         assert_linked(&world, seed);
     }
 }
