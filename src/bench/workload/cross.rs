@@ -1,4 +1,5 @@
-//! Two merged servers: one client speaks on the first, many listen on the second.
+//! Two merged servers: one client speaks on the first, many listen on the second. And, to compare with, two servers
+//! that are not merged and do as much.
 
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,17 @@ pub struct CrossPlan {
     pub bursts: u64,
 }
 
+/// What the two servers have to do with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// Nothing: a client of each speaks, at the same time.
+    Apart,
+    /// The same, and the first server has one more client.
+    ApartWithClient,
+    /// They are merged: a client of the first speaks.
+    Merged,
+}
+
 /// What it costs the two servers, in nanoseconds of processor time.
 pub struct CrossSample {
     /// The first server, for each message (its speaker gets it too).
@@ -34,20 +46,33 @@ pub struct CrossSample {
     pub receiver_ns: f64,
 }
 
-/// Measures both servers at once.
-pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan) -> Result<CrossSample> {
+/// Measures both servers at once. In every setting each of them is woken once for each burst and idle between two, so
+/// that what differs is what they do.
+pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan, setting: Setting) -> Result<CrossSample> {
     let meters = origin.meter.zip(receiver.meter);
     let (first, second) = meters.ok_or_else(|| Fault::Usage("this needs --pid and --second-pid".into()))?;
-    await_merge(origin, receiver)?;
-    let dialect = Dialect::open(origin.language, origin.address)?;
+    if setting == Setting::Merged {
+        await_merge(origin, receiver)?;
+    }
+    let here = Dialect::open(origin.language, origin.address)?;
+    let there = Dialect::open(receiver.language, receiver.address)?;
     let mut crowd = Crowd::new()?;
-    crowd.join(origin.address, 1, |member| dialect.hello(member, false))?;
-    crowd.join(receiver.address, plan.members, |member| dialect.hello(member, false))?;
+    let locals = if setting == Setting::ApartWithClient { 2 } else { 1 };
+    let all = locals + plan.members;
+    crowd.join(origin.address, locals, |member| here.hello(member, false))?;
+    crowd.join(receiver.address, plan.members, |member| there.hello(member, false))?;
     let mut lanes = Lanes::default();
-    let lane = lanes.add(dialect.public(0), 0, 0..plan.members + 1, false);
+    let spoken = if setting == Setting::Merged {
+        vec![lanes.add(here.public(0), 0, 0..all, false)]
+    } else {
+        let other = lanes.add(there.public(locals), locals, locals..all, false);
+        vec![lanes.add(here.public(0), 0, 0..locals, false), other]
+    };
     let mut bursts = |count| -> Result<()> {
         for _ in 0..count {
-            lanes.send(lane, plan.window, Instant::now(), crowd.members())?;
+            for &lane in &spoken {
+                lanes.send(lane, plan.window, Instant::now(), crowd.members())?;
+            }
             let mut nobody: [(usize, Pace); 0] = [];
             lanes.drive(&mut crowd, &mut nobody, &[], &mut nothing_else)?;
         }
