@@ -129,7 +129,8 @@ pub fn print_cross(
         }
     }
     let medians = samples.map(|(origin, receiver)| [origin, receiver].map(|ns| median(ns).unwrap_or_default()));
-    let mut table = vec![["two servers", "first, ns per message", "second, ns per delivery"].map(str::to_owned).to_vec()];
+    let mut table =
+        vec![["two servers", "first, ns per message", "second, ns per delivery"].map(str::to_owned).to_vec()];
     table.extend(settings.iter().zip(&medians).map(|((_, title), ns)| {
         let [origin, receiver] = ns.map(figure);
         vec![(*title).to_owned(), origin, receiver]
@@ -142,17 +143,22 @@ pub fn print_cross(
     Ok(())
 }
 
-/// Memory for slow readers.
-pub fn print_slow(subject: &Subject, plan: SlowPlan) -> Result<()> {
-    let lines = slow(subject, plan)?;
+/// Memory for slow readers. Without `external`, the server that is started closes nobody for being behind.
+pub fn print_slow(launcher: &Launcher, external: Option<Subject>, plan: SlowPlan) -> Result<()> {
+    let patient = ["--max-queue", "1073741824", "--max-memory", "2147483648"].map(str::to_owned);
+    let subject = external.map_or_else(|| launcher.start(Program::Server, &patient, 0), Ok)?;
+    let lines = slow(&subject, plan)?;
+    let sent = lines.last().map_or(0.0, |&(sent, _)| sent as f64);
     let most = lines.iter().map(|&(_, growth)| growth).fold(0.0, f64::max);
     println!(
-        "{} of {} don't read; {} bytes were sent to each: the server grew by {} bytes at most",
+        "{} of {} don't read; {} bytes were sent to each: the server grew by {} bytes at most, {:.2} × what was sent once",
         plan.slow,
         plan.members,
-        figure(lines.last().map_or(0.0, |&(sent, _)| sent as f64)),
+        figure(sent),
         figure(most),
+        most / sent,
     );
+    println!("then they read all of it");
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use super::lanes::{Flood, Lanes, nothing_else};
 use super::paced::Pace;
 use crate::bench::Result;
 use crate::bench::crowd::Crowd;
-use crate::bench::dialect::{Dialect, Language};
+use crate::bench::dialect::Dialect;
 use crate::bench::report::Latencies;
 use crate::bench::subject::Subject;
 use crate::limits::CHUNK_BYTES;
@@ -52,9 +52,8 @@ pub fn files(subject: &Subject, plan: FilesPlan) -> Result<FilesSample> {
     let all = PAIRED + plan.members;
     crowd.join(subject.address, all, |member| dialect.hello(member, false))?;
     let mut lanes = Lanes::default();
-    // With a CFP server, sender and receiver are in the room as everybody is.
-    let listeners = if subject.language == Language::Floor { PAIRED..all } else { 0..all };
-    let room = lanes.add(dialect.public(PAIRED), PAIRED, listeners, true);
+    // Sender and receiver are in the room as everybody is.
+    let room = lanes.add(dialect.public(PAIRED), PAIRED, 0..all, true);
     let file = lanes.add(dialect.file(0, 1, u32::MAX)?, 0, 1..2, false);
     let flood = [Flood { lane: file, batch: BATCH, under_way_max: UNDER_WAY_MAX }];
     let interval = Duration::from_nanos(1_000_000_000 / plan.rate.max(1));

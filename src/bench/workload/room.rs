@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::SURPLUS;
+use crate::bench::Result;
 use crate::bench::crowd::{Audience, Crowd, Members};
 use crate::bench::dialect::{Dialect, Route};
 use crate::bench::message::Frame;
 use crate::bench::report::{Latencies, Sample, Stopwatch, latencies, record};
 use crate::bench::subject::Subject;
-use crate::bench::{Result, peers};
 
 /// How large and how long.
 #[derive(Debug, Clone, Copy)]
@@ -128,9 +128,20 @@ impl Room {
     }
 
     /// A member no longer reads, and no delivery to it is awaited.
-    pub fn pause(&mut self, member: usize) {
-        self.crowd.members().pause(member);
+    pub fn pause(&mut self, member: usize) -> Result<()> {
         self.state.paused += 1;
+        self.crowd.members().pause(member)
+    }
+
+    /// These members, who were paused, read all that they have missed.
+    pub fn catch_up(&mut self, members: std::ops::Range<usize>) -> Result<()> {
+        let missed = self.state.next.get(members.clone()).unwrap_or_default();
+        self.state.outstanding += missed.iter().map(|next| self.state.end - next).sum::<u64>();
+        self.state.paused -= members.len();
+        for member in members {
+            self.crowd.resume(member, &mut self.state)?;
+        }
+        self.drain()
     }
 
     /// Size of one delivery.
@@ -151,13 +162,13 @@ impl Audience for RoomState {
     fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], at: Instant, members: &mut Members) -> Result<()> {
         let Some(next) = self.next.get_mut(member) else {
             // A publisher of its own gets acknowledgements only.
-            if !peers::answer_ping(member, bytes, members)? {
+            if !members.answer_ping(member, bytes)? {
                 *bytes = &[];
             }
             return Ok(());
         };
         let first = *next;
-        let count = peers::take_all(&self.delivered, next, self.end, member, bytes, members)?;
+        let count = members.take_all(member, &self.delivered, next, self.end, bytes)?;
         self.outstanding -= count;
         match &self.sent_at {
             SentAt::Together(sent_at) => record(&mut self.latencies, ns(at, *sent_at), count),
