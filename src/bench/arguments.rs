@@ -108,12 +108,12 @@ pub fn run(arguments: &[String]) -> Result<()> {
         }
         "cross" => {
             let members = pick("members", 100, 20)? as usize;
-            let plan = CrossPlan { members, window: pick("window", 64, 64)?, bursts: pick("bursts", 1000, 20)? };
+            let plan = CrossPlan { members, window: pick("window", 64, 64)?, bursts: pick("bursts", 400, 20)? };
             let second = address(&matches, "second")?.map(|address| {
                 Ok::<_, Fault>(Subject::running(address, number(&matches, "second-pid")?, Language::Cfp))
             });
             let external = context.external()?.zip(second.transpose()?);
-            extras::print_cross(&context.launcher, external, plan, pick("runs", 3, 1)? as usize)
+            extras::print_cross(&context.launcher, external, plan, pick("runs", 5, 1)? as usize)
         }
         "slow" => {
             let (members, slow) = (pick("members", 1000, 50)? as usize, pick("slow", 200, 10)? as usize);

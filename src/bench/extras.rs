@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::report::{figure, median, percentiles, print_table};
 use super::subject::{Launcher, Program, Subject, scratch_folder};
-use super::workload::cross::{CrossPlan, Setting, cross};
+use super::workload::cross::{CrossPlan, CrossSample, Setting, cross};
 use super::workload::fairness::fairness;
 use super::workload::files::{FilesPlan, PAIRED, files};
 use super::workload::logins::{LoginsPlan, logins_flood};
@@ -117,15 +117,19 @@ pub fn print_cross(
         (Setting::Merged, "merged, a speaker on the first"),
     ];
     let mut samples = settings.map(|_| (Vec::new(), Vec::new()));
+    // Where both had one core, each would be put off it by the other in the middle of a turn.
+    let beside = launcher.beside();
+    let run = |origin: &Launcher, receiver: &Launcher, setting| -> Result<CrossSample> {
+        let receiver = receiver.start(Program::Server, &["--id".into(), "8".into()], 0)?;
+        let merge = ["--merge".to_owned(), receiver.address.to_string()];
+        let merge = if setting == Setting::Merged { merge.as_slice() } else { &[] };
+        let origin = origin.start(Program::Server, merge, 0)?;
+        cross(&origin, &receiver, plan, setting)
+    };
     for _ in 0..runs {
-        for ((setting, _), (origin_ns, receiver_ns)) in settings.iter().zip(&mut samples) {
-            let receiver = launcher.start(Program::Server, &["--id".into(), "8".into()], 0)?;
-            let merge = ["--merge".to_owned(), receiver.address.to_string()];
-            let merge = if *setting == Setting::Merged { merge.as_slice() } else { &[] };
-            let origin = launcher.start(Program::Server, merge, 0)?;
-            let sample = cross(&origin, &receiver, plan, *setting)?;
-            origin_ns.push(sample.origin_ns);
-            receiver_ns.push(sample.receiver_ns);
+        for (&(setting, _), (origin_ns, receiver_ns)) in settings.iter().zip(&mut samples) {
+            origin_ns.push(run(launcher, &beside, setting)?.origin_ns);
+            receiver_ns.push(run(&beside, launcher, setting)?.receiver_ns);
         }
     }
     let medians = samples.map(|(origin, receiver)| [origin, receiver].map(|ns| median(ns).unwrap_or_default()));

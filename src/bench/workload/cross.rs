@@ -7,7 +7,7 @@ use super::SURPLUS;
 use super::lanes::{Lanes, nothing_else};
 use super::paced::Pace;
 use crate::bench::crowd::{Audience, Crowd, Members};
-use crate::bench::dialect::Dialect;
+use crate::bench::dialect::{Dialect, Route};
 use crate::bench::subject::Subject;
 use crate::bench::{Fault, Result};
 
@@ -94,34 +94,43 @@ pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan, setting: Set
     })
 }
 
-/// Speaks on the one until it is heard on the other.
+/// Speaks on the one until the last of it is heard on the other.
 fn await_merge(origin: &Subject, receiver: &Subject) -> Result<()> {
     let dialect = Dialect::open(origin.language, origin.address)?;
     let mut crowd = Crowd::new()?;
     crowd.join(origin.address, 1, |member| dialect.hello(member, false))?;
     crowd.join(receiver.address, 1, |member| dialect.hello(member, false))?;
-    let mut message = Vec::new();
-    dialect.public(0).sent.append(0, &mut message);
+    let Route { sent, delivered } = dialect.public(0);
     let since = Instant::now();
-    let mut ear = Ear { has_heard: false };
-    while !ear.has_heard {
+    let mut ear = Ear { last: Vec::new(), has_heard: false };
+    for number in 0.. {
+        let mut message = Vec::new();
+        sent.append(number, &mut message);
+        ear.last.clear();
+        delivered.append(number, &mut ear.last);
+        crowd.members().send(0, &message)?;
+        crowd.turn_for(TRY, &mut ear)?;
+        if ear.has_heard {
+            break;
+        }
         if since.elapsed() > MERGE_MAX {
             return Err(Fault::Wrong("the two servers did not merge".into()));
         }
-        crowd.members().send(0, &message)?;
-        crowd.turn_for(TRY, &mut ear)?;
     }
     Ok(())
 }
 
 struct Ear {
+    /// The last message that was sent.
+    last: Vec<u8>,
     has_heard: bool,
 }
 
 impl Audience for Ear {
     fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], _at: Instant, _members: &mut Members) -> Result<()> {
-        self.has_heard |= member == 1;
-        *bytes = &[];
+        self.has_heard |= member == 1 && bytes.ends_with(&self.last);
+        let whole = bytes.len() - bytes.len() % self.last.len().max(1);
+        *bytes = bytes.get(whole..).unwrap_or_default();
         Ok(())
     }
 }
