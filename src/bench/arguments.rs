@@ -117,7 +117,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         }
         "slow" => {
             let (members, slow) = (pick("members", 1000, 50)? as usize, pick("slow", 200, 10)? as usize);
-            let plan = SlowPlan { members, slow: slow.min(members), bytes: pick("bytes", 4 << 20, 1 << 20)? };
+            let plan = SlowPlan { members, slow: slow.min(members), bytes: pick("bytes", 6 << 20, 1 << 20)? };
             extras::print_slow(&context.launcher, context.external()?, plan)
         }
         "logins" => {

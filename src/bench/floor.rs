@@ -3,8 +3,8 @@
 //! protocol, no checks, no limits: not a server that anybody could use.
 //!
 //! The first input of a connection is taken for a login and answered with the two bytes of an accepted one. After
-//! that, input goes to everybody; but that of the first `paired` connections goes to the partner alone: 0 and 1 are
-//! partners, 2 and 3, and so on.
+//! that, input goes to everybody; but of the first `paired` connections, to the partner alone: 0 and 1 are partners, 2
+//! and 3, and so on.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -64,8 +64,8 @@ pub fn serve(address: SocketAddr, paired: usize, on_listening: impl FnOnce(Socke
             }
         }
         if !log.is_empty() {
-            for (_, connection) in &mut connections {
-                if connection.is_in {
+            for (key, connection) in &mut connections {
+                if key >= paired && connection.is_in {
                     send(connection, &log);
                 }
             }

@@ -1,6 +1,9 @@
 //! Two merged servers: one client speaks on the first, many listen on the second. And, to compare with, two servers
 //! that are not merged and do as much.
 
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::SURPLUS;
@@ -9,10 +12,12 @@ use super::paced::Pace;
 use crate::bench::crowd::{Audience, Crowd, Members};
 use crate::bench::dialect::{Dialect, Route};
 use crate::bench::subject::Subject;
-use crate::bench::{Fault, Result};
+use crate::bench::{Doing, Fault, Result};
 
 /// The two servers must have merged within this.
 const MERGE_MAX: Duration = Duration::from_secs(10);
+/// The listener's number among the nicknames.
+const LISTENER: usize = 99_998;
 /// How often the speaker tries until somebody on the other server hears it.
 const TRY: Duration = Duration::from_millis(50);
 
@@ -57,17 +62,18 @@ pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan, setting: Set
     let here = Dialect::open(origin.language, origin.address)?;
     let there = Dialect::open(receiver.language, receiver.address)?;
     let mut crowd = Crowd::new()?;
-    let locals = if setting == Setting::ApartWithClient { 2 } else { 1 };
-    let all = locals + plan.members;
-    crowd.join(origin.address, locals, |member| here.hello(member, false))?;
+    let all = 1 + plan.members;
+    crowd.join(origin.address, 1, |member| here.hello(member, false))?;
     crowd.join(receiver.address, plan.members, |member| there.hello(member, false))?;
     let mut lanes = Lanes::default();
     let spoken = if setting == Setting::Merged {
         vec![lanes.add(here.public(0), 0, 0..all, false)]
     } else {
-        let other = lanes.add(there.public(locals), locals, locals..all, false);
-        vec![lanes.add(here.public(0), 0, 0..locals, false), other]
+        let other = lanes.add(there.public(1), 1, 1..all, false);
+        vec![lanes.add(here.public(0), 0, 0..1, false), other]
     };
+    let listener =
+        if setting == Setting::ApartWithClient { Some(Listener::join(origin.address, &here)?) } else { None };
     let mut bursts = |count| -> Result<()> {
         for _ in 0..count {
             for &lane in &spoken {
@@ -87,11 +93,44 @@ pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan, setting: Set
     bursts(plan.bursts)?;
     let after = now()?;
     crowd.turn_for(SURPLUS, &mut super::Silence)?;
+    if let Some(listener) = listener {
+        let bursts = plan.bursts / 10 + 1 + plan.bursts;
+        listener.leave(bursts * plan.window * here.public(0).delivered.len() as u64)?;
+    }
     let messages = (plan.bursts * plan.window) as f64;
     Ok(CrossSample {
         origin_ns: (after.0 - before.0) as f64 / messages,
         receiver_ns: (after.1 - before.1) as f64 / (messages * plan.members as f64),
     })
+}
+
+/// A client with a thread of its own. To wake one who sleeps is a large part of what a delivery costs: a member of the
+/// crowd, which is awake already, would cost less than another server.
+struct Listener {
+    stream: TcpStream,
+    thread: JoinHandle<io::Result<u64>>,
+}
+
+impl Listener {
+    fn join(address: SocketAddr, dialect: &Dialect) -> Result<Listener> {
+        let mut stream = TcpStream::connect(address).doing("cannot connect a listener")?;
+        let hello = dialect.hello(LISTENER, false);
+        stream.write_all(&hello.greeting).doing("cannot log a listener in")?;
+        stream.read_exact(&mut vec![0; hello.answer.len()]).doing("cannot log a listener in")?;
+        let mut reader = stream.try_clone().doing("cannot listen")?;
+        let thread = std::thread::spawn(move || io::copy(&mut reader, &mut io::sink()));
+        Ok(Listener { stream, thread })
+    }
+
+    fn leave(self, expected_bytes: u64) -> Result<()> {
+        self.stream.shutdown(Shutdown::Write).doing("cannot leave")?;
+        let read = self.thread.join().map_err(|_| Fault::Wrong("a listener panicked".into()))?;
+        let bytes = read.doing("cannot listen")?;
+        if bytes == expected_bytes {
+            return Ok(());
+        }
+        Err(Fault::Wrong(format!("a listener got {bytes} bytes instead of {expected_bytes}")))
+    }
 }
 
 /// Speaks on the one until the last of it is heard on the other.

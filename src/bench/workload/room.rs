@@ -133,15 +133,12 @@ impl Room {
         self.crowd.members().pause(member)
     }
 
-    /// These members, who were paused, read all that they have missed.
-    pub fn catch_up(&mut self, members: std::ops::Range<usize>) -> Result<()> {
-        let missed = self.state.next.get(members.clone()).unwrap_or_default();
-        self.state.outstanding += missed.iter().map(|next| self.state.end - next).sum::<u64>();
-        self.state.paused -= members.len();
-        for member in members {
-            self.crowd.resume(member, &mut self.state)?;
-        }
-        self.drain()
+    /// A member who was paused reads all that it has missed; [`drain`](Room::drain) waits for that.
+    pub fn resume(&mut self, member: usize) -> Result<()> {
+        let missed = self.state.next.get(member).map_or(0, |next| self.state.end - next);
+        self.state.outstanding += missed;
+        self.state.paused -= 1;
+        self.crowd.resume(member, &mut self.state)
     }
 
     /// Size of one delivery.

@@ -1,4 +1,4 @@
-//! Some of a room don't read. What do they cost in memory?
+//! Some of a room don't read for a while. What do they cost in memory?
 
 use std::time::Duration;
 
@@ -45,6 +45,7 @@ pub fn slow(subject: &Subject, plan: SlowPlan) -> Result<Vec<(u64, f64)>> {
         eprintln!("{} bytes sent to each: {} bytes more", figure(sent as f64), figure(growth));
         lines.push((sent, growth));
     }
-    room.catch_up(slow)?;
+    slow.clone().try_for_each(|member| room.resume(member))?;
+    room.drain()?;
     Ok(lines)
 }
