@@ -35,7 +35,7 @@ pub struct CrossPlan {
 /// What the two servers have to do with each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting {
-    /// Nothing: a client of each speaks, at the same time.
+    /// Nothing: a client of each speaks, one after the other.
     Apart,
     /// The same, and the first server has one more client.
     ApartWithClient,
@@ -51,8 +51,8 @@ pub struct CrossSample {
     pub receiver_ns: f64,
 }
 
-/// Measures both servers at once. In every setting each of them is woken once for each burst and idle between two, so
-/// that what differs is what they do.
+/// Measures both servers at once. In every setting each of them is woken once for each burst, and finds the other
+/// processor asleep when it writes: to wake that is dear, and must not be what differs.
 pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan, setting: Setting) -> Result<CrossSample> {
     let meters = origin.meter.zip(receiver.meter);
     let (first, second) = meters.ok_or_else(|| Fault::Usage("this needs --pid and --second-pid".into()))?;
@@ -78,9 +78,9 @@ pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan, setting: Set
         for _ in 0..count {
             for &lane in &spoken {
                 lanes.send(lane, plan.window, Instant::now(), crowd.members())?;
+                let mut nobody: [(usize, Pace); 0] = [];
+                lanes.drive(&mut crowd, &mut nobody, &[], &mut nothing_else)?;
             }
-            let mut nobody: [(usize, Pace); 0] = [];
-            lanes.drive(&mut crowd, &mut nobody, &[], &mut nothing_else)?;
         }
         Ok(())
     };
