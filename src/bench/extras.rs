@@ -89,13 +89,16 @@ fn compare(
     paired: usize,
     workload: impl Fn(&Subject) -> Result<Option<f64>>,
 ) -> Result<Vec<String>> {
-    let (mut floor, mut server) = (Vec::new(), Vec::new());
+    let (mut floor_ns, mut server_ns, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs {
-        floor.extend(workload(&launcher.start(Program::Floor, &[], paired)?)?);
-        server.extend(workload(&launcher.start(Program::Server, &[], paired)?)?);
+        let floor = workload(&launcher.start(Program::Floor, &[], paired)?)?.unwrap_or_default();
+        let server = workload(&launcher.start(Program::Server, &[], paired)?)?.unwrap_or_default();
+        floor_ns.push(floor);
+        server_ns.push(server);
+        ratios.push(server / floor);
     }
-    let (floor, server) = (median(floor).unwrap_or_default(), median(server).unwrap_or_default());
-    Ok(vec![figure(title as f64), figure(floor), figure(server), format!("{:.2}", server / floor)])
+    let [floor, server, ratio] = [floor_ns, server_ns, ratios].map(|values| median(values).unwrap_or_default());
+    Ok(vec![figure(title as f64), figure(floor), figure(server), format!("{ratio:.2}")])
 }
 
 /// A message's way to another server, and what the same costs without one. `external`: two merged servers.

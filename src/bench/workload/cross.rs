@@ -16,8 +16,10 @@ use crate::bench::{Doing, Fault, Result};
 
 /// The two servers must have merged within this.
 const MERGE_MAX: Duration = Duration::from_secs(10);
-/// The listener's number among the nicknames.
+/// Numbers of nicknames that no member of the crowd has: one more client, and who finds out about the merge.
 const LISTENER: usize = 99_998;
+const SPEAKER: usize = 99_997;
+const EAR: usize = 99_996;
 /// How often the speaker tries until somebody on the other server hears it.
 const TRY: Duration = Duration::from_millis(50);
 
@@ -56,11 +58,14 @@ pub struct CrossSample {
 pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan, setting: Setting) -> Result<CrossSample> {
     let meters = origin.meter.zip(receiver.meter);
     let (first, second) = meters.ok_or_else(|| Fault::Usage("this needs --pid and --second-pid".into()))?;
-    if setting == Setting::Merged {
-        await_merge(origin, receiver)?;
-    }
+    // To open a dialect says something, which a merged server would hear sooner or later.
     let here = Dialect::open(origin.language, origin.address)?;
-    let there = Dialect::open(receiver.language, receiver.address)?;
+    let there = if setting == Setting::Merged {
+        await_merge(&here, origin, receiver)?;
+        here.clone()
+    } else {
+        Dialect::open(receiver.language, receiver.address)?
+    };
     let mut crowd = Crowd::new()?;
     let all = 1 + plan.members;
     crowd.join(origin.address, 1, |member| here.hello(member, false))?;
@@ -134,12 +139,11 @@ impl Listener {
 }
 
 /// Speaks on the one until the last of it is heard on the other.
-fn await_merge(origin: &Subject, receiver: &Subject) -> Result<()> {
-    let dialect = Dialect::open(origin.language, origin.address)?;
+fn await_merge(dialect: &Dialect, origin: &Subject, receiver: &Subject) -> Result<()> {
     let mut crowd = Crowd::new()?;
-    crowd.join(origin.address, 1, |member| dialect.hello(member, false))?;
-    crowd.join(receiver.address, 1, |member| dialect.hello(member, false))?;
-    let Route { sent, delivered } = dialect.public(0);
+    crowd.join(origin.address, 1, |_| dialect.hello(SPEAKER, false))?;
+    crowd.join(receiver.address, 1, |_| dialect.hello(EAR, false))?;
+    let Route { sent, delivered } = dialect.public(SPEAKER);
     let since = Instant::now();
     let mut ear = Ear { last: Vec::new(), has_heard: false };
     for number in 0.. {
@@ -168,8 +172,8 @@ struct Ear {
 impl Audience for Ear {
     fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], _at: Instant, _members: &mut Members) -> Result<()> {
         self.has_heard |= member == 1 && bytes.ends_with(&self.last);
-        let whole = bytes.len() - bytes.len() % self.last.len().max(1);
-        *bytes = bytes.get(whole..).unwrap_or_default();
+        let kept = bytes.len().min(self.last.len());
+        *bytes = if self.has_heard { &[] } else { bytes.get(bytes.len() - kept..).unwrap_or_default() };
         Ok(())
     }
 }
