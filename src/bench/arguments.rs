@@ -121,10 +121,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
             extras::print_slow(&context.launcher, context.external()?, plan)
         }
         "logins" => {
-            let plan = LoginsPlan {
-                online: pick("idle", 200, 20)?.max(2) as usize,
-                logins: pick("members", 100, 5)? as usize,
-            };
+            let plan =
+                LoginsPlan { online: pick("idle", 200, 20)?.max(2) as usize, logins: pick("members", 50, 5)? as usize };
             let nickname = matches.opt_str("nickname").unwrap_or_else(|| extras::REGISTERED.to_owned());
             let external = context.external()?.map(|subject| (subject, nickname));
             extras::print_logins(&context.launcher, external, plan)

@@ -98,7 +98,7 @@ fn compare(
         ratios.push(server / floor);
     }
     let [floor, server, ratio] = [floor_ns, server_ns, ratios].map(|values| median(values).unwrap_or_default());
-    Ok(vec![figure(title as f64), figure(floor), figure(server), format!("{ratio:.2}")])
+    Ok(vec![title.to_string(), figure(floor), figure(server), format!("{ratio:.2}")])
 }
 
 /// A message's way to another server, and what the same costs without one. `external`: two merged servers.
