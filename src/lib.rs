@@ -16,7 +16,7 @@
 //! | [`wire`] | the protocol's bytes: codes, packets, framing | [`limits`], [`pool`] |
 //! | [`core`] | what all connections share: who is logged in, who is registered, who is merged; effects | `wire`, [`time`] |
 //! | [`session`] | what a connection is, a file for each state, with the handlers | `core`, `wire` |
-//! | [`public_log`], [`outbox`] | what waits to be written: public messages once for all, the rest for each | `limits` |
+//! | [`public_log`], [`forwards`], [`outbox`] | what waits to be written: public messages once for all, the rest for each | `limits`, `wire` |
 //! | [`connection`] | an entry of the slab: socket, inbox, outbox, state | the above |
 //! | [`engine`] | the slab, a turn of the loop, settling, deadlines; no clock, no poll | the above |
 //! | [`socket`], [`lookup`], [`resolver`], [`control`], [`users_file`] | what the program has to do with the kernel | |
@@ -34,6 +34,7 @@ pub mod connection;
 pub mod control;
 pub mod core;
 pub mod engine;
+pub mod forwards;
 pub mod limits;
 pub mod logging;
 pub mod lookup;

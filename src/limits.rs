@@ -58,6 +58,9 @@ pub const TURN_PUBLIC_BYTES: usize = 256 * 1024;
 pub const TURN_DELIVERY_BYTES: usize = 32 * 1024 * 1024;
 /// However large the room, a turn takes at least so many bytes of public messages, so that they still go in batches.
 pub const TURN_PUBLIC_MIN_BYTES: usize = 16 * 1024;
+/// Memory kept for what a turn forwards to other servers: a turn's public messages with their headers, but for rare
+/// long ones.
+pub const FORWARDS_KEPT_BYTES: usize = 2 * TURN_PUBLIC_BYTES;
 /// Slices given to one gathering write; what does not fit goes with the next turn.
 pub const SLICES_PER_WRITE: usize = 64;
 /// Pause after the kernel had no descriptor for a new connection, so that the loop does not spin on it.

@@ -5,6 +5,7 @@ use std::io::IoSlice;
 
 use crate::limits::{POOL_BUFFER_MAX_BYTES, POOL_MAX_BUFFERS, SLICES_PER_WRITE};
 use crate::public_log::PublicLog;
+use crate::wire::ServerId;
 
 /// Output of one connection: its place in the log of public messages, and bytes for it alone, each run of which is
 /// spliced in where the log stood when it was queued:
@@ -16,16 +17,30 @@ use crate::public_log::PublicLog;
 ///   written:  log from cursor to `at`, own bytes, log from `at` to the end
 /// ```
 ///
+/// A link to another server has its own bytes first, then its place in what the log forwards in this turn; what it
+/// could not take in the turn becomes its own.
+///
 /// A connection that keeps up owns no memory here between two turns.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Written up to here; used while `in_room`.
+    /// Of its public messages, written or claimed up to here.
     cursor: u64,
-    /// Gets public messages.
-    in_room: bool,
-    /// Counted in the log as a reader that is behind.
-    pinned: bool,
+    public: Public,
     own: Option<Box<OwnQueue>>,
+}
+
+/// Which public messages a connection gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Public {
+    #[default]
+    None,
+    /// A client: all that are in the log.
+    Room {
+        /// Counted in the log as a reader that is behind.
+        is_pinned: bool,
+    },
+    /// A link to this server: those that the log forwards.
+    Mesh(ServerId),
 }
 
 /// Bytes for one connection alone.
@@ -44,6 +59,16 @@ struct Splice {
     len: usize,
     /// Its beginning has been written.
     is_begun: bool,
+}
+
+impl OwnQueue {
+    /// Lets go what was written, once it is half of all.
+    fn make_room(&mut self) {
+        if self.head > 0 && self.head * 2 >= self.bytes.len() {
+            self.bytes.drain(..self.head);
+            self.head = 0;
+        }
+    }
 }
 
 /// Empty queues for the next who need one.
@@ -92,24 +117,32 @@ impl Outbox {
     }
 
     /// Whether it gets public messages.
-    pub fn is_in_room(&self) -> bool {
-        self.in_room
+    pub fn gets_public(&self) -> bool {
+        self.public != Public::None
     }
 
     /// Whether it stands in the log as a reader that is behind.
     pub fn is_pinned(&self) -> bool {
-        self.pinned
+        self.public == Public::Room { is_pinned: true }
     }
 
-    /// From now on it gets public messages.
+    /// From now on it gets public messages, as a client.
     pub fn enter_room(&mut self, log: &PublicLog) {
         self.cursor = log.end();
-        self.in_room = true;
+        self.public = Public::Room { is_pinned: false };
+    }
+
+    /// From now on it gets the public messages of our clients, as a link to this server.
+    pub fn enter_mesh(&mut self, server: ServerId, log: &PublicLog) {
+        self.cursor = log.forwards.end();
+        self.public = Public::Mesh(server);
     }
 
     /// It gets no more public messages; those that wait are kept as its own.
-    pub fn leave_room(&mut self, log: &mut PublicLog, pool: &mut QueuePool) {
-        if !self.in_room {
+    pub fn leave(&mut self, log: &mut PublicLog, pool: &mut QueuePool) {
+        self.claim(log, pool);
+        if !matches!(self.public, Public::Room { .. }) {
+            self.public = Public::None;
             return;
         }
         let mut flat = pool.take();
@@ -130,21 +163,32 @@ impl Outbox {
 
     /// Queues bytes for this connection alone, behind all that waits. Where `apart`, they are one packet that
     /// [`Outbox::whole_packets`] can tell from the others.
-    pub fn push(&mut self, parts: [&[u8]; 2], apart: bool, log: &PublicLog, pool: &mut QueuePool) {
-        let at = if self.in_room { log.end() } else { 0 };
+    pub fn push(&mut self, bytes: &[u8], apart: bool, log: &PublicLog, pool: &mut QueuePool) {
+        let at = if self.is_in_room() { log.end() } else { 0 };
+        debug_assert!(self.is_in_room() || self.behind_bytes(log) == 0, "a link claims first");
         let own = self.own.get_or_insert_with(|| pool.take());
-        if own.head > 0 && own.head * 2 >= own.bytes.len() {
-            own.bytes.drain(..own.head);
-            own.head = 0;
-        }
-        let len = parts.iter().map(|part| part.len()).sum();
-        for part in parts {
-            own.bytes.extend_from_slice(part);
-        }
+        own.make_room();
+        own.bytes.extend_from_slice(bytes);
         match own.splices.back_mut() {
-            Some(last) if last.at == at && !apart => last.len += len,
-            _ => own.splices.push_back(Splice { at, len, is_begun: false }),
+            Some(last) if last.at == at && !apart => last.len += bytes.len(),
+            _ => own.splices.push_back(Splice { at, len: bytes.len(), is_begun: false }),
         }
+    }
+
+    /// A link keeps what is forwarded in this turn as its own, so that what is queued next comes behind it.
+    pub fn claim(&mut self, log: &mut PublicLog, pool: &mut QueuePool) {
+        let Public::Mesh(server) = self.public else { return };
+        let forwards = &mut log.forwards;
+        if self.cursor == forwards.end() {
+            return;
+        }
+        forwards.address_to(server);
+        let own = self.own.get_or_insert_with(|| pool.take());
+        own.make_room();
+        own.bytes.extend_from_slice(forwards.since(self.cursor));
+        let (packets, mut is_begun) = forwards.packets_since(self.cursor);
+        own.splices.extend(packets.map(|len| Splice { at: 0, len, is_begun: std::mem::take(&mut is_begun) }));
+        self.cursor = forwards.end();
     }
 
     /// The packets that were queued apart and of which nothing was written.
@@ -159,13 +203,23 @@ impl Outbox {
         })
     }
 
-    /// The next slices to write, in order. One is the common case, and then nothing is gathered.
-    pub fn first_slice<'a>(&'a self, log: &'a PublicLog) -> Option<&'a [u8]> {
-        if self.own.is_some() {
-            return None;
+    /// To be called before the next two: what the log forwards is for this link.
+    pub fn address(&self, log: &mut PublicLog) {
+        if let Public::Mesh(server) = self.public {
+            log.forwards.address_to(server);
         }
-        let slice = log.slice_at(self.cursor);
-        (slice.len() == self.behind_bytes(log)).then_some(slice)
+    }
+
+    /// All that waits, where it lies in one piece. That is the common case, and then nothing is gathered.
+    pub fn only_slice<'a>(&'a self, log: &'a PublicLog) -> Option<&'a [u8]> {
+        let behind_bytes = self.behind_bytes(log);
+        let slice = match (&self.own, self.public) {
+            (Some(own), _) if behind_bytes == 0 => return own.bytes.get(own.head..),
+            (Some(_), _) | (None, Public::None) => return None,
+            (None, Public::Room { .. }) => log.slice_at(self.cursor),
+            (None, Public::Mesh(_)) => log.forwards.since(self.cursor),
+        };
+        (slice.len() == behind_bytes).then_some(slice)
     }
 
     /// Fills `slices` with what is to be written next, as far as they go; returns how many it filled.
@@ -183,7 +237,8 @@ impl Outbox {
         count
     }
 
-    /// So many bytes were written.
+    /// A write took so many bytes, or none. A reader that is behind is then counted in the block of the log that it
+    /// stands in, and a link that is behind keeps what it did not take.
     pub fn advance(&mut self, written: usize, log: &mut PublicLog, pool: &mut QueuePool) {
         let before = self.cursor;
         let mut left = written as u64;
@@ -211,40 +266,49 @@ impl Outbox {
                 pool.give(own);
             }
         }
-        debug_assert!(!self.in_room || self.cursor <= log.end());
-        self.repin(before, log);
+        self.settle_place(before, log, pool);
     }
 
     /// Throws away all that waits, and leaves the room.
     pub fn discard(&mut self, log: &mut PublicLog, pool: &mut QueuePool) {
-        if std::mem::take(&mut self.pinned) {
+        if self.is_pinned() {
             log.unpin(self.cursor);
         }
-        self.in_room = false;
+        self.public = Public::None;
         self.cursor = 0;
         if let Some(own) = self.own.take() {
             pool.give(own);
         }
     }
 
-    /// At the end of a turn's writing: a reader that is behind is counted in the block it stands in.
-    pub fn settle_place(&mut self, log: &mut PublicLog) {
-        self.repin(self.cursor, log);
+    fn settle_place(&mut self, before: u64, log: &mut PublicLog, pool: &mut QueuePool) {
+        let behind = self.behind_bytes(log) > 0;
+        match &mut self.public {
+            Public::None => {}
+            Public::Room { is_pinned } => {
+                if std::mem::replace(is_pinned, behind) {
+                    log.unpin(before);
+                }
+                if behind {
+                    log.pin(self.cursor);
+                }
+            }
+            Public::Mesh(_) => self.claim(log, pool),
+        }
     }
 
-    fn repin(&mut self, before: u64, log: &mut PublicLog) {
-        let behind = self.behind_bytes(log) > 0;
-        if self.pinned {
-            log.unpin(before);
-        }
-        if behind {
-            log.pin(self.cursor);
-        }
-        self.pinned = behind;
+    fn is_in_room(&self) -> bool {
+        matches!(self.public, Public::Room { .. })
     }
 
     fn behind_bytes(&self, log: &PublicLog) -> usize {
-        if self.in_room { usize::try_from(log.end() - self.cursor).unwrap_or(usize::MAX) } else { 0 }
+        let end = match self.public {
+            Public::None => return 0,
+            Public::Room { .. } => log.end(),
+            Public::Mesh(_) => log.forwards.end(),
+        };
+        debug_assert!(self.cursor <= end);
+        usize::try_from(end - self.cursor).unwrap_or(usize::MAX)
     }
 
     /// Shows all that waits, slice after slice, until `see` has enough.
@@ -277,8 +341,14 @@ impl Outbox {
                 }
             }
         }
-        if self.in_room {
-            log_until(log.end(), &mut see);
+        match self.public {
+            Public::None => {}
+            Public::Room { .. } => {
+                log_until(log.end(), &mut see);
+            }
+            Public::Mesh(_) => {
+                see(log.forwards.since(cursor));
+            }
         }
     }
 }

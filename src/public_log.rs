@@ -15,6 +15,7 @@
 
 use std::collections::VecDeque;
 
+use crate::forwards::Forwards;
 use crate::limits::LOG_BLOCK_BYTES;
 
 #[derive(Debug, Default)]
@@ -32,6 +33,8 @@ pub struct PublicLog {
     start: u64,
     end: u64,
     spare: Vec<u8>,
+    /// What other servers get of it in this turn.
+    pub forwards: Forwards,
 }
 
 impl PublicLog {

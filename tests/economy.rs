@@ -13,7 +13,7 @@ use cfp::core::users::Users;
 use cfp::engine::{Engine, Readiness};
 use cfp::limits::{CHUNK_BYTES, Keepalive};
 use cfp::time::Millis;
-use cfp::wire::{FileChunk, Packet, ServerId};
+use cfp::wire::{Descriptions, FileChunk, Packet, ServerId};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -89,6 +89,15 @@ impl Room {
         room
     }
 
+    /// Another server merges; its connection counts as one more member.
+    fn merge_with(&mut self, server: u32) {
+        let socket = Counted::default();
+        let key = self.engine.on_accepted(socket.clone(), None, Millis(0)).unwrap();
+        self.members.push((key, socket));
+        let request = Packet::MrgReq { server: ServerId(server), siblings: Descriptions::default() };
+        self.send(self.members.len() - 1, &encoded(&request));
+    }
+
     /// One member's bytes arrive, and the loop turns until it has nothing to do.
     fn send(&mut self, member: usize, bytes: &[u8]) {
         let (key, socket) = &self.members[member];
@@ -130,6 +139,7 @@ fn encoded(packet: &Packet<'_>) -> Vec<u8> {
 #[test]
 fn a_delivery_costs_its_share_of_one_read_and_one_write_and_allocates_nothing() {
     a_burst_in_a_room_is_one_read_and_one_write_for_each_member();
+    a_burst_to_other_servers_is_one_write_for_each();
     private_messages_are_one_read_and_one_write();
     file_chunks_are_one_read_and_one_write();
     the_silent_cost_nothing();
@@ -140,6 +150,17 @@ fn a_burst_in_a_room_is_one_read_and_one_write_for_each_member() {
     let burst = encoded(&Packet::MsgPbl { message: &"x".repeat(64) }).repeat(256);
     let delivered = encoded(&Packet::MsgPblInc { origin: ID, sender: "member3", message: &"x".repeat(64) }).len();
     assert_eq!(room.cost(3, &burst), (1 + 100, 0, 100 * 256 * delivered as u64));
+}
+
+fn a_burst_to_other_servers_is_one_write_for_each() {
+    let mut room = Room::of(1);
+    (1..=9).for_each(|server| room.merge_with(100 + server));
+    let message = "x".repeat(64);
+    let burst = encoded(&Packet::MsgPbl { message: &message }).repeat(256);
+    let delivered = encoded(&Packet::MsgPblInc { origin: ID, sender: "member0", message: &message });
+    let forwarded = encoded(&Packet::PckFwd { destination: ServerId(101), content: &delivered });
+    let bytes = 256 * (delivered.len() + 9 * forwarded.len()) as u64;
+    assert_eq!(room.cost(0, &burst), (1 + 1 + 9, 0, bytes));
 }
 
 fn private_messages_are_one_read_and_one_write() {

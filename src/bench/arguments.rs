@@ -108,23 +108,21 @@ pub fn run(arguments: &[String]) -> Result<()> {
         }
         "cross" => {
             let members = pick("members", 100, 20)? as usize;
-            let plan = CrossPlan { members, window: pick("window", 64, 64)?, bursts: pick("bursts", 1000, 20)? };
+            let plan = CrossPlan { members, window: pick("window", 64, 64)?, bursts: pick("bursts", 400, 20)? };
             let second = address(&matches, "second")?.map(|address| {
                 Ok::<_, Fault>(Subject::running(address, number(&matches, "second-pid")?, Language::Cfp))
             });
             let external = context.external()?.zip(second.transpose()?);
-            extras::print_cross(&context.launcher, external, plan, pick("runs", 3, 1)? as usize)
+            extras::print_cross(&context.launcher, external, plan, pick("runs", 5, 1)? as usize)
         }
         "slow" => {
             let (members, slow) = (pick("members", 1000, 50)? as usize, pick("slow", 200, 10)? as usize);
-            let plan = SlowPlan { members, slow: slow.min(members), bytes: pick("bytes", 4 << 20, 1 << 20)? };
-            extras::print_slow(&context.subject(0)?, plan)
+            let plan = SlowPlan { members, slow: slow.min(members), bytes: pick("bytes", 6 << 20, 1 << 20)? };
+            extras::print_slow(&context.launcher, context.external()?, plan)
         }
         "logins" => {
-            let plan = LoginsPlan {
-                online: pick("idle", 200, 20)?.max(2) as usize,
-                logins: pick("members", 100, 5)? as usize,
-            };
+            let plan =
+                LoginsPlan { online: pick("idle", 200, 20)?.max(2) as usize, logins: pick("members", 50, 5)? as usize };
             let nickname = matches.opt_str("nickname").unwrap_or_else(|| extras::REGISTERED.to_owned());
             let external = context.external()?.map(|subject| (subject, nickname));
             extras::print_logins(&context.launcher, external, plan)

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 
+use super::message::{Frame, Hello, describe};
 use super::{Doing, Fault, Result, peers};
 
 /// Readiness events taken in one turn.
@@ -18,6 +19,8 @@ const READ_BYTES: usize = 256 * 1024;
 /// Connections on their way in at once: fewer than a listening socket usually holds, so that none is dropped and
 /// tried again by the kernel a second later.
 const JOINING_MAX: usize = 512;
+/// Receive buffer of a member who is paused.
+const PAUSED_RECEIVE_BYTES: usize = 16 * 1024;
 /// Nothing having come for so long, while something is awaited, is an error.
 pub const STALL: Duration = Duration::from_secs(20);
 
@@ -53,14 +56,6 @@ struct Member {
     /// Not read from: a slow reader.
     is_paused: bool,
     is_over: bool,
-}
-
-/// What a new connection says, and the answer after which it is in.
-pub struct Hello {
-    /// Sent first.
-    pub greeting: Vec<u8>,
-    /// What comes back ends with this.
-    pub answer: Vec<u8>,
 }
 
 impl Crowd {
@@ -165,6 +160,15 @@ impl Crowd {
         Ok(())
     }
 
+    /// Reads again for a member that was paused.
+    pub fn resume(&mut self, index: usize, audience: &mut impl Audience) -> Result<()> {
+        if let Some(member) = self.members.0.get_mut(index) {
+            member.is_paused = false;
+        }
+        // The kernel has said long ago that there is something.
+        self.members.read(index, false, &mut self.buffer, audience)
+    }
+
     /// Turns for `time`.
     pub fn turn_for(&mut self, time: Duration, audience: &mut impl Audience) -> Result<()> {
         let end = Instant::now() + time;
@@ -196,11 +200,41 @@ impl Members {
         self.0.get(index).is_some_and(|member| !member.unsent.is_empty())
     }
 
-    /// Stops reading for a member: a slow reader.
-    pub fn pause(&mut self, index: usize) {
-        if let Some(member) = self.0.get_mut(index) {
-            member.is_paused = true;
+    /// NATS asks from time to time whether a client is alive. Answers that, and says whether `bytes` began so.
+    pub fn answer_ping(&mut self, index: usize, bytes: &mut &[u8]) -> Result<bool> {
+        let is_ping = peers::take_ping(bytes);
+        if is_ping {
+            self.send(index, peers::PONG)?;
         }
+        Ok(is_ping)
+    }
+
+    /// [`Frame::take_all`], where NATS's question may stand among the deliveries.
+    #[inline]
+    pub fn take_all(
+        &mut self,
+        index: usize,
+        frame: &Frame,
+        next: &mut u64,
+        end: u64,
+        bytes: &mut &[u8],
+    ) -> Result<u64> {
+        let mut count = frame.take(next, end, bytes)?;
+        while !frame.is_start_of(bytes) {
+            if !self.answer_ping(index, bytes)? {
+                return Err(frame.surprise(*next, bytes));
+            }
+            count += frame.take(next, end, bytes)?;
+        }
+        Ok(count)
+    }
+
+    /// Stops reading for a member: a slow reader. The kernel is told to hold little for it.
+    pub fn pause(&mut self, index: usize) -> Result<()> {
+        let Some(member) = self.0.get_mut(index) else { return Ok(()) };
+        member.is_paused = true;
+        rustix::net::sockopt::set_socket_recv_buffer_size(&member.stream, PAUSED_RECEIVE_BYTES)
+            .doing("cannot set a receive buffer")
     }
 
     fn flush(&mut self, index: usize) -> Result<()> {
@@ -272,19 +306,19 @@ struct Joining {
 
 impl Audience for Joining {
     fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], _at: Instant, members: &mut Members) -> Result<()> {
-        if peers::answer_ping(member, bytes, members)? {
+        if members.answer_ping(member, bytes)? {
             return Ok(());
         }
         let place = member.checked_sub(self.first).and_then(|place| self.answers.get_mut(place));
         let Some(expected) = place.filter(|place| place.is_some()) else {
-            return Err(Fault::Wrong(format!("before anybody spoke: {}", super::message::describe(bytes))));
+            return Err(Fault::Wrong(format!("before anybody spoke: {}", describe(bytes))));
         };
         if expected.as_ref().is_some_and(|answer| bytes.ends_with(answer)) {
             *expected = None;
             *bytes = &[];
             self.pending -= 1;
         } else if expected.as_ref().is_some_and(|answer| bytes.first() == Some(&0x10) && answer.len() == 2) {
-            return Err(Fault::Wrong(format!("login: {}", super::message::describe(bytes))));
+            return Err(Fault::Wrong(format!("login: {}", describe(bytes))));
         }
         Ok(())
     }

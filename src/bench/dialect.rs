@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::crowd::{Hello, STALL};
-use super::message::{Frame, MESSAGE_BYTES, numbered};
+use super::crowd::STALL;
+use super::message::{Frame, Hello, MESSAGE_BYTES, numbered};
 use super::{Doing, Fault, Result, peers};
 use crate::limits::CHUNK_BYTES;
 use crate::wire::{FileChunk, FrameLimits, Packet, Scan, ServerId, scan};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::report::{figure, median, percentiles, print_table};
 use super::subject::{Launcher, Program, Subject, scratch_folder};
-use super::workload::cross::{CrossPlan, cross};
+use super::workload::cross::{CrossPlan, CrossSample, Setting, cross};
 use super::workload::fairness::fairness;
 use super::workload::files::{FilesPlan, PAIRED, files};
 use super::workload::logins::{LoginsPlan, logins_flood};
@@ -89,13 +89,16 @@ fn compare(
     paired: usize,
     workload: impl Fn(&Subject) -> Result<Option<f64>>,
 ) -> Result<Vec<String>> {
-    let (mut floor, mut server) = (Vec::new(), Vec::new());
+    let (mut floor_ns, mut server_ns, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs {
-        floor.extend(workload(&launcher.start(Program::Floor, &[], paired)?)?);
-        server.extend(workload(&launcher.start(Program::Server, &[], paired)?)?);
+        let floor = workload(&launcher.start(Program::Floor, &[], paired)?)?.unwrap_or_default();
+        let server = workload(&launcher.start(Program::Server, &[], paired)?)?.unwrap_or_default();
+        floor_ns.push(floor);
+        server_ns.push(server);
+        ratios.push(server / floor);
     }
-    let (floor, server) = (median(floor).unwrap_or_default(), median(server).unwrap_or_default());
-    Ok(vec![figure(title as f64), figure(floor), figure(server), format!("{:.2}", server / floor)])
+    let [floor, server, ratio] = [floor_ns, server_ns, ratios].map(|values| median(values).unwrap_or_default());
+    Ok(vec![title.to_string(), figure(floor), figure(server), format!("{ratio:.2}")])
 }
 
 /// A message's way to another server, and what the same costs without one. `external`: two merged servers.
@@ -106,48 +109,63 @@ pub fn print_cross(
     runs: usize,
 ) -> Result<()> {
     if let Some((origin, receiver)) = external {
-        let sample = cross(&origin, &receiver, plan)?;
+        let sample = cross(&origin, &receiver, plan, Setting::Merged)?;
         println!("origin: {} ns per message", figure(sample.origin_ns));
         println!("receiver: {} ns per delivery", figure(sample.receiver_ns));
         return Ok(());
     }
-    let alone = |members: usize| -> Result<f64> {
-        let subject = launcher.start(Program::Server, &[], 0)?;
-        let plan = RoomPlan { members, window: plan.window, bursts: plan.bursts };
-        Ok(room(&subject, plan)?.cost.unwrap_or_default())
-    };
-    let (mut one, mut two, mut local, mut origin_ns, mut receiver_ns) = (vec![], vec![], vec![], vec![], vec![]);
-    for _ in 0..runs {
-        one.push(alone(1)?);
-        two.push(alone(2)? * 2.0);
-        local.push(alone(plan.members)?);
-        let receiver = launcher.start(Program::Server, &["--id".into(), "8".into()], 0)?;
+    let settings = [
+        (Setting::Apart, "not merged, each with a speaker"),
+        (Setting::ApartWithClient, "the same, one more client on the first"),
+        (Setting::Merged, "merged, a speaker on the first"),
+    ];
+    let mut samples = settings.map(|_| (Vec::new(), Vec::new()));
+    // Where both had one core, each would be put off it by the other in the middle of a turn.
+    let beside = launcher.beside();
+    let run = |origin: &Launcher, receiver: &Launcher, setting| -> Result<CrossSample> {
+        let receiver = receiver.start(Program::Server, &["--id".into(), "8".into()], 0)?;
         let merge = ["--merge".to_owned(), receiver.address.to_string()];
-        let origin = launcher.start(Program::Server, &merge, 0)?;
-        let sample = cross(&origin, &receiver, plan)?;
-        origin_ns.push(sample.origin_ns);
-        receiver_ns.push(sample.receiver_ns);
+        let merge = if setting == Setting::Merged { merge.as_slice() } else { &[] };
+        let origin = origin.start(Program::Server, merge, 0)?;
+        cross(&origin, &receiver, plan, setting)
+    };
+    for _ in 0..runs {
+        for (&(setting, _), (origin_ns, receiver_ns)) in settings.iter().zip(&mut samples) {
+            origin_ns.push(run(launcher, &beside, setting)?.origin_ns);
+            receiver_ns.push(run(&beside, launcher, setting)?.receiver_ns);
+        }
     }
-    let show = |values: Vec<f64>| median(values).map_or_else(|| "–".to_owned(), figure);
-    println!("a room of one, no other server: {} ns per message", show(one));
-    println!("a room of two, no other server: {} ns per message", show(two));
-    println!("a room of one and another server with {}: {} ns per message", plan.members, show(origin_ns));
-    println!("a room of {}, no other server: {} ns per delivery", plan.members, show(local));
-    println!("the same, messages from another server: {} ns per delivery", show(receiver_ns));
+    let medians = samples.map(|(origin, receiver)| [origin, receiver].map(|ns| median(ns).unwrap_or_default()));
+    let mut table =
+        vec![["two servers", "first, ns per message", "second, ns per delivery"].map(str::to_owned).to_vec()];
+    table.extend(settings.iter().zip(&medians).map(|((_, title), ns)| {
+        let [origin, receiver] = ns.map(figure);
+        vec![(*title).to_owned(), origin, receiver]
+    }));
+    print_table(&table);
+    let [[alone, local], [with_client, _], [merged, from_other]] = medians;
+    println!("for one more client: {} ns per message", figure(with_client - alone));
+    println!("for another server: {} ns per message", figure(merged - alone));
+    println!("a delivery from another server: {:.2} × a local one", from_other / local);
     Ok(())
 }
 
-/// Memory for slow readers.
-pub fn print_slow(subject: &Subject, plan: SlowPlan) -> Result<()> {
-    let lines = slow(subject, plan)?;
+/// Memory for slow readers. Without `external`, the server that is started closes nobody for being behind.
+pub fn print_slow(launcher: &Launcher, external: Option<Subject>, plan: SlowPlan) -> Result<()> {
+    let patient = ["--max-queue", "1073741824", "--max-memory", "2147483648"].map(str::to_owned);
+    let subject = external.map_or_else(|| launcher.start(Program::Server, &patient, 0), Ok)?;
+    let lines = slow(&subject, plan)?;
+    let sent = lines.last().map_or(0.0, |&(sent, _)| sent as f64);
     let most = lines.iter().map(|&(_, growth)| growth).fold(0.0, f64::max);
     println!(
-        "{} of {} don't read; {} bytes were sent to each: the server grew by {} bytes at most",
+        "{} of {} don't read; {} bytes were sent to each: the server grew by {} bytes at most, {:.2} × what was sent once",
         plan.slow,
         plan.members,
-        figure(lines.last().map_or(0.0, |&(sent, _)| sent as f64)),
+        figure(sent),
         figure(most),
+        most / sent,
     );
+    println!("then they read all of it");
     Ok(())
 }
 

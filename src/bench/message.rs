@@ -18,6 +18,14 @@ pub const MESSAGE_BYTES: usize = 64;
 /// Bytes of the number at a message's start.
 const NUMBER_BYTES: usize = 8;
 
+/// What a new connection says, and the answer after which it is in.
+pub struct Hello {
+    /// Sent first.
+    pub greeting: Vec<u8>,
+    /// What comes back ends with this.
+    pub answer: Vec<u8>,
+}
+
 /// Text of `len` bytes that fills a message up behind its number.
 pub fn filler(len: usize) -> Vec<u8> {
     b"the quick brown fox jumps over the lazy dog ".iter().copied().cycle().take(len).collect()

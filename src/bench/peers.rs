@@ -4,9 +4,7 @@
 //! A room is a topic that everybody subscribes to. A member's private messages go to a topic of its nickname, which it
 //! subscribes to as well.
 
-use super::Result;
-use super::crowd::{Hello, Members};
-use super::message::Frame;
+use super::message::Hello;
 
 /// The topic of public messages.
 pub const ROOM: &str = "room";
@@ -33,7 +31,7 @@ pub fn redis_message(topic: &str, message: &[u8]) -> (Vec<u8>, Vec<u8>) {
 pub fn nats_hello(nickname: &str, is_publisher: bool) -> Hello {
     let connect = "CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"bench\",\"version\":\"1\"}\r\n";
     let subscribe = if is_publisher { String::new() } else { format!("SUB {ROOM} 1\r\nSUB {nickname} 2\r\n") };
-    Hello { greeting: format!("{connect}{subscribe}PING\r\n").into_bytes(), answer: b"PONG\r\n".to_vec() }
+    Hello { greeting: format!("{connect}{subscribe}PING\r\n").into_bytes(), answer: PONG.to_vec() }
 }
 
 /// NATS: what is sent and what is delivered.
@@ -44,32 +42,14 @@ pub fn nats_message(topic: &str, message: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (framed(sent.as_bytes(), message, b"\r\n"), framed(delivered.as_bytes(), message, b"\r\n"))
 }
 
-/// NATS asks from time to time whether a client is alive. Answers that, and says whether `bytes` began so.
-pub fn answer_ping(member: usize, bytes: &mut &[u8], members: &mut Members) -> Result<bool> {
-    let Some(rest) = bytes.strip_prefix(b"PING\r\n") else { return Ok(false) };
-    *bytes = rest;
-    members.send(member, b"PONG\r\n")?;
-    Ok(true)
-}
+/// NATS: the answer to its question whether a client is alive.
+pub const PONG: &[u8] = b"PONG\r\n";
 
-/// [`Frame::take_all`], where NATS's question may stand among the deliveries.
-#[inline]
-pub fn take_all(
-    frame: &Frame,
-    next: &mut u64,
-    end: u64,
-    member: usize,
-    bytes: &mut &[u8],
-    members: &mut Members,
-) -> Result<u64> {
-    let mut count = frame.take(next, end, bytes)?;
-    while !frame.is_start_of(bytes) {
-        if !answer_ping(member, bytes, members)? {
-            return Err(frame.surprise(*next, bytes));
-        }
-        count += frame.take(next, end, bytes)?;
-    }
-    Ok(count)
+/// NATS: takes that question off the front of `bytes`, and says whether it was there.
+pub fn take_ping(bytes: &mut &[u8]) -> bool {
+    let rest = bytes.strip_prefix(b"PING\r\n");
+    *bytes = rest.unwrap_or(bytes);
+    rest.is_some()
 }
 
 /// MQTT: CONNECT and SUBSCRIBE in one; CONNACK and SUBACK come back.

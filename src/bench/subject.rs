@@ -75,6 +75,7 @@ pub struct Launcher {
     /// The cfp-server to measure.
     pub server: PathBuf,
     core: Option<usize>,
+    own_core: Option<usize>,
 }
 
 impl Launcher {
@@ -82,14 +83,19 @@ impl Launcher {
     pub fn new(server: PathBuf) -> Result<Launcher> {
         let allowed = sched_getaffinity(None).doing("cannot read the processor affinity")?;
         let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).collect();
-        let core = match (cores.first(), cores.last()) {
+        let (core, own_core) = match (cores.first(), cores.last()) {
             (Some(&first), Some(&last)) if first != last => {
                 pin(last)?;
-                Some(first)
+                (Some(first), Some(last))
             }
-            _ => None,
+            _ => (None, None),
         };
-        Ok(Launcher { server, core })
+        Ok(Launcher { server, core, own_core })
+    }
+
+    /// One that starts programs on the generator's own core: what is not looked at.
+    pub fn beside(&self) -> Launcher {
+        Launcher { server: self.server.clone(), core: self.own_core, own_core: self.own_core }
     }
 
     /// Starts `program` and waits until it listens. `arguments` are added to its command line; of the floor's first

@@ -156,6 +156,12 @@ impl Default for Column {
 }
 
 impl Column {
+    /// How many times as much as `floor` this costs: the median of the runs' ratios, since a run's samples were taken
+    /// one right after the other, and what else the machine does changes from run to run.
+    fn times(&self, floor: &Column) -> Option<f64> {
+        median(self.costs.iter().zip(&floor.costs).map(|(cost, floor)| cost / floor).collect())
+    }
+
     fn add(&mut self, sample: Sample) {
         self.costs.extend(sample.cost);
         // Both have the same bounds.
@@ -174,8 +180,8 @@ fn print_costs(rows: &[Row], programs: &[Program], results: &[Vec<Column>]) {
         let mut line = vec![row.title.to_owned()];
         line.extend(medians.iter().map(|&median| show(median)));
         // The floor and cfp-server are the first two programs.
-        let (floor, server) = (medians.first().copied().flatten(), medians.get(1).copied().flatten());
-        let ratio = floor.zip(server).map(|(floor, server)| server / floor);
+        let server = medians.get(1).copied().flatten();
+        let ratio = columns.first().zip(columns.get(1)).and_then(|(floor, server)| server.times(floor));
         line.push(ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")));
         let (target, reached) = match row.target {
             Target::TimesFloor(most) => (format!("≤ {most} × floor"), ratio.map(|ratio| ratio <= most)),

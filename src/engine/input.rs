@@ -227,7 +227,8 @@ impl<S: Socket> Engine<S> {
                     connection.outbox.enter_room(&self.log);
                 }
                 connection.session = session;
-                if connection.session.as_sibling().is_some() {
+                if let Some(sibling) = connection.session.as_sibling() {
+                    connection.outbox.enter_mesh(sibling.server(), &self.log);
                     connection.socket.set_keepalive(connection.session.keepalive());
                     self.uncount(key);
                 }

@@ -15,7 +15,9 @@ use crate::time::Millis;
 /// What one write came to.
 struct Written {
     bytes: usize,
-    own_bytes: usize,
+    /// What had to be kept for this connection alone, before and after.
+    own_before: usize,
+    own_after: usize,
     is_broken: bool,
 }
 
@@ -35,20 +37,22 @@ impl<S: Socket> Engine<S> {
         self.log.trim();
     }
 
-    /// Public messages have come: everybody in the room has something.
+    /// Public messages have come: everybody in the room has something, and every link if a client of ours spoke.
     fn flush_room(&mut self) {
         let mut behind = std::mem::take(&mut self.room_behind);
         for (key, connection) in self.connections.iter_mut() {
-            if !connection.outbox.is_in_room() {
+            if !connection.outbox.gets_public() {
                 continue;
             }
             let written = write(connection, &mut self.log, &mut self.queues, self.now);
             self.core.counters.bytes_out += written.bytes as u64;
-            self.private_queued_bytes -= written.own_bytes;
-            if written.is_broken || connection.outbox.is_pinned() || self.core.pressure.is_past_high_water(key) {
+            self.private_queued_bytes = self.private_queued_bytes + written.own_after - written.own_before;
+            let is_behind = written.own_after > 0 || connection.outbox.is_pinned();
+            if written.is_broken || is_behind || self.core.pressure.is_past_high_water(key) {
                 behind.push((key, written.is_broken));
             }
         }
+        self.log.forwards.clear();
         for (key, is_broken) in behind.drain(..) {
             self.after_write(key, is_broken);
         }
@@ -68,7 +72,7 @@ impl<S: Socket> Engine<S> {
             self.core.mesh.on_request_sent(requesting.dial_for());
         }
         self.core.counters.bytes_out += written.bytes as u64;
-        self.private_queued_bytes -= written.own_bytes;
+        self.private_queued_bytes = self.private_queued_bytes + written.own_after - written.own_before;
         self.after_write(key, written.is_broken);
     }
 
@@ -104,44 +108,38 @@ fn write<S: Socket>(
     queues: &mut QueuePool,
     now: Millis,
 ) -> Written {
-    let mut written = Written { bytes: 0, own_bytes: 0, is_broken: false };
-    let pending_bytes = connection.outbox.pending_bytes(log);
-    if pending_bytes == 0 {
+    let own_before = connection.outbox.own_bytes();
+    let mut written = Written { bytes: 0, own_before, own_after: own_before, is_broken: false };
+    if connection.outbox.pending_bytes(log) == 0 {
         connection.blocked_since = Millis::NEVER;
         return written;
     }
-    if !connection.is_writable {
-        connection.outbox.settle_place(log);
-        return written;
-    }
-    let (result, offered) = offer(&mut connection.socket, &connection.outbox, log);
-    match result {
-        Ok(count) => {
-            let own_before = connection.outbox.own_bytes();
-            connection.outbox.advance(count, log, queues);
-            connection.bytes_out += count as u64;
-            connection.is_writable = count == offered;
-            connection.blocked_since = if connection.is_writable { Millis::NEVER } else { now };
-            written.bytes = count;
-            written.own_bytes = own_before - connection.outbox.own_bytes();
-        }
-        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {
-            connection.is_writable = false;
-            connection.blocked_since = connection.blocked_since.min(now);
-            connection.outbox.settle_place(log);
-        }
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => connection.outbox.settle_place(log),
-        Err(_) => {
-            connection.outbox.settle_place(log);
-            written.is_broken = true;
+    if connection.is_writable {
+        connection.outbox.address(log);
+        let (result, offered) = offer(&mut connection.socket, &connection.outbox, log);
+        match result {
+            Ok(count) => {
+                connection.bytes_out += count as u64;
+                connection.is_writable = count == offered;
+                connection.blocked_since = if connection.is_writable { Millis::NEVER } else { now };
+                written.bytes = count;
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {
+                connection.is_writable = false;
+                connection.blocked_since = connection.blocked_since.min(now);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => written.is_broken = true,
         }
     }
+    connection.outbox.advance(written.bytes, log, queues);
+    written.own_after = connection.outbox.own_bytes();
     written
 }
 
 /// Hands the socket what is next; returns what it said, and how many bytes it was offered.
 fn offer<S: Socket>(socket: &mut S, outbox: &crate::outbox::Outbox, log: &PublicLog) -> (io::Result<usize>, usize) {
-    if let Some(slice) = outbox.first_slice(log) {
+    if let Some(slice) = outbox.only_slice(log) {
         return (socket.write(slice), slice.len());
     }
     let mut slices = [IoSlice::new(&[]); limits::SLICES_PER_WRITE];

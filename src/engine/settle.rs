@@ -7,7 +7,7 @@ use crate::core::effects::{CloseMode, CloseReason, Effect, Effects};
 use crate::core::key::Key;
 use crate::limits;
 use crate::session::Session;
-use crate::wire::{ErrorReason, Packet, forward_header};
+use crate::wire::{Code, ErrorReason, Packet};
 
 impl<S: Socket> Engine<S> {
     /// Applies all effects, those included that applying them brings up.
@@ -39,31 +39,18 @@ impl<S: Socket> Engine<S> {
 
     /// A public message for everybody here, and, from one of our own clients, for every other server.
     fn publish(&mut self, bytes: std::ops::Range<usize>, from_here: bool) {
-        let message = self.effects.bytes(bytes.clone());
+        let message = self.effects.bytes(bytes);
         self.log.append(message);
         self.core.counters.packets_out.count(message.first(), message.len(), self.core.directory.len());
-        if !from_here {
-            return;
-        }
-        let mut written_to = [None; limits::SIBLINGS_MAX];
-        for ((server, link), place) in self.core.mesh.links().zip(&mut written_to) {
-            let Some(connection) = self.connections.get_mut(link).filter(|connection| connection.is_open()) else {
-                continue;
-            };
-            let packet = [&forward_header(server), self.effects.bytes(bytes.clone())];
-            connection.outbox.push(packet, true, &self.log, &mut self.queues);
-            let bytes = packet.iter().map(|part| part.len()).sum();
-            self.private_queued_bytes += bytes;
-            self.core.counters.packets_out.count(packet[0].first(), bytes, 1);
-            *place = Some(link);
-        }
-        for link in written_to.into_iter().flatten() {
-            self.mark_dirty(link);
-            self.check_queue(link);
+        let links = self.core.mesh.links().count();
+        if from_here && links > 0 {
+            let packet_bytes = self.log.forwards.append(message);
+            self.core.counters.packets_out.count(Some(&Code::PckFwd.byte()), packet_bytes, links);
         }
     }
 
     fn queue_bytes(&mut self, to: Key, bytes: std::ops::Range<usize>) {
+        self.claim_forwards(to);
         let Some(connection) = self.connections.get_mut(to) else { return };
         if !connection.is_open() {
             return;
@@ -72,10 +59,18 @@ impl<S: Socket> Engine<S> {
         let speaks_packets = usize::from(connection.session.speaks_packets());
         self.core.counters.packets_out.count(bytes.first(), bytes.len(), speaks_packets);
         let is_link = connection.session.as_sibling().is_some();
-        connection.outbox.push([bytes, &[]], is_link, &self.log, &mut self.queues);
+        connection.outbox.push(bytes, is_link, &self.log, &mut self.queues);
         self.private_queued_bytes += bytes.len();
         self.mark_dirty(to);
         self.check_queue(to);
+    }
+
+    /// What comes next for a link comes behind what was said in public before.
+    fn claim_forwards(&mut self, link: Key) {
+        let Some(connection) = self.connections.get_mut(link) else { return };
+        let before = connection.outbox.own_bytes();
+        connection.outbox.claim(&mut self.log, &mut self.queues);
+        self.private_queued_bytes += connection.outbox.own_bytes() - before;
     }
 
     /// Holds a queue to its limit and notes when it passes its high-water mark. A reader is slow only when the kernel
@@ -104,7 +99,7 @@ impl<S: Socket> Engine<S> {
             CloseMode::AfterWriting => {
                 connection.phase = Phase::Draining(reason);
                 let before = connection.outbox.own_bytes();
-                connection.outbox.leave_room(&mut self.log, &mut self.queues);
+                connection.outbox.leave(&mut self.log, &mut self.queues);
                 self.private_queued_bytes += connection.outbox.own_bytes() - before;
                 self.mark_dirty(key);
             }
@@ -135,6 +130,7 @@ impl<S: Socket> Engine<S> {
 
     /// The part of closing that the rest of the server notices.
     fn end_session(&mut self, key: Key, reason: CloseReason) {
+        self.claim_forwards(key);
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.core.counters.close(reason);
         log_end(connection, reason, connection.outbox.pending_bytes(&self.log), self.now.since(connection.opened));

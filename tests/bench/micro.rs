@@ -1,8 +1,19 @@
-//! How fast packets are framed, decoded and encoded: `cargo bench`.
+//! How fast packets are framed, decoded and encoded, and what a public message costs the engine itself, without the
+//! kernel, for each client and each link: `cargo bench`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
-use cfp::limits::CHUNK_BYTES;
-use cfp::wire::{FileChunk, FrameLimits, Packet, Scan, ServerId, scan};
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+
+use cfp::connection::Socket;
+use cfp::core::config::Config;
+use cfp::core::key::Key;
+use cfp::core::users::Users;
+use cfp::engine::{Engine, Readiness};
+use cfp::limits::{CHUNK_BYTES, Keepalive, SIBLINGS_MAX};
+use cfp::time::Millis;
+use cfp::wire::{Descriptions, FileChunk, FrameLimits, Packet, Scan, ServerId, scan};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 
@@ -20,7 +31,7 @@ fn message(out: &mut Vec<u8>) {
     Packet::MsgPbl { message: black_box(message) }.encode(out);
 }
 
-/// The same beyond ASCII.
+/// One of about that size beyond ASCII.
 fn accented(out: &mut Vec<u8>) {
     let message = "la naïveté où l’élève épèle à l’été, voilà déjà la fête ça va";
     Packet::MsgPbl { message: black_box(message) }.encode(out);
@@ -71,7 +82,7 @@ fn decode_msgpbl_64(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench]
-fn decode_msgpbl_64_accented(bencher: Bencher<'_, '_>) {
+fn decode_msgpbl_accented(bencher: Bencher<'_, '_>) {
     bench_decode(bencher, accented);
 }
 
@@ -88,4 +99,77 @@ fn encode_msgpbl_64(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn encode_filechnk(bencher: Bencher<'_, '_>) {
     bench_encode(bencher, file_chunk);
+}
+
+/// A socket that takes everything at once, and gives what was put in.
+#[derive(Clone, Default)]
+struct Sink(Rc<RefCell<Vec<u8>>>);
+
+impl Socket for Sink {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut input = self.0.borrow_mut();
+        let count = input.len();
+        buffer[..count].copy_from_slice(&input);
+        input.clear();
+        if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(black_box(bytes).len())
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(black_box(slices).iter().map(|slice| slice.len()).sum())
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_keepalive(&mut self, _: Keepalive) {}
+}
+
+fn say(engine: &mut Engine<Sink>, key: Key, socket: &Sink, bytes: &[u8]) {
+    socket.0.borrow_mut().extend_from_slice(bytes);
+    engine.on_ready(key, Readiness { readable: true, ..Readiness::default() });
+    while engine.wants_turn() {
+        engine.turn(Millis(0));
+    }
+}
+
+/// One client speaks, `window` messages in one read; so many more clients and links get them.
+fn bench_publish(bencher: Bencher<'_, '_>, clients: usize, links: usize, window: usize) {
+    let mut engine = Engine::new(Config::new(ServerId(7)), Users::none());
+    let mut add = |packet: &Packet<'_>| {
+        let (socket, mut bytes) = (Sink::default(), Vec::new());
+        packet.encode(&mut bytes);
+        let key = engine.on_accepted(socket.clone(), None, Millis(0)).unwrap();
+        say(&mut engine, key, &socket, &bytes);
+        (key, socket)
+    };
+    let (speaker, socket) = add(&Packet::AuthGst { nickname: "speaker" });
+    for index in 0..clients {
+        add(&Packet::AuthGst { nickname: &format!("client {index}") });
+    }
+    for index in 0..links {
+        add(&Packet::MrgReq { server: ServerId(100 + index as u32), siblings: Descriptions::default() });
+    }
+    let mut burst = Vec::new();
+    (0..window).for_each(|_| message(&mut burst));
+    bencher.counter(ItemsCount::new(window)).bench_local(|| say(&mut engine, speaker, &socket, &burst));
+}
+
+#[divan::bench(args = [1, 64])]
+fn publish_to_nobody_else(bencher: Bencher<'_, '_>, window: usize) {
+    bench_publish(bencher, 0, 0, window);
+}
+
+#[divan::bench(args = [1, 64])]
+fn publish_to_nine_clients(bencher: Bencher<'_, '_>, window: usize) {
+    bench_publish(bencher, SIBLINGS_MAX, 0, window);
+}
+
+#[divan::bench(args = [1, 64])]
+fn publish_to_nine_links(bencher: Bencher<'_, '_>, window: usize) {
+    bench_publish(bencher, 0, SIBLINGS_MAX, window);
 }

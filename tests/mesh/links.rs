@@ -57,6 +57,36 @@ fn what_clients_here_send_is_forwarded_byte_for_byte() {
 }
 
 #[test]
+fn what_was_said_before_reaches_every_server_before() {
+    let Scene { node, home: _home, mut ana, peer: mut nine } = scene();
+    let home = Home::new();
+    let mut eight = linked(&node, 8, &home);
+    assert_eq!(nine.receive()[0], 0xA0);
+    let chunk = format!("00000063 {} 00000003 {}", text("a.txt"), "5a".repeat(1024));
+    send(
+        &mut ana,
+        &format!(
+            "20 {} 40 00000009 {} {chunk} 20 {} 21 00000009 {} {} 20 {}",
+            text("one"),
+            text("bob"),
+            text("two"),
+            text("bob"),
+            text("psst"),
+            text("three")
+        ),
+    );
+    let said = |peer: &mut Client, id: u32, message| {
+        expect(peer, &format!("50 {id:08x} {}", public(7, "ana", message)));
+    };
+    said(&mut nine, 9, "one");
+    expect(&mut nine, &format!("50 00000009 41 00000007 {} {} {chunk}", text("ana"), text("bob")));
+    said(&mut nine, 9, "two");
+    expect(&mut nine, &format!("50 00000009 31 00000007 {} {} {}", text("ana"), text("bob"), text("psst")));
+    said(&mut nine, 9, "three");
+    ["one", "two", "three"].into_iter().for_each(|message| said(&mut eight, 8, message));
+}
+
+#[test]
 fn an_unknown_receiver_is_answered_with_an_error_to_the_origin() {
     let Scene { node, home: _home, mut ana, mut peer } = scene();
     send(&mut peer, &format!("50 00000007 31 00000009 {} {} {}", text("bob"), text("zoe"), text("psst")));

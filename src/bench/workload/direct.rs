@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use super::{SURPLUS, Silence};
+use crate::bench::Result;
 use crate::bench::crowd::{Audience, Crowd, Members};
 use crate::bench::dialect::{Dialect, Route};
 use crate::bench::report::{Latencies, Sample, Stopwatch, latencies, record};
 use crate::bench::subject::Subject;
-use crate::bench::{Result, peers};
 
 /// How many and how long.
 #[derive(Debug, Clone, Copy)]
@@ -110,12 +110,12 @@ impl Audience for DirectState {
             if !self.is_separate {
                 return Silence.on_bytes(member, bytes, at, members);
             }
-            if !peers::answer_ping(member, bytes, members)? {
+            if !members.answer_ping(member, bytes)? {
                 *bytes = &[];
             }
             return Ok(());
         };
-        let count = peers::take_all(&pair.route.delivered, &mut pair.next, pair.end, member, bytes, members)?;
+        let count = members.take_all(member, &pair.route.delivered, &mut pair.next, pair.end, bytes)?;
         self.outstanding -= count;
         let ns = at.saturating_duration_since(pair.sent_at).as_nanos() as u64;
         record(&mut self.latencies, ns, count);

@@ -49,12 +49,13 @@ pub const PAIRED: usize = 2;
 pub fn files(subject: &Subject, plan: FilesPlan) -> Result<FilesSample> {
     let dialect = Dialect::open(subject.language, subject.address)?;
     let mut crowd = Crowd::new()?;
-    let all = PAIRED + plan.members;
+    // Sender and receiver are in the room as everybody is. The floor, which does not know where a chunk ends, can't
+    // have that; two more members make its room as large.
+    let first_listener = if subject.language == Language::Floor { PAIRED } else { 0 };
+    let all = first_listener + PAIRED + plan.members;
     crowd.join(subject.address, all, |member| dialect.hello(member, false))?;
     let mut lanes = Lanes::default();
-    // With a CFP server, sender and receiver are in the room as everybody is.
-    let listeners = if subject.language == Language::Floor { PAIRED..all } else { 0..all };
-    let room = lanes.add(dialect.public(PAIRED), PAIRED, listeners, true);
+    let room = lanes.add(dialect.public(PAIRED), PAIRED, first_listener..all, true);
     let file = lanes.add(dialect.file(0, 1, u32::MAX)?, 0, 1..2, false);
     let flood = [Flood { lane: file, batch: BATCH, under_way_max: UNDER_WAY_MAX }];
     let interval = Duration::from_nanos(1_000_000_000 / plan.rate.max(1));

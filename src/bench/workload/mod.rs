@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use super::crowd::{Audience, Members};
 use super::message::describe;
-use super::{Fault, Result, peers};
+use super::{Fault, Result};
 
 /// After the last expected delivery: how long to look for one too many.
 const SURPLUS: Duration = Duration::from_millis(30);
@@ -34,7 +34,7 @@ struct Silence;
 
 impl Audience for Silence {
     fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], _at: Instant, members: &mut Members) -> Result<()> {
-        if peers::answer_ping(member, bytes, members)? {
+        if members.answer_ping(member, bytes)? {
             return Ok(());
         }
         Err(Fault::Wrong(format!("nobody spoke, and it got {}", describe(bytes))))

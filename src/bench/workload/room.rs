@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::SURPLUS;
+use crate::bench::Result;
 use crate::bench::crowd::{Audience, Crowd, Members};
 use crate::bench::dialect::{Dialect, Route};
 use crate::bench::message::Frame;
 use crate::bench::report::{Latencies, Sample, Stopwatch, latencies, record};
 use crate::bench::subject::Subject;
-use crate::bench::{Result, peers};
 
 /// How large and how long.
 #[derive(Debug, Clone, Copy)]
@@ -128,9 +128,17 @@ impl Room {
     }
 
     /// A member no longer reads, and no delivery to it is awaited.
-    pub fn pause(&mut self, member: usize) {
-        self.crowd.members().pause(member);
+    pub fn pause(&mut self, member: usize) -> Result<()> {
         self.state.paused += 1;
+        self.crowd.members().pause(member)
+    }
+
+    /// A member who was paused reads all that it has missed; [`drain`](Room::drain) waits for that.
+    pub fn resume(&mut self, member: usize) -> Result<()> {
+        let missed = self.state.next.get(member).map_or(0, |next| self.state.end - next);
+        self.state.outstanding += missed;
+        self.state.paused -= 1;
+        self.crowd.resume(member, &mut self.state)
     }
 
     /// Size of one delivery.
@@ -151,13 +159,13 @@ impl Audience for RoomState {
     fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], at: Instant, members: &mut Members) -> Result<()> {
         let Some(next) = self.next.get_mut(member) else {
             // A publisher of its own gets acknowledgements only.
-            if !peers::answer_ping(member, bytes, members)? {
+            if !members.answer_ping(member, bytes)? {
                 *bytes = &[];
             }
             return Ok(());
         };
         let first = *next;
-        let count = peers::take_all(&self.delivered, next, self.end, member, bytes, members)?;
+        let count = members.take_all(member, &self.delivered, next, self.end, bytes)?;
         self.outstanding -= count;
         match &self.sent_at {
             SentAt::Together(sent_at) => record(&mut self.latencies, ns(at, *sent_at), count),

@@ -1,4 +1,4 @@
-//! Some of a room don't read. What do they cost in memory?
+//! Some of a room don't read for a while. What do they cost in memory?
 
 use std::time::Duration;
 
@@ -23,15 +23,16 @@ pub struct SlowPlan {
     pub bytes: u64,
 }
 
-/// Resident memory of the server while the room talks: lines of (bytes sent to each, growth in bytes). First the kernel's
-/// buffers take it, and nothing grows; then the server's own queue, which should grow by what was sent once, and not
-/// once for each slow reader.
+/// Resident memory of the server while the room talks: lines of (bytes sent to each, growth in bytes). What the kernel
+/// does not take for the slow waits in the server, which should grow by what was sent once, and not once for each of
+/// them. In the end they read all of it: none was closed, and nothing was lost.
 pub fn slow(subject: &Subject, plan: SlowPlan) -> Result<Vec<(u64, f64)>> {
     let meter = subject.meter.ok_or_else(|| Fault::Usage("memory needs --pid".into()))?;
     let mut room = Room::open(subject, plan.members)?;
     room.bursts(WINDOW, 1)?;
-    for member in plan.members - plan.slow..plan.members {
-        room.pause(member);
+    let slow = plan.members - plan.slow..plan.members;
+    for member in slow.clone() {
+        room.pause(member)?;
     }
     let resident = || meter.resident_bytes().map(|bytes| bytes as f64).ok_or(Fault::Wrong("the server ended".into()));
     let before = resident()?;
@@ -44,5 +45,7 @@ pub fn slow(subject: &Subject, plan: SlowPlan) -> Result<Vec<(u64, f64)>> {
         eprintln!("{} bytes sent to each: {} bytes more", figure(sent as f64), figure(growth));
         lines.push((sent, growth));
     }
+    slow.clone().try_for_each(|member| room.resume(member))?;
+    room.drain()?;
     Ok(lines)
 }

@@ -1,0 +1,112 @@
+//! What the clients of this server have said in public in this turn, as the other servers get it.
+//!
+//! Every message travels in a PCKFWD to each server. What one link gets differs from what another gets by the
+//! destination alone, so the packets are encoded once and addressed to one server after the other:
+//!
+//! ```text
+//!     start                                      end
+//!       ▼                                         ▼
+//!       [ 50 destination | message ][ 50 destination | message ] …
+//!            ▲ written anew for each link
+//! ```
+//!
+//! A link that keeps up is one `write` of all that, as a client that keeps up is one of the log's new part.
+
+use crate::limits::FORWARDS_KEPT_BYTES;
+use crate::wire::{ServerId, forward_header};
+
+/// The turn's packets. Positions are bytes since the server started.
+#[derive(Debug, Default)]
+pub struct Forwards {
+    bytes: Vec<u8>,
+    /// Where in `bytes` each packet begins.
+    packets: Vec<usize>,
+    start: u64,
+}
+
+impl Forwards {
+    /// The position behind the newest packet.
+    pub fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    /// Appends one message, as clients get it. Returns the size of its packet.
+    pub fn append(&mut self, message: &[u8]) -> usize {
+        let header = forward_header(ServerId::default());
+        self.packets.push(self.bytes.len());
+        self.bytes.extend_from_slice(&header);
+        self.bytes.extend_from_slice(message);
+        header.len() + message.len()
+    }
+
+    /// From now on the packets are for this server.
+    pub fn address_to(&mut self, server: ServerId) {
+        let header = forward_header(server);
+        for &packet in &self.packets {
+            if let Some(place) = self.bytes.get_mut(packet..packet + header.len()) {
+                place.copy_from_slice(&header);
+            }
+        }
+    }
+
+    /// The bytes behind `position`.
+    pub fn since(&self, position: u64) -> &[u8] {
+        self.bytes.get(self.offset(position)..).unwrap_or(&[])
+    }
+
+    /// The sizes of the packets that [`Forwards::since`] gives, and whether the first of them is the rest of one that
+    /// began before.
+    pub fn packets_since(&self, position: u64) -> (impl Iterator<Item = usize>, bool) {
+        let offset = self.offset(position);
+        let first = self.packets.partition_point(|&packet| packet <= offset).saturating_sub(1);
+        let starts = self.packets.get(first..).unwrap_or(&[]).iter().copied();
+        let ends = starts.clone().skip(1).chain([self.bytes.len()]);
+        let is_rest = self.packets.get(first).is_some_and(|&packet| packet < offset);
+        (starts.zip(ends).map(move |(start, end)| end - start.max(offset)), is_rest)
+    }
+
+    /// Every link has got them, or keeps them itself.
+    pub fn clear(&mut self) {
+        self.start = self.end();
+        self.packets.clear();
+        self.bytes.clear();
+        self.bytes.shrink_to(FORWARDS_KEPT_BYTES);
+    }
+
+    fn offset(&self, position: u64) -> usize {
+        usize::try_from(position.saturating_sub(self.start)).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_addressed_to_one_server_after_the_other() {
+        let mut forwards = Forwards::default();
+        assert_eq!((forwards.append(b"hi"), forwards.append(b"ho")), (7, 7));
+        forwards.address_to(ServerId(8));
+        assert_eq!(forwards.since(0), b"\x50\0\0\0\x08hi\x50\0\0\0\x08ho");
+        forwards.address_to(ServerId(9));
+        assert_eq!(forwards.since(0), b"\x50\0\0\0\x09hi\x50\0\0\0\x09ho");
+    }
+
+    #[test]
+    fn a_position_stands_between_two_packets_or_within_one() {
+        let mut forwards = Forwards::default();
+        forwards.append(b"of an earlier turn");
+        forwards.clear();
+        let start = forwards.end();
+        forwards.append(b"one");
+        forwards.append(b"three");
+        let rest = |offset| {
+            let (packets, is_begun) = forwards.packets_since(start + offset);
+            (packets.collect::<Vec<_>>(), is_begun, forwards.since(start + offset).len())
+        };
+        assert_eq!(rest(0), (vec![8, 10], false, 18));
+        assert_eq!(rest(1), (vec![7, 10], true, 17));
+        assert_eq!(rest(8), (vec![10], false, 10));
+        assert_eq!(rest(17), (vec![1], true, 1));
+    }
+}
