@@ -174,8 +174,8 @@ impl Mesh {
         receiver_address: Option<SocketAddr>,
     ) -> Vec<u8> {
         let own = self.advertise.filter(|_| with_self).map(|address| (self.id, address));
-        let siblings = self.servers.iter().filter(|(id, server)| server.up().is_some() && Some(**id) != receiver);
-        let siblings = siblings.filter_map(|(&id, server)| server.address.map(|address| (id, address)));
+        let siblings = self.described().filter(|&(id, ..)| Some(id) != receiver);
+        let siblings = siblings.filter_map(|(id, _, server)| server.address.map(|address| (id, address)));
         let siblings = siblings.filter(|&(_, address)| Some(SocketAddr::V4(address)) != receiver_address);
         let mut bytes = Vec::with_capacity(limits::NETWORK_MAX_SERVERS * Descriptions::ENTRY_BYTES);
         for (id, address) in own.into_iter().chain(siblings) {

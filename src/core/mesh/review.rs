@@ -90,7 +90,7 @@ impl Mesh {
         if self.review.unfit >= limits::REVIEWS_UNFIT_MAX {
             self.review.unfit = 0;
             if self.described_network(now).fits() {
-                self.leave_undescribed(effects);
+                self.leave_undescribed(now, effects);
             } else {
                 self.follow_lowest(now, effects);
             }
@@ -126,7 +126,7 @@ impl Mesh {
     }
 
     /// Siblings that describe themselves.
-    fn described(&self) -> impl Iterator<Item = (ServerId, Key, &Server)> {
+    pub(super) fn described(&self) -> impl Iterator<Item = (ServerId, Key, &Server)> {
         let described = self.servers.iter().filter(|(_, server)| server.address.is_some());
         described.filter_map(|(&id, server)| server.up().map(|link| (id, link, server)))
     }
@@ -164,10 +164,11 @@ impl Mesh {
         seen
     }
 
-    fn leave_undescribed(&mut self, effects: &mut Effects) {
+    /// Leaves siblings of which nobody else knows, until the rest fits.
+    fn leave_undescribed(&mut self, now: Millis, effects: &mut Effects) {
         let is_undescribed = |server: &Server| server.up().is_some() && server.address.is_none();
-        let all: Vec<ServerId> = self.servers.iter().filter(|(_, s)| is_undescribed(s)).map(|(&id, _)| id).collect();
-        for id in all {
+        while !self.network(now).fits() {
+            let Some((&id, _)) = self.servers.iter().rfind(|(_, server)| is_undescribed(server)) else { return };
             log::warn!("one server too many: leaving server {id}, of which our siblings do not know");
             self.leave(id, effects);
         }
