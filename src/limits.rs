@@ -131,6 +131,9 @@ pub const ANNOUNCEMENT_MS: u64 = 2 * REVIEW_MS + REVIEW_MS / 2;
 /// Reviews in a row in which the network does not fit, before links are closed: over 30 s, far more than the 15 s
 /// within which a dead link is noticed, and with it what did not fit for a moment.
 pub const REVIEWS_UNFIT_MAX: u32 = 3;
+/// The same where only others see it, and decline: who sees it himself is given the time to mend it alone, since he may
+/// know of a better way.
+pub const REVIEWS_REFUSED_MAX: u32 = 2 * REVIEWS_UNFIT_MAX;
 /// How long a server that follows another takes in only whom that one is linked with: until those who were left have
 /// given up, which takes a few of their dials after the last announcement of them is no longer believed.
 pub const FOLLOW_MS: u64 = 120_000;

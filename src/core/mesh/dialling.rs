@@ -42,8 +42,8 @@ pub struct Dial {
 pub(super) struct Retry {
     /// Dials since the last link, or the start, that came to nothing.
     pub failures: u32,
-    /// Answers among them that we don't fit together.
-    unfit: u32,
+    /// Answers that we don't fit together, since a link last held.
+    pub unfit: u32,
     /// Links in a row that came up and did not hold.
     flaps: u32,
     /// Not before then again.
@@ -56,11 +56,15 @@ impl Retry {
     }
 
     pub fn on_link_up(&mut self) {
-        (self.failures, self.unfit) = (0, 0);
+        self.failures = 0;
     }
 
     pub fn on_link_lost(&mut self, held_ms: u64, now: Millis, random: &mut Random) {
-        self.flaps = if held_ms >= limits::LINK_HELD_MS { 0 } else { self.flaps.saturating_add(1) };
+        if held_ms >= limits::LINK_HELD_MS {
+            (self.unfit, self.flaps) = (0, 0);
+        } else {
+            self.flaps = self.flaps.saturating_add(1);
+        }
         self.delay(now, random);
     }
 

@@ -16,6 +16,8 @@ mod admission;
 mod dialling;
 mod offer;
 mod review;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};

@@ -10,8 +10,8 @@
 //!                        2 closes its link to 11, and has room for those of 1.
 //! ```
 //!
-//! *Follow the lowest*: where the servers that we see don't fit, a server keeps only those that the lowest of its
-//! siblings is linked with, unless it is the lowest itself. All who are linked with the lowest server of all end as its
+//! *Follow the lowest*: where the servers that we see don't fit, or one of them goes on declining since it sees others, a
+//! server keeps only those that the lowest of its siblings is linked with, unless it is the lowest itself. All who are linked with the lowest server of all end as its
 //! clique, since they follow it and it is full, or takes what they have; the rest is a smaller network with a lowest
 //! of its own. For a while a follower takes in only whom the lowest is linked with; else two halves of what does not
 //! fit could take turns in it. A server that has lost is declined where it dials, and given up after a few times.
@@ -86,10 +86,11 @@ impl Mesh {
         for &(id, link) in &differing {
             self.send_update(id, link, effects);
         }
-        self.review.unfit = if differing.is_empty() || self.network(now).fits() { 0 } else { self.review.unfit + 1 };
-        if self.review.unfit >= limits::REVIEWS_UNFIT_MAX {
+        let fits = differing.is_empty() || self.network(now).fits();
+        self.review.unfit = if fits && !self.is_refused(now) { 0 } else { self.review.unfit + 1 };
+        if self.review.unfit >= if fits { limits::REVIEWS_REFUSED_MAX } else { limits::REVIEWS_UNFIT_MAX } {
             self.review.unfit = 0;
-            if self.described_network(now).fits() {
+            if !fits && self.described_network(now).fits() {
                 self.leave_undescribed(now, effects);
             } else {
                 self.follow_lowest(now, effects);
@@ -109,6 +110,13 @@ impl Mesh {
     /// Whether a sibling says that it is linked with this server.
     pub(super) fn is_announced(&self, id: ServerId, now: Millis) -> bool {
         self.announcements(now).any(|(_, announcement)| announcement.others.contains_key(&id))
+    }
+
+    /// Whether a sibling's sibling goes on saying that we don't fit together.
+    fn is_refused(&self, now: Millis) -> bool {
+        self.servers.iter().any(|(&id, server)| {
+            server.up().is_none() && server.retry.unfit >= limits::UNFIT_TRIES_MAX && self.is_announced(id, now)
+        })
     }
 
     /// Siblings whose last announcement is not what we have ourselves.
