@@ -8,10 +8,7 @@ use std::time::Duration;
 
 use mio::net::UnixListener;
 
-/// How long `--ask` waits for the next bit of an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// The same for `merge`, which takes as long as the other server does.
-const MERGE_PATIENCE: Duration = Duration::from_secs(30);
+use crate::limits;
 
 /// The control socket's listener. Its file goes when it is dropped.
 #[derive(Debug)]
@@ -61,9 +58,10 @@ pub fn ask(path: &Path, command: &str, out: &mut impl Write) -> Result<bool, Str
         _ => format!("control socket {}: {error}", path.display()),
     };
     let stream = UnixStream::connect(path).map_err(problem)?;
-    let patience = if command.starts_with("merge") { MERGE_PATIENCE } else { PATIENCE };
-    stream.set_read_timeout(Some(patience)).map_err(problem)?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(problem)?;
+    let patience_ms =
+        if command.starts_with("merge") { limits::MERGE_ANSWER_PATIENCE_MS } else { limits::ANSWER_PATIENCE_MS };
+    stream.set_read_timeout(Some(Duration::from_millis(patience_ms))).map_err(problem)?;
+    stream.set_write_timeout(Some(Duration::from_millis(limits::ANSWER_PATIENCE_MS))).map_err(problem)?;
     (&stream).write_all(format!("{command}\n").as_bytes()).map_err(problem)?;
     for line in BufReader::new(&stream).lines() {
         let line = line.map_err(problem)?;

@@ -20,7 +20,7 @@
 //! | [`connection`] | an entry of the slab: socket, inbox, outbox, state | the above |
 //! | [`engine`] | the slab, a turn of the loop, settling, deadlines; no clock, no poll | the above |
 //! | [`socket`], [`lookup`], [`resolver`], [`control`], [`users_file`] | what the program has to do with the kernel | |
-//! | [`reactor`] | poll, listeners, dialling, signals, the clock | all of it |
+//! | [`reactor`], [`door`] | poll, listeners, dialling, signals, the clock | all of it |
 //! | [`options`], [`memory`], [`start`], [`logging`], [`supervisor`] | around the loop: command line, limits, start, log, systemd | |
 //!
 //! `docs/architecture.md` follows one message through the files.
@@ -33,6 +33,7 @@ pub mod client;
 pub mod connection;
 pub mod control;
 pub mod core;
+pub mod door;
 pub mod engine;
 pub mod forwards;
 pub mod limits;

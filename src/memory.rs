@@ -1,7 +1,7 @@
 //! How much memory the server may take, and what that means for its limits.
 //!
 //! ```text
-//!   needed = BASE + connections × CONNECTION + 2 × --max-memory (+ sockets)
+//!   needed = PROCESS + connections × CONNECTION + 2 × --max-memory (+ sockets)
 //! ```
 //!
 //! Twice the queues, since a buffer that grows has up to twice the room that is used. Version 2 of control groups also
@@ -12,25 +12,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// The process itself: binary, poll, read buffer, pools, tables.
-pub const BASE_BYTES: u64 = 4 * 1024 * 1024;
-/// One connection: its entry with its nickname, and what the kernel charges for a socket that holds nothing. Measured
-/// with 1,000 clients who are logged in, on Linux 6.18: 352 bytes resident, and 1.5 KiB of the kernel's where sockets are
-/// not counted (version 1), 3.9 KiB where they are (version 2).
-pub const CONNECTION_BYTES: u64 = 5 * 1024;
-/// No bound on queues is set lower than this: below it, a single slow reader would be everybody's trouble.
-pub const QUEUES_MIN_BYTES: u64 = 1024 * 1024;
-/// No bound on a socket's buffer is set lower than this: over a way of 50 ms it still lets 320 KiB through in a second.
-pub const SOCKET_BUFFER_MIN_BYTES: u64 = 16 * 1024;
-/// A buffer that will do for most: over the same way it lets 1.2 MiB through in a second.
-pub const SOCKET_BUFFER_USUAL_BYTES: u64 = 64 * 1024;
-/// From here on the kernel's own bounds do, which are about as large (`tcp_wmem` and `tcp_rmem` of tcp(7)).
-pub const SOCKET_BUFFER_MAX_BYTES: u64 = 1024 * 1024;
-/// Sockets that can be full at once where buffers are as usual; more is a crowd of slow readers.
-pub const FULL_SOCKETS: u64 = 64;
-/// What a socket may hold for each byte of its bound: two ways, and the kernel doubles what it is told, for its own
-/// bookkeeping (SO_SNDBUF of socket(7)).
-pub const SOCKET_BYTES_PER_BUFFER_BYTE: u64 = 4;
+use crate::limits;
 
 /// What the limits come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +28,8 @@ pub struct Budget {
 impl Budget {
     /// Memory that the server may come to need.
     pub fn needed_bytes(self) -> u64 {
-        BASE_BYTES
-            .saturating_add(self.max_clients.saturating_mul(CONNECTION_BYTES))
+        limits::PROCESS_BYTES
+            .saturating_add(self.max_clients.saturating_mul(limits::CONNECTION_BYTES))
             .saturating_add(self.max_memory_bytes.saturating_mul(2))
             .saturating_add(self.sockets_bytes.unwrap_or(0))
     }
@@ -68,11 +50,11 @@ impl Budget {
     }
 
     fn lowered(self, limit: GroupLimit, is_clients_chosen: bool) -> Budget {
-        let free = limit.bytes.saturating_sub(BASE_BYTES);
-        let affordable = (free / 2 / CONNECTION_BYTES).max(1);
+        let free = limit.bytes.saturating_sub(limits::PROCESS_BYTES);
+        let affordable = (free / 2 / limits::CONNECTION_BYTES).max(1);
         let max_clients = if is_clients_chosen { self.max_clients } else { self.max_clients.min(affordable) };
-        let left = free.saturating_sub(max_clients.saturating_mul(CONNECTION_BYTES));
-        let queues = (left / if limit.counts_sockets { 4 } else { 2 }).max(QUEUES_MIN_BYTES);
+        let left = free.saturating_sub(max_clients.saturating_mul(limits::CONNECTION_BYTES));
+        let queues = (left / if limit.counts_sockets { 4 } else { 2 }).max(limits::QUEUES_MIN_BYTES);
         Budget { max_clients, max_memory_bytes: self.max_memory_bytes.min(queues), ..self }
     }
 
@@ -80,10 +62,10 @@ impl Budget {
     /// sockets, or what is usual as long as some can be full at once. Nothing where that is not counted, or the
     /// kernel's own bounds do.
     pub fn socket_buffer_bytes(self) -> Option<u64> {
-        let buffers_bytes = self.sockets_bytes? / SOCKET_BYTES_PER_BUFFER_BYTE;
+        let buffers_bytes = self.sockets_bytes? / limits::SOCKET_BYTES_PER_BUFFER_BYTE;
         let share = buffers_bytes / self.max_clients.max(1);
-        let usual = (buffers_bytes / FULL_SOCKETS).min(SOCKET_BUFFER_USUAL_BYTES);
-        (share < SOCKET_BUFFER_MAX_BYTES).then_some(share.max(usual).max(SOCKET_BUFFER_MIN_BYTES))
+        let usual = (buffers_bytes / limits::FULL_SOCKETS).min(limits::SOCKET_BUFFER_USUAL_BYTES);
+        (share < limits::SOCKET_BUFFER_MAX_BYTES).then_some(share.max(usual).max(limits::SOCKET_BUFFER_MIN_BYTES))
     }
 }
 
@@ -160,7 +142,7 @@ mod tests {
             assert!(chosen.fits(limit) && chosen.max_clients == 1500, "{chosen:?}");
             // There is an end to what can be done.
             let too_many = Budget { max_clients: 3000, ..budget }.fit(limit, true);
-            assert!(!too_many.fits(limit) && too_many.max_memory_bytes == QUEUES_MIN_BYTES, "{too_many:?}");
+            assert!(!too_many.fits(limit) && too_many.max_memory_bytes == limits::QUEUES_MIN_BYTES, "{too_many:?}");
         }
     }
 
@@ -174,9 +156,9 @@ mod tests {
         assert_eq!(buffer(400 * MIB, false), None);
         // What is enough for all, for some, for few.
         assert_eq!(buffer(400 * MIB, true), Some(400 * MIB / 1000 / 4));
-        assert_eq!(buffer(100 * MIB, true), Some(SOCKET_BUFFER_USUAL_BYTES));
-        assert_eq!(buffer(8 * MIB, true), Some(8 * MIB / FULL_SOCKETS / 4));
-        assert_eq!(buffer(2 * MIB, true), Some(SOCKET_BUFFER_MIN_BYTES));
+        assert_eq!(buffer(100 * MIB, true), Some(limits::SOCKET_BUFFER_USUAL_BYTES));
+        assert_eq!(buffer(8 * MIB, true), Some(8 * MIB / limits::FULL_SOCKETS / 4));
+        assert_eq!(buffer(2 * MIB, true), Some(limits::SOCKET_BUFFER_MIN_BYTES));
         assert_eq!(buffer(4000 * MIB, true), None);
     }
 

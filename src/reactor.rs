@@ -11,6 +11,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::control::ControlListener;
 use crate::core::key::Key;
+use crate::door::Door;
 use crate::engine::{Engine, Readiness, Request};
 use crate::limits;
 use crate::lookup::Lookup;
@@ -34,19 +35,20 @@ pub enum Stop {
     Hurried,
 }
 
+/// Where connections come from. All are gone as soon as a stop is asked for.
+#[derive(Default)]
+struct Doors {
+    clients: Option<Door<TcpListener>>,
+    operators: Option<Door<ControlListener>>,
+    scrapers: Option<Door<TcpListener>>,
+}
+
 /// The loop, with everything it holds.
 #[allow(missing_debug_implementations, reason = "the signals have none")]
 pub struct Reactor {
     poll: Poll,
     signals: Signals,
-    /// Gone as soon as a stop is asked for.
-    listener: Option<TcpListener>,
-    control: Option<ControlListener>,
-    metrics: Option<TcpListener>,
-    /// The kernel may have connections for us.
-    accept_ready: bool,
-    /// No descriptor was left for a connection: not before then again.
-    accept_again: Option<Millis>,
+    doors: Doors,
     engine: Engine<Stream>,
     users_file: Option<UsersFile>,
     lookup: Lookup,
@@ -54,6 +56,21 @@ pub struct Reactor {
     socket_buffer_bytes: Option<usize>,
     supervisor: Supervisor,
     started: Instant,
+}
+
+impl Doors {
+    fn wants_turn(&self) -> bool {
+        self.clients.as_ref().is_some_and(Door::wants_turn)
+            || self.operators.as_ref().is_some_and(Door::wants_turn)
+            || self.scrapers.as_ref().is_some_and(Door::wants_turn)
+    }
+
+    fn next_deadline(&self) -> Option<Millis> {
+        let clients = self.clients.as_ref().and_then(Door::next_deadline);
+        let operators = self.operators.as_ref().and_then(Door::next_deadline);
+        let scrapers = self.scrapers.as_ref().and_then(Door::next_deadline);
+        [clients, operators, scrapers].into_iter().flatten().min()
+    }
 }
 
 impl Reactor {
@@ -78,13 +95,13 @@ impl Reactor {
             poll.registry().register(metrics, METRICS, Interest::READABLE)?;
         }
         Ok(Reactor {
-            metrics,
             poll,
             signals,
-            listener: Some(listener),
-            control,
-            accept_ready: true,
-            accept_again: None,
+            doors: Doors {
+                clients: Some(Door::new(listener)),
+                operators: control.map(Door::new),
+                scrapers: metrics.map(Door::new),
+            },
             engine,
             users_file,
             lookup,
@@ -108,10 +125,10 @@ impl Reactor {
             let mut has_signal = false;
             for event in &events {
                 match event.token() {
-                    LISTENER => self.accept_ready = true,
+                    LISTENER => on_ready(&mut self.doors.clients),
                     SIGNALS => has_signal = true,
-                    CONTROL => self.accept_operators(now),
-                    METRICS => self.accept_scrapers(now),
+                    CONTROL => on_ready(&mut self.doors.operators),
+                    METRICS => on_ready(&mut self.doors.scrapers),
                     LOOKUP => self.lookup.on_readable(now),
                     token => self.engine.on_ready(key(token), readiness(event)),
                 }
@@ -138,13 +155,12 @@ impl Reactor {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let may_accept = self.accept_ready && self.accept_again.is_none() && self.listener.is_some();
-        if may_accept || self.engine.wants_turn() {
+        if self.doors.wants_turn() || self.engine.wants_turn() {
             return Some(Duration::ZERO);
         }
         let deadlines = [
             self.engine.next_deadline(),
-            self.accept_again,
+            self.doors.next_deadline(),
             self.lookup.next_deadline(),
             self.supervisor.next_deadline(),
         ];
@@ -160,7 +176,7 @@ impl Reactor {
         for signal in pending {
             if signal == SIGHUP {
                 self.reload(now);
-            } else if self.listener.is_none() {
+            } else if self.doors.clients.is_none() {
                 return true;
             } else {
                 self.begin_shutdown(now);
@@ -172,9 +188,7 @@ impl Reactor {
     fn begin_shutdown(&mut self, now: Millis) {
         self.supervisor.on_stopping();
         log::info!("stopping: writing out what is queued");
-        self.listener = None;
-        self.control = None;
-        self.metrics = None;
+        self.doors = Doors::default();
         self.engine.begin_shutdown(now);
     }
 
@@ -199,67 +213,32 @@ impl Reactor {
     }
 
     fn accept(&mut self, now: Millis) {
-        if self.accept_again.is_some_and(|when| now >= when) {
-            self.accept_again = None;
+        let Reactor { doors, engine, poll, .. } = self;
+        let mut failed = 0;
+        if let Some(door) = &mut doors.clients {
+            failed += door.admit(now, "clients", TcpListener::accept, |(socket, peer)| {
+                let key = engine.on_accepted(Stream::Tcp(socket), Some(peer), now);
+                watch(poll, engine, key);
+            });
         }
-        if !self.accept_ready || self.accept_again.is_some() {
-            return;
+        if let Some(door) = &mut doors.operators {
+            failed += door.admit(
+                now,
+                "operators",
+                |control| control.listener.accept(),
+                |(socket, _)| {
+                    let key = engine.on_operator(Stream::Unix(socket), now);
+                    watch(poll, engine, key);
+                },
+            );
         }
-        let Some(listener) = &self.listener else { return };
-        for _ in 0..limits::ACCEPTS_PER_TURN {
-            match listener.accept() {
-                Ok((socket, peer)) => {
-                    let key = self.engine.on_accepted(Stream::Tcp(socket), Some(peer), now);
-                    watch(&self.poll, &mut self.engine, key);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.accept_ready = false;
-                    return;
-                }
-                Err(error) if is_out_of_resources(&error) => {
-                    self.engine.counters_mut().accept_errors += 1;
-                    log::warn!("cannot accept a connection: {error}; new clients wait until there is room");
-                    self.accept_again = Some(now + limits::ACCEPT_RETRY_MS);
-                    return;
-                }
-                // The client was gone before we came to it.
-                Err(_) => self.engine.counters_mut().accept_errors += 1,
-            }
+        if let Some(door) = &mut doors.scrapers {
+            failed += door.admit(now, "scrapers", TcpListener::accept, |(socket, _)| {
+                let key = engine.on_scraper(Stream::Tcp(socket), now);
+                watch(poll, engine, key);
+            });
         }
-    }
-
-    fn accept_operators(&mut self, now: Millis) {
-        let Some(control) = &self.control else { return };
-        for _ in 0..limits::ACCEPTS_PER_TURN {
-            match control.listener.accept() {
-                Ok((socket, _)) => {
-                    let key = self.engine.on_operator(Stream::Unix(socket), now);
-                    watch(&self.poll, &mut self.engine, key);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => {
-                    log::warn!("cannot accept an operator: {error}");
-                    return;
-                }
-            }
-        }
-    }
-
-    fn accept_scrapers(&mut self, now: Millis) {
-        let Some(metrics) = &self.metrics else { return };
-        for _ in 0..limits::ACCEPTS_PER_TURN {
-            match metrics.accept() {
-                Ok((socket, _)) => {
-                    let key = self.engine.on_scraper(Stream::Tcp(socket), now);
-                    watch(&self.poll, &mut self.engine, key);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => {
-                    log::warn!("cannot accept a metrics request: {error}");
-                    return;
-                }
-            }
-        }
+        engine.counters_mut().accept_errors += failed;
     }
 
     fn answer_lookups(&mut self, now: Millis) {
@@ -305,10 +284,10 @@ fn watch(poll: &Poll, engine: &mut Engine<Stream>, key: Option<Key>) {
     }
 }
 
-fn is_out_of_resources(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let out = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| out.contains(&errno))
+fn on_ready<L>(door: &mut Option<Door<L>>) {
+    if let Some(door) = door {
+        door.on_ready();
+    }
 }
 
 fn readiness(event: &mio::event::Event) -> Readiness {

@@ -95,12 +95,12 @@ fn set_budget(options: &mut Options, descriptors: u64) -> Option<usize> {
 /// What the limits come to, as a sum that can be checked.
 fn formula(budget: Budget) -> String {
     let (base, connection, queues) =
-        (kib(memory::BASE_BYTES), kib(memory::CONNECTION_BYTES), kib(budget.max_memory_bytes));
+        (kib(limits::PROCESS_BYTES), kib(limits::CONNECTION_BYTES), kib(budget.max_memory_bytes));
     let (total, clients) = (kib(budget.needed_bytes()), budget.max_clients);
     let sum = format!("at most {total} KiB = {base} + {clients} clients × {connection} + 2 × {queues} of queues");
     match (budget.sockets_bytes, budget.socket_buffer_bytes()) {
         (Some(bytes), Some(buffer_bytes)) => {
-            let socket_bytes = buffer_bytes * memory::SOCKET_BYTES_PER_BUFFER_BYTE;
+            let socket_bytes = buffer_bytes * limits::SOCKET_BYTES_PER_BUFFER_BYTE;
             let full = (bytes / socket_bytes).min(clients);
             format!("{sum} + {} in sockets, where {full} may hold {} each", bytes / 1024, kib(socket_bytes))
         }

@@ -2,10 +2,8 @@
 
 use sd_notify::NotifyState;
 
+use crate::limits;
 use crate::time::Millis;
-
-/// How often the status line is brought up to date.
-const STATUS_MS: u64 = 10_000;
 
 /// The service manager's end.
 #[derive(Debug)]
@@ -20,12 +18,12 @@ impl Supervisor {
     pub fn new() -> Supervisor {
         let watchdog = sd_notify::watchdog_enabled();
         // Twice as often as asked, as sd_watchdog_enabled(3) recommends.
-        let half_ms =
-            watchdog.map_or(STATUS_MS, |interval| u64::try_from(interval.as_millis()).unwrap_or(STATUS_MS) / 2);
+        let half_ms = watchdog
+            .map_or(limits::STATUS_MS, |interval| u64::try_from(interval.as_millis()).unwrap_or(limits::STATUS_MS) / 2);
         let is_listened_to = std::env::var_os("NOTIFY_SOCKET").is_some();
         Supervisor {
             is_watched: watchdog.is_some(),
-            interval_ms: half_ms.clamp(1, STATUS_MS),
+            interval_ms: half_ms.clamp(1, limits::STATUS_MS),
             next: if is_listened_to { Millis(0) } else { Millis::NEVER },
         }
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use cfp::core::counters::Ignored;
 use cfp::core::effects::CloseReason;
 use cfp::session::operator::HELP;
-use cfp::{limits, memory, options};
+use cfp::{limits, options};
 use node::Node;
 
 fn root() -> &'static Path {
@@ -123,12 +123,12 @@ fn the_numbers_are_those_in_force() {
     let thousands = |number: usize| format!("{},{:03}", number / 1000, number % 1000);
     let mib = |bytes: u64| bytes / 1024 / 1024;
     for says in [
-        format!("{} MiB + --max-clients × {} KiB", mib(memory::BASE_BYTES), memory::CONNECTION_BYTES / 1024),
-        format!("never below {} KiB", memory::SOCKET_BUFFER_MIN_BYTES / 1024),
-        format!("to {} KiB as long as", memory::SOCKET_BUFFER_USUAL_BYTES / 1024),
-        format!("as long as {} sockets", memory::FULL_SOCKETS),
-        format!("from a share of {} MiB on", mib(memory::SOCKET_BUFFER_MAX_BYTES)),
-        format!("down to {} MiB of queues", mib(memory::QUEUES_MIN_BYTES)),
+        format!("{} MiB + --max-clients × {} KiB", mib(limits::PROCESS_BYTES), limits::CONNECTION_BYTES / 1024),
+        format!("never below {} KiB", limits::SOCKET_BUFFER_MIN_BYTES / 1024),
+        format!("to {} KiB as long as", limits::SOCKET_BUFFER_USUAL_BYTES / 1024),
+        format!("as long as {} sockets", limits::FULL_SOCKETS),
+        format!("from a share of {} MiB on", mib(limits::SOCKET_BUFFER_MAX_BYTES)),
+        format!("down to {} MiB of queues", mib(limits::QUEUES_MIN_BYTES)),
         format!("{} password checks waiting", thousands(limits::PASSWORD_CHECKS_MAX)),
         format!("waiting, {} from one address", limits::PASSWORD_CHECKS_PER_ADDRESS_MAX),
         format!("the {}th ignored packet", u32::from(limits::IGNORED_PACKETS_MAX) + 1),

@@ -56,6 +56,8 @@ impl<S: Socket> Engine<S> {
     }
 
     fn answer_http(&self, method: Option<&str>, path: Option<&str>) -> String {
+        // What a scraper adds behind a question mark asks for nothing that we have.
+        let path = path.and_then(|path| path.split('?').next());
         match (method, path) {
             (Some("GET"), Some("/metrics")) => http_response("200 OK", &self.metrics()),
             (Some("GET"), Some("/healthz")) => http_response("200 OK", "ok\n"),

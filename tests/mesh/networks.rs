@@ -56,6 +56,20 @@ pub fn start_ten(lottery: &mut Lottery) -> Vec<Node> {
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
+/// Each first is told to merge with the second, all at the same time.
+fn merge_at_once(nodes: &[Node], merges: &[(usize, usize)]) {
+    thread::scope(|scope| {
+        for &(from, to) in merges {
+            let (from, to) = (&nodes[from], &nodes[to]);
+            scope.spawn(move || {
+                let answer = from.ask(&format!("merge {}", to.address));
+                // The network may have linked them before this merge's turn came.
+                assert!(answer == ["ok"] || answer == ["error already merged"], "{answer:?}");
+            });
+        }
+    });
+}
+
 #[test]
 fn a_server_merges_at_start_with_one_that_comes_later() {
     let address = fresh_address();
@@ -97,15 +111,7 @@ fn two_networks_that_merge_at_two_points_at_once_become_a_clique() {
     }
     wait_for_clique(&nodes[..3]);
     wait_for_clique(&nodes[3..]);
-    thread::scope(|scope| {
-        for (from, to) in [(0, 3), (5, 2)] {
-            let (from, to) = (&nodes[from], &nodes[to]);
-            scope.spawn(move || {
-                let answer = from.ask(&format!("merge {}", to.address));
-                assert!(answer == ["ok"] || answer == ["error already merged"], "{answer:?}");
-            });
-        }
-    });
+    merge_at_once(&nodes, &[(0, 3), (5, 2)]);
     wait_for_clique(&nodes);
 }
 
@@ -132,16 +138,7 @@ fn ten_running_servers_merged_in_any_order_at_once_become_a_clique() {
         }
     }
     lottery.shuffle(&mut merges);
-    thread::scope(|scope| {
-        for (from, to) in merges {
-            let (from, to) = (&nodes[from], &nodes[to]);
-            scope.spawn(move || {
-                let answer = from.ask(&format!("merge {}", to.address));
-                // The network may have linked them before this merge's turn came.
-                assert!(answer == ["ok"] || answer == ["error already merged"], "{answer:?}");
-            });
-        }
-    });
+    merge_at_once(&nodes, &merges);
     wait_for_clique(&nodes);
 }
 

@@ -47,7 +47,7 @@ impl Play {
         let until = self.now + time_ms;
         while self.now < until {
             self.now = self.now + 1_000;
-            if self.now.0 % 10_000 == 0 {
+            if self.now.0.is_multiple_of(10_000) {
                 for (id, others) in &self.announced {
                     if self.mesh.link_to(ServerId(*id)).is_some() {
                         self.mesh.on_update(&offer(*id, others), self.now);
