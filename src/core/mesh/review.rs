@@ -198,8 +198,9 @@ impl Mesh {
         let Some(theirs) = self.servers.get(&lowest).map(|server| server.announcement.others.clone()) else { return };
         let stays = |id: ServerId, server: &Server| {
             let is_theirs = theirs.get(&id).is_some_and(|&address| server.address == Some(address));
-            // Who is just lost, and seen by nobody, is in nobody's way.
-            id == lowest || is_theirs || (server.up().is_none() && !seen.servers.contains_key(&id))
+            // Who is lost is in nobody's way, but where he is seen among too many.
+            let is_in_the_way = server.up().is_some() || (!seen.fits() && seen.servers.contains_key(&id));
+            id == lowest || is_theirs || !is_in_the_way
         };
         let left: Vec<ServerId> =
             self.servers.iter().filter(|(id, server)| !stays(**id, server)).map(|(&id, _)| id).collect();
