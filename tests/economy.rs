@@ -11,7 +11,7 @@ use cfp::core::config::Config;
 use cfp::core::key::Key;
 use cfp::core::users::Users;
 use cfp::engine::{Engine, Readiness};
-use cfp::limits::{CHUNK_BYTES, Keepalive};
+use cfp::limits::{CHUNK_BYTES, Keepalive, READ_BYTES, ROOM_WAIT_INPUT_BYTES};
 use cfp::time::Millis;
 use cfp::wire::{Descriptions, FileChunk, Packet, ServerId};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -143,6 +143,7 @@ fn a_delivery_costs_its_share_of_one_read_and_one_write_and_allocates_nothing() 
     private_messages_are_one_read_and_one_write();
     file_chunks_are_one_read_and_one_write();
     the_silent_cost_nothing();
+    a_room_beside_a_file_gets_several_messages_in_one_write_and_waits_for_a_few_reads_at_most();
 }
 
 fn a_burst_in_a_room_is_one_read_and_one_write_for_each_member() {
@@ -184,4 +185,32 @@ fn the_silent_cost_nothing() {
     let burst = encoded(&Packet::MsgPrv { destination: ID, receiver: "member9", message: "hi" }).repeat(8);
     let (calls, allocations, _) = room.cost(3, &burst);
     assert_eq!((calls, allocations), (2, 0));
+}
+
+fn a_room_beside_a_file_gets_several_messages_in_one_write_and_waits_for_a_few_reads_at_most() {
+    const READS: usize = 30;
+    let mut room = Room::of(10);
+    let chunk = FileChunk { transfer_id: 1, file_name: "a.bin", chunks: 8, content: &[7; CHUNK_BYTES] };
+    let chunk = encoded(&Packet::FileChnk { destination: ID, receiver: "member9", chunk });
+    let message = encoded(&Packet::MsgPbl { message: "hi" });
+    let delivered = encoded(&Packet::MsgPblInc { origin: ID, sender: "member3", message: "hi" }).len() as u64;
+    let (sender, speaker, listener) = (room.members[0].clone(), room.members[3].clone(), room.members[5].1.clone());
+    sender.1.0.input.borrow_mut().extend_from_slice(&chunk.repeat(READS * READ_BYTES / chunk.len()));
+    let readable = Readiness { readable: true, ..Readiness::default() };
+    room.engine.on_ready(sender.0, readable);
+    let (calls, bytes) = (listener.0.calls.get(), listener.0.written_bytes.get());
+    let mut longest_wait = 0;
+    for turn in 1..=READS as u64 {
+        speaker.1.0.input.borrow_mut().extend_from_slice(&message);
+        room.engine.on_ready(speaker.0, readable);
+        room.engine.turn(Millis(0));
+        longest_wait = longest_wait.max(turn - (listener.0.written_bytes.get() - bytes) / delivered);
+    }
+    while room.engine.wants_turn() {
+        room.engine.turn(Millis(0));
+    }
+    let writes = listener.0.calls.get() - calls;
+    assert_eq!(listener.0.written_bytes.get() - bytes, READS as u64 * delivered);
+    assert!(longest_wait < (ROOM_WAIT_INPUT_BYTES / READ_BYTES) as u64, "{longest_wait} messages waited");
+    assert!(writes <= READS as u64 / 4, "{writes} writes for {READS} messages");
 }

@@ -249,7 +249,8 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    fn turn_is_full(&self) -> bool {
+    /// Whether this turn, with those for which the room has waited, has brought as much as may be written at once.
+    pub(super) fn turn_is_full(&self) -> bool {
         let clients = self.core.directory.len().max(1);
         let share =
             (limits::TURN_DELIVERY_BYTES / clients).clamp(limits::TURN_PUBLIC_MIN_BYTES, limits::TURN_PUBLIC_BYTES);

@@ -113,6 +113,8 @@ pub struct Engine<S> {
     private_queued_bytes: usize,
     /// Input handled in this turn.
     turn_input_bytes: usize,
+    /// Input handled in the turns since public messages began to wait, each counted as one full read at least.
+    room_waited_for_bytes: usize,
     /// Connections that count for `--max-clients`.
     client_connections: usize,
     /// The same by address, where `--max-per-address` asks for it.
@@ -143,6 +145,7 @@ impl<S: Socket> Engine<S> {
             read_buffer: vec![0; limits::READ_BYTES].into_boxed_slice(),
             private_queued_bytes: 0,
             turn_input_bytes: 0,
+            room_waited_for_bytes: 0,
             client_connections: 0,
             per_address: BTreeMap::new(),
             requests: VecDeque::new(),

@@ -22,19 +22,32 @@ struct Written {
 }
 
 impl<S: Socket> Engine<S> {
-    /// Writes every outbox that has something, once.
+    /// Writes every outbox that has something, once. Only the room may have to wait for a later turn.
     pub(super) fn flush(&mut self) {
-        if self.log.end() > self.flushed_until {
-            self.flush_room();
-            self.flushed_until = self.log.end();
-        }
         // Whoever becomes dirty again meanwhile has its next write in the next turn.
         for _ in 0..self.dirty.len() {
             let Some(key) = self.dirty.pop_front() else { break };
             self.flush_dirty(key);
         }
+        if !self.room_waits() {
+            if self.log.end() > self.flushed_until {
+                self.flush_room();
+                self.flushed_until = self.log.end();
+            }
+            self.room_waited_for_bytes = 0;
+            self.log.trim();
+        }
         self.settle();
-        self.log.trim();
+    }
+
+    /// Whether public messages wait for more of them: while a read was not enough for somebody who sends a lot, the
+    /// turns come quickly one after the other, and a write to everybody in each of them would be most of their work.
+    fn room_waits(&mut self) -> bool {
+        if self.log.end() == self.flushed_until {
+            return false;
+        }
+        self.room_waited_for_bytes += self.turn_input_bytes.max(limits::READ_BYTES);
+        !self.queue.is_empty() && !self.turn_is_full() && self.room_waited_for_bytes < limits::ROOM_WAIT_INPUT_BYTES
     }
 
     /// Public messages have come: everybody in the room has something, and every link if a client of ours spoke.
