@@ -114,12 +114,6 @@ pub fn print_cross(
         println!("receiver: {} ns per delivery", figure(sample.receiver_ns));
         return Ok(());
     }
-    let settings = [
-        (Setting::Apart, "not merged, each with a speaker"),
-        (Setting::ApartWithClient, "the same, one more client on the first"),
-        (Setting::Merged, "merged, a speaker on the first"),
-    ];
-    let mut samples = settings.map(|_| (Vec::new(), Vec::new()));
     // Where both had one core, each would be put off it by the other in the middle of a turn.
     let beside = launcher.beside();
     let run = |origin: &Launcher, receiver: &Launcher, setting| -> Result<CrossSample> {
@@ -129,23 +123,22 @@ pub fn print_cross(
         let origin = origin.start(Program::Server, merge, 0)?;
         cross(&origin, &receiver, plan, setting)
     };
+    let [mut alone, mut client, mut link, mut merged, mut local, mut from_other] = [const { Vec::new() }; 6];
     for _ in 0..runs {
-        for (&(setting, _), (origin_ns, receiver_ns)) in settings.iter().zip(&mut samples) {
-            origin_ns.push(run(launcher, &beside, setting)?.origin_ns);
-            receiver_ns.push(run(&beside, launcher, setting)?.receiver_ns);
-        }
+        let sample = run(launcher, &beside, Setting::Apart)?;
+        alone.push(sample.origin_ns);
+        client.push(sample.with_client_ns - sample.origin_ns);
+        link.push(sample.with_link_ns - sample.origin_ns);
+        merged.push(run(launcher, &beside, Setting::Merged)?.origin_ns);
+        local.push(run(&beside, launcher, Setting::Apart)?.receiver_ns);
+        from_other.push(run(&beside, launcher, Setting::Merged)?.receiver_ns);
     }
-    let medians = samples.map(|(origin, receiver)| [origin, receiver].map(|ns| median(ns).unwrap_or_default()));
-    let mut table =
-        vec![["two servers", "first, ns per message", "second, ns per delivery"].map(str::to_owned).to_vec()];
-    table.extend(settings.iter().zip(&medians).map(|((_, title), ns)| {
-        let [origin, receiver] = ns.map(figure);
-        vec![(*title).to_owned(), origin, receiver]
-    }));
-    print_table(&table);
-    let [[alone, local], [with_client, _], [merged, from_other]] = medians;
-    println!("for one more client: {} ns per message", figure(with_client - alone));
-    println!("for another server: {} ns per message", figure(merged - alone));
+    let medians = [alone, client, link, merged, local, from_other].map(|ns| median(ns).unwrap_or_default());
+    let [alone, client, link, merged, local, from_other] = medians;
+    println!("a message, its speaker alone gets it: {} ns", figure(alone));
+    println!("for one more client: {} ns", figure(client));
+    println!("for a link that is only read: {} ns", figure(link));
+    println!("for another server (from run to run): {} ns", figure(merged - alone));
     println!("a delivery from another server: {:.2} × a local one", from_other / local);
     Ok(())
 }

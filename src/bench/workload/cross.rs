@@ -13,6 +13,7 @@ use crate::bench::crowd::{Audience, Crowd, Members};
 use crate::bench::dialect::{Dialect, Route};
 use crate::bench::subject::Subject;
 use crate::bench::{Doing, Fault, Result};
+use crate::wire::{Descriptions, Packet, ServerId, forward_header};
 
 /// The two servers must have merged within this.
 const MERGE_MAX: Duration = Duration::from_secs(10);
@@ -20,6 +21,10 @@ const MERGE_MAX: Duration = Duration::from_secs(10);
 const LISTENER: usize = 99_998;
 const SPEAKER: usize = 99_997;
 const EAR: usize = 99_996;
+/// A server that is no server: who reads at the other end of a link.
+const LINKED: ServerId = ServerId(99);
+/// Who else reads is changed so often within one run: what differs from run to run is more than what is compared.
+const ROUNDS: u64 = 20;
 /// How often the speaker tries until somebody on the other server hears it.
 const TRY: Duration = Duration::from_millis(50);
 
@@ -39,16 +44,28 @@ pub struct CrossPlan {
 pub enum Setting {
     /// Nothing: a client of each speaks, one after the other.
     Apart,
-    /// The same, and the first server has one more client.
-    ApartWithClient,
     /// They are merged: a client of the first speaks.
     Merged,
+}
+
+/// Who else gets what is said on the first server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Nobody,
+    /// One more client.
+    Client,
+    /// The other end of a link, which does no more than that client: it reads.
+    Link,
 }
 
 /// What it costs the two servers, in nanoseconds of processor time.
 pub struct CrossSample {
     /// The first server, for each message (its speaker gets it too).
     pub origin_ns: f64,
+    /// The same with one more client, and with a link that is only read. Only where the servers are apart.
+    pub with_client_ns: f64,
+    /// See `with_client_ns`.
+    pub with_link_ns: f64,
     /// The second server, for each delivery.
     pub receiver_ns: f64,
 }
@@ -77,8 +94,6 @@ pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan, setting: Set
         let other = lanes.add(there.public(1), 1, 1..all, false);
         vec![lanes.add(here.public(0), 0, 0..1, false), other]
     };
-    let listener =
-        if setting == Setting::ApartWithClient { Some(Listener::join(origin.address, &here)?) } else { None };
     let mut bursts = |count| -> Result<()> {
         for _ in 0..count {
             for &lane in &spoken {
@@ -89,48 +104,83 @@ pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan, setting: Set
         }
         Ok(())
     };
-    bursts(plan.bursts / 10 + 1)?;
     let now = || {
         std::thread::sleep(Duration::from_millis(5));
         first.processor_ns().zip(second.processor_ns()).ok_or_else(|| Fault::Wrong("a server ended".into()))
     };
-    let before = now()?;
-    bursts(plan.bursts)?;
-    let after = now()?;
-    crowd.turn_for(SURPLUS, &mut super::Silence)?;
-    if let Some(listener) = listener {
-        let bursts = plan.bursts / 10 + 1 + plan.bursts;
-        listener.leave(bursts * plan.window * here.public(0).delivered.len() as u64)?;
+    let (warming, measured) = (plan.bursts / ROUNDS / 10 + 1, plan.bursts / ROUNDS + 1);
+    let readers: &[Reader] = match setting {
+        Setting::Apart => &[Reader::Nobody, Reader::Client, Reader::Link],
+        Setting::Merged => &[Reader::Nobody],
+    };
+    let mut origin_ns = [0; 3];
+    let mut receiver_ns = 0;
+    for _ in 0..ROUNDS {
+        for (&reader, origin_ns) in readers.iter().zip(&mut origin_ns) {
+            let listener = match reader {
+                Reader::Nobody => None,
+                Reader::Client => Some(Listener::join(origin.address, &here)?),
+                Reader::Link => Some(Listener::merge(origin.address)?),
+            };
+            bursts(warming)?;
+            let before = now()?;
+            bursts(measured)?;
+            let after = now()?;
+            *origin_ns += after.0 - before.0;
+            receiver_ns += after.1 - before.1;
+            if let Some(listener) = listener {
+                listener.leave((warming + measured) * plan.window, here.public(0).delivered.len())?;
+            }
+        }
     }
-    let messages = (plan.bursts * plan.window) as f64;
+    crowd.turn_for(SURPLUS, &mut super::Silence)?;
+    let messages = (ROUNDS * measured * plan.window) as f64;
+    let [alone, with_client, with_link] = origin_ns.map(|ns| ns as f64 / messages);
     Ok(CrossSample {
-        origin_ns: (after.0 - before.0) as f64 / messages,
-        receiver_ns: (after.1 - before.1) as f64 / (messages * plan.members as f64),
+        origin_ns: alone,
+        with_client_ns: with_client,
+        with_link_ns: with_link,
+        receiver_ns: receiver_ns as f64 / (messages * (readers.len() * plan.members) as f64),
     })
 }
 
-/// A client with a thread of its own. To wake one who sleeps is a large part of what a delivery costs: a member of the
-/// crowd, which is awake already, would cost less than another server.
+/// A client, or a server that describes nobody, with a thread of its own that reads. To wake one who sleeps is a large
+/// part of what a delivery costs: a member of the crowd, which is awake already, would cost less than another server.
 struct Listener {
     stream: TcpStream,
+    /// What each message has in front, beside what a client gets.
+    header_bytes: usize,
     thread: JoinHandle<io::Result<u64>>,
 }
 
 impl Listener {
     fn join(address: SocketAddr, dialect: &Dialect) -> Result<Listener> {
-        let mut stream = TcpStream::connect(address).doing("cannot connect a listener")?;
         let hello = dialect.hello(LISTENER, false);
-        stream.write_all(&hello.greeting).doing("cannot log a listener in")?;
-        stream.read_exact(&mut vec![0; hello.answer.len()]).doing("cannot log a listener in")?;
-        let mut reader = stream.try_clone().doing("cannot listen")?;
-        let thread = std::thread::spawn(move || io::copy(&mut reader, &mut io::sink()));
-        Ok(Listener { stream, thread })
+        Listener::start(address, &hello.greeting, hello.answer.len(), 0)
     }
 
-    fn leave(self, expected_bytes: u64) -> Result<()> {
+    fn merge(address: SocketAddr) -> Result<Listener> {
+        let mut request = Vec::new();
+        Packet::MrgReq { server: LINKED, siblings: Descriptions::default() }.encode(&mut request);
+        // Who describes nobody gets an answer that describes nobody.
+        Listener::start(address, &request, request.len(), forward_header(LINKED).len())
+    }
+
+    fn start(address: SocketAddr, greeting: &[u8], answer_bytes: usize, header_bytes: usize) -> Result<Listener> {
+        let mut stream = TcpStream::connect(address).doing("cannot connect a listener")?;
+        stream.write_all(greeting).doing("cannot greet as a listener")?;
+        stream.read_exact(&mut vec![0; answer_bytes]).doing("a listener got no answer")?;
+        let mut reader = stream.try_clone().doing("cannot listen")?;
+        let thread = std::thread::spawn(move || io::copy(&mut reader, &mut io::sink()));
+        Ok(Listener { stream, header_bytes, thread })
+    }
+
+    /// Ends it; it must have got so many messages of this size.
+    fn leave(self, messages: u64, message_bytes: usize) -> Result<()> {
         self.stream.shutdown(Shutdown::Write).doing("cannot leave")?;
         let read = self.thread.join().map_err(|_| Fault::Wrong("a listener panicked".into()))?;
         let bytes = read.doing("cannot listen")?;
+        let expected_bytes = messages * (self.header_bytes + message_bytes) as u64;
         if bytes == expected_bytes {
             return Ok(());
         }
