@@ -35,7 +35,7 @@ impl<S: Socket> Engine<S> {
                 self.flushed_until = self.log.end();
             }
             self.room_waited_for_bytes = 0;
-            self.log.trim();
+            self.trim_log();
         }
         self.settle();
     }
@@ -47,7 +47,16 @@ impl<S: Socket> Engine<S> {
             return false;
         }
         self.room_waited_for_bytes += self.turn_input_bytes.max(limits::READ_BYTES);
-        !self.queue.is_empty() && !self.turn_is_full() && self.room_waited_for_bytes < limits::ROOM_WAIT_INPUT_BYTES
+        let is_soon = self.room_waited_for_bytes < limits::ROOM_WAIT_INPUT_BYTES;
+        let has_room = self.queued_bytes() <= self.core.config.max_memory_bytes;
+        !self.queue.is_empty() && !self.turn_is_full() && is_soon && has_room
+    }
+
+    /// Lets go what everybody has of the log. While the room waits, nobody has its end.
+    pub(super) fn trim_log(&mut self) {
+        if self.log.end() == self.flushed_until {
+            self.log.trim();
+        }
     }
 
     /// Public messages have come: everybody in the room has something, and every link if a client of ours spoke.
