@@ -35,7 +35,6 @@ impl<S: Socket> Engine<S> {
                 self.flushed_until = self.log.end();
             }
             self.room_waited_for_bytes = 0;
-            self.trim_log();
         }
         self.settle();
     }

@@ -32,6 +32,8 @@ pub struct Line {
     /// Where it was dialled.
     dialled: Option<SocketAddrV4>,
     state: State,
+    /// What its request said.
+    told: Vec<u8>,
     /// What went to nobody, and the ERRORs that came back.
     pub failed: usize,
     pub errors: usize,
@@ -139,11 +141,12 @@ impl Foreigner {
     pub fn add_line(&mut self, end: PipeEnd, dialled: Option<SocketAddrV4>) {
         let state = if dialled.is_some() { State::Asked } else { State::New };
         let (input, out) = (Vec::new(), Vec::new());
-        let mut line = Line { end: Some(end), dialled, state, failed: 0, errors: 0, input, out };
+        let mut line = Line { end: Some(end), dialled, state, told: Vec::new(), failed: 0, errors: 0, input, out };
         if dialled.is_some() {
             let list = self.list(self.plan.describes, None);
             let siblings = Descriptions::new(&list).expect("whole descriptions");
             line.say(&Packet::MrgReq { server: self.plan.id, siblings });
+            line.told = list;
         }
         self.lines.push(line);
     }
@@ -173,6 +176,7 @@ impl Foreigner {
         match (self.lines[place].state, *packet) {
             (State::New, Packet::MrgReq { server, siblings }) => self.on_request(place, server, siblings, now),
             (State::Asked, Packet::MrgRsp { server, siblings }) => {
+                let has_told_all = self.lines[place].told == self.list(self.plan.describes, Some(server));
                 if let Some(other) = self.link(server) {
                     let loser = if self.plan.id > server { other } else { place };
                     self.lines[loser].end = None;
@@ -181,6 +185,9 @@ impl Foreigner {
                     }
                 }
                 self.link_up(place, server, siblings, now);
+                if self.plan.describes && !has_told_all {
+                    self.announce(place, server);
+                }
             }
             (State::Asked, Packet::MrgDecl { .. }) => self.lines[place].end = None,
             (State::Linked(server), Packet::MrgReq { server: sender, siblings }) => {
@@ -249,11 +256,15 @@ impl Foreigner {
         self.learn(server, siblings, now);
         for other in 0..self.lines.len() {
             if let Some(id) = self.lines[other].server().filter(|_| other != place) {
-                let list = self.list(true, Some(id));
-                let siblings = Descriptions::new(&list).expect("whole descriptions");
-                self.lines[other].say(&Packet::MrgReq { server: self.plan.id, siblings });
+                self.announce(other, id);
             }
         }
+    }
+
+    fn announce(&mut self, place: usize, to: ServerId) {
+        let list = self.list(true, Some(to));
+        let siblings = Descriptions::new(&list).expect("whole descriptions");
+        self.lines[place].say(&Packet::MrgReq { server: self.plan.id, siblings });
     }
 
     fn learn(&mut self, from: ServerId, siblings: Descriptions<'_>, now: u64) {
