@@ -46,7 +46,9 @@ impl<S: Socket> Engine<S> {
             return false;
         }
         self.room_waited_for_bytes += self.turn_input_bytes.max(limits::READ_BYTES);
-        let is_soon = self.room_waited_for_bytes < limits::ROOM_WAIT_INPUT_BYTES;
+        // A slice of password work makes a turn long.
+        let is_soon =
+            self.room_waited_for_bytes < limits::ROOM_WAIT_INPUT_BYTES && self.core.password_checks.is_empty();
         let has_room = self.queued_bytes() <= self.core.config.max_memory_bytes;
         !self.queue.is_empty() && !self.turn_is_full() && is_soon && has_room
     }
