@@ -49,6 +49,13 @@ impl Play {
         self.bench.arrive(&self.ana, &encoded(&Packet::MsgPbl { message: text }));
     }
 
+    /// The file keeps the server busy, and what Ana says waits.
+    fn ana_says_beside_the_file(&mut self, text: &str) {
+        self.file_arrives(100);
+        self.ana_says(text);
+        self.bench.turn();
+    }
+
     fn ana_whispers(&mut self, receiver: &str, text: &str) {
         let packet = Packet::MsgPrv { destination: ID, receiver, message: text };
         self.bench.arrive(&self.ana, &encoded(&packet));
@@ -77,9 +84,7 @@ fn a_message_beside_a_file_goes_out_after_a_few_reads_of_it_and_else_at_once() {
 fn what_is_said_in_private_meanwhile_comes_behind_what_was_said_in_public_before() {
     let mut play = Play::new(usize::MAX);
     let bob = play.bench.guest("bob");
-    play.file_arrives(100);
-    play.ana_says("one");
-    play.bench.turn();
+    play.ana_says_beside_the_file("one");
     play.ana_whispers("bob", "two");
     play.bench.turn();
     assert_eq!(bob.take_output(), [said("one"), whispered("bob", "two")].concat());
@@ -91,9 +96,7 @@ fn what_is_said_in_private_meanwhile_comes_behind_what_was_said_in_public_before
 #[test]
 fn who_comes_meanwhile_gets_what_is_said_from_then_on() {
     let mut play = Play::new(usize::MAX);
-    play.file_arrives(100);
-    play.ana_says("before");
-    play.bench.turn();
+    play.ana_says_beside_the_file("before");
     let bob = play.bench.connect();
     play.bench.arrive(&bob, &encoded(&Packet::AuthGst { nickname: "bob" }));
     play.bench.turn();
@@ -107,9 +110,7 @@ fn who_comes_meanwhile_gets_what_is_said_from_then_on() {
 fn who_is_closed_meanwhile_gets_what_was_said_before() {
     let mut play = Play::new(usize::MAX);
     let bob = play.bench.guest("bob");
-    play.file_arrives(100);
-    play.ana_says("before");
-    play.bench.turn();
+    play.ana_says_beside_the_file("before");
     play.bench.engine.begin_shutdown(cfp::time::Millis(0));
     play.bench.settle();
     assert_eq!(bob.take_output(), said("before"));
@@ -121,9 +122,7 @@ fn another_server_gets_the_same_in_the_same_order() {
     let link = play.bench.connect();
     play.bench.send(&link, &encoded(&Packet::MrgReq { server: LINKED, siblings: Descriptions::default() }));
     link.take_output();
-    play.file_arrives(100);
-    play.ana_says("one");
-    play.bench.turn();
+    play.ana_says_beside_the_file("one");
     let packet = Packet::MsgPrv { destination: LINKED, receiver: "bob", message: "two" };
     play.bench.arrive(&play.ana, &encoded(&packet));
     play.bench.turn();

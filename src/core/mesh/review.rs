@@ -10,11 +10,12 @@
 //!                        2 closes its link to 11, and has room for those of 1.
 //! ```
 //!
-//! *Follow the lowest*: where the servers that we see don't fit, or one of them goes on declining since it sees others, a
-//! server keeps only those that the lowest of its siblings is linked with, unless it is the lowest itself. All who are linked with the lowest server of all end as its
-//! clique, since they follow it and it is full, or takes what they have; the rest is a smaller network with a lowest
-//! of its own. For a while a follower takes in only whom the lowest is linked with; else two halves of what does not
-//! fit could take turns in it. A server that has lost is declined where it dials, and given up after a few times.
+//! *Follow the lowest*: where the servers that we see don't fit, or one of them goes on declining since it sees others,
+//! a server keeps only those that the lowest of its siblings is linked with, unless it is the lowest itself. All who are
+//! linked with the lowest server of all end as its clique, since they follow it and it is full, or takes what they
+//! have; the rest is a smaller network with a lowest of its own. For a while a follower takes in only whom the lowest
+//! is linked with; else two halves of what does not fit could take turns in it. A server that has lost is declined
+//! where it dials, and given up after a few times.
 //!
 //! A sibling that does not describe itself is known to us alone: where it is the one too many, we leave it.
 
@@ -88,7 +89,8 @@ impl Mesh {
         }
         let fits = differing.is_empty() || self.network(now).fits();
         self.review.unfit = if fits && !self.is_refused(now) { 0 } else { self.review.unfit + 1 };
-        if self.review.unfit >= if fits { limits::REVIEWS_REFUSED_MAX } else { limits::REVIEWS_UNFIT_MAX } {
+        let patience = if fits { limits::REVIEWS_REFUSED_MAX } else { limits::REVIEWS_UNFIT_MAX };
+        if self.review.unfit >= patience {
             self.review.unfit = 0;
             if !fits && self.described_network(now).fits() {
                 self.leave_undescribed(now, effects);
