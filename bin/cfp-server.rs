@@ -3,12 +3,13 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
-use cfp::core::users::users_line;
-use cfp::options::{self, Command, Options};
-use cfp::reactor::Stop;
-use cfp::users_file::{UserEdit, UsersFile};
+use cfp::core::state::users::users_line;
+use cfp::limits;
+use cfp::shell::options::{self, Command, Options};
+use cfp::shell::reactor::Stop;
+use cfp::shell::users_file::{UserEdit, UsersFile};
+use cfp::shell::{logging, start};
 use cfp::wire::Nickname;
-use cfp::{limits, logging, start};
 
 fn main() -> ExitCode {
     let command = options::texts(std::env::args_os().skip(1)).and_then(|arguments| options::parse(&arguments));
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
         Ok(Command::AddUser(file, nickname)) => add_user(&UsersFile::new(file), &nickname),
         Ok(Command::RemoveUser(file, nickname)) => remove_user(&UsersFile::new(file), &nickname),
         Ok(Command::Check(options)) => check(&options),
-        Ok(Command::Ask(control, command)) => match cfp::control::ask(&control, &command, &mut io::stdout()) {
+        Ok(Command::Ask(control, command)) => match cfp::shell::control::ask(&control, &command, &mut io::stdout()) {
             Ok(true) => Ok(()),
             Ok(false) => return ExitCode::FAILURE,
             Err(problem) => Err(problem),

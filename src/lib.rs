@@ -13,15 +13,11 @@
 //!
 //! | module | what lives there | may import |
 //! |---|---|---|
-//! | [`wire`] | the protocol's bytes: codes, packets, framing | [`limits`], [`pool`] |
-//! | [`core`] | what all connections share: who is logged in, who is registered, who is merged; effects | `wire`, [`time`] |
-//! | [`session`] | what a connection is, a file for each state, with the handlers | `core`, `wire` |
-//! | [`public_log`], [`forwards`], [`outbox`] | what waits to be written: public messages once for all, the rest for each | `limits`, `wire` |
-//! | [`connection`] | an entry of the slab: socket, inbox, outbox, state | the above |
-//! | [`engine`] | the slab, a turn of the loop, settling, deadlines; no clock, no poll | the above |
-//! | [`socket`], [`lookup`], [`resolver`], [`control`], [`users_file`] | what the program has to do with the kernel | |
-//! | [`reactor`], [`door`] | poll, listeners, dialling, signals, the clock | all of it |
-//! | [`options`], [`memory`], [`start`], [`logging`], [`supervisor`] | around the loop: command line, limits, start, log, systemd | |
+//! | [`wire`] | the protocol's bytes: codes, packets, framing | [`limits`] |
+//! | [`core`] | the server without a kernel: state, sessions, output, engine; no clock, no poll, no file | [`wire`] |
+//! | [`shell`] | all that meets the kernel: poll, sockets, files, signals, the clock, the command line | [`core`] |
+//!
+//! Three rules: `wire` knows nobody; `core` knows no kernel; `shell` is the rest. `tests/layering.rs` holds them.
 //!
 //! `docs/architecture.md` follows one message through the files.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
@@ -30,26 +26,7 @@
 pub mod bench;
 #[cfg(feature = "client")]
 pub mod client;
-pub mod connection;
-pub mod control;
 pub mod core;
-pub mod door;
-pub mod engine;
-pub mod forwards;
 pub mod limits;
-pub mod logging;
-pub mod lookup;
-pub mod memory;
-pub mod options;
-pub mod outbox;
-pub mod pool;
-pub mod public_log;
-pub mod reactor;
-pub mod resolver;
-pub mod session;
-pub mod socket;
-pub mod start;
-pub mod supervisor;
-pub mod time;
-pub mod users_file;
+pub mod shell;
 pub mod wire;

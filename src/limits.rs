@@ -105,7 +105,7 @@ pub const POOL_MAX_BUFFERS: usize = 256;
 /// A buffer that grew beyond this goes back to the allocator instead of the pool.
 pub const POOL_BUFFER_MAX_BYTES: usize = 16 * 1024;
 
-// ---- What memory the limits come to (`memory.rs`) ------------------------------------------------------------------
+// ---- What memory the limits come to (`shell/memory.rs`) ------------------------------------------------------------------
 
 /// The process itself: binary, poll, read buffer, pools, tables.
 pub const PROCESS_BYTES: u64 = 4 * 1024 * 1024;

@@ -6,13 +6,13 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
-use cfp::connection::Socket;
-use cfp::core::config::Config;
-use cfp::core::key::Key;
-use cfp::core::users::Users;
-use cfp::engine::{Engine, Readiness};
+use cfp::core::engine::connection::Socket;
+use cfp::core::engine::{Engine, Readiness};
+use cfp::core::state::config::Config;
+use cfp::core::state::key::Key;
+use cfp::core::state::users::Users;
+use cfp::core::time::Millis;
 use cfp::limits::{CHUNK_BYTES, Keepalive, READ_BYTES, ROOM_WAIT_INPUT_BYTES};
-use cfp::time::Millis;
 use cfp::wire::{Descriptions, FileChunk, Packet, ServerId};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 

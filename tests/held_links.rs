@@ -3,7 +3,7 @@
 
 mod support;
 
-use cfp::core::users::Users;
+use cfp::core::state::users::Users;
 use cfp::limits::{CHUNK_BYTES, LINK_HOLD_MS};
 use cfp::wire::{Descriptions, ErrorReason, FileChunk, Packet, ServerId};
 use support::client::{encoded, split};

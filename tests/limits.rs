@@ -7,9 +7,9 @@ use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cfp::core::users::Users;
+use cfp::core::state::users::Users;
+use cfp::core::time::Millis;
 use cfp::limits::QUEUE_MAX_BYTES;
-use cfp::time::Millis;
 use cfp::wire::{Descriptions, Packet, ServerId};
 use support::client::encoded;
 use support::pipe::Bench;

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use cfp::core::session::operator::HELP;
 use cfp::limits;
-use cfp::options::{self, Command as Asked};
-use cfp::session::operator::HELP;
+use cfp::shell::options::{self, Command as Asked};
 use cfp::wire::Code;
 
 /// An option as it is written down: `-l, --listen IP:PORT`, and what is said of its default.

@@ -10,10 +10,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cfp::core::counters::Ignored;
-use cfp::core::effects::CloseReason;
-use cfp::session::operator::HELP;
-use cfp::{limits, options};
+use cfp::core::session::operator::HELP;
+use cfp::core::state::counters::Ignored;
+use cfp::core::state::effects::CloseReason;
+use cfp::limits;
+use cfp::shell::options;
 use node::Node;
 
 fn root() -> &'static Path {

@@ -3,7 +3,7 @@
 
 mod support;
 
-use cfp::core::users::Users;
+use cfp::core::state::users::Users;
 use cfp::limits::{CLIENT_KEEPALIVE, HANDSHAKE_MS, MID_PACKET_MS, PROBE_KEEPALIVE, PROBE_MS, STALLED_READER_MS};
 use cfp::limits::{LINGER_MS, QUEUE_MAX_BYTES};
 use cfp::wire::{AuthResponse, Packet};

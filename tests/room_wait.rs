@@ -3,9 +3,9 @@
 
 mod support;
 
-use cfp::core::config::Config;
-use cfp::core::users::Users;
-use cfp::engine::Engine;
+use cfp::core::engine::Engine;
+use cfp::core::state::config::Config;
+use cfp::core::state::users::Users;
 use cfp::limits::{CHUNK_BYTES, READ_BYTES, ROOM_WAIT_INPUT_BYTES};
 use cfp::wire::{AuthResponse, Descriptions, FileChunk, Packet, ServerId};
 use support::ID;
@@ -111,7 +111,7 @@ fn who_is_closed_meanwhile_gets_what_was_said_before() {
     let mut play = Play::new(usize::MAX);
     let bob = play.bench.guest("bob");
     play.ana_says_beside_the_file("before");
-    play.bench.engine.begin_shutdown(cfp::time::Millis(0));
+    play.bench.engine.begin_shutdown(cfp::core::time::Millis(0));
     play.bench.settle();
     assert_eq!(bob.take_output(), said("before"));
 }

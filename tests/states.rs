@@ -4,8 +4,8 @@
 mod support;
 
 use Outcome::{Handled, Ignored};
-use cfp::core::counters::Ignored as Reason;
-use cfp::core::users::Users;
+use cfp::core::state::counters::Ignored as Reason;
+use cfp::core::state::users::Users;
 use cfp::limits::CHUNK_BYTES;
 use cfp::wire::{AuthResponse, Code, DeclineReason, Descriptions, ErrorReason, FileChunk, Packet, ServerId};
 use support::ID;

@@ -17,7 +17,7 @@ use super::limits::{CONNECT_MS, KEEPALIVE_MS, LOGIN_MS, READ_WAIT_MS, UNACKNOWLE
 use super::outbox::{Message, Outbox};
 use super::recent::Recent;
 use super::upload::Upload;
-use crate::pool::BufferPool;
+use crate::wire::pool::BufferPool;
 use crate::wire::{AuthResponse, FrameLimits, Inbox, Input, Packet};
 
 /// A connection that is logged in.

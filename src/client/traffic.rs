@@ -20,7 +20,7 @@ use super::recent::Verdict;
 use super::screen::Line;
 use super::upload::{Upload, measure, sent_name};
 use crate::limits::CHUNK_BYTES;
-use crate::pool::BufferPool;
+use crate::wire::pool::BufferPool;
 use crate::wire::{ErrorReason, FrameLimits, Inbox, Input, Packet, ServerId};
 
 /// How a connection ended.

@@ -111,7 +111,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::client::progress::{Direction, Progress};
-    use crate::pool::BufferPool;
+    use crate::wire::pool::BufferPool;
     use crate::wire::{FrameLimits, Inbox, Input, ServerId};
 
     fn upload(content: &[u8], size: u64) -> Upload<&[u8]> {

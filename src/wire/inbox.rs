@@ -2,7 +2,7 @@
 
 use super::frame::Skipped;
 use super::{Code, FrameLimits, Scan, Skip, scan};
-use crate::pool::BufferPool;
+use crate::wire::pool::BufferPool;
 
 /// What a connection keeps of its input between two reads: nothing, or the start of one packet, or whole packets that
 /// its state was not ready to handle.

@@ -14,6 +14,7 @@ mod frame;
 mod inbox;
 mod name;
 mod packet;
+pub mod pool;
 
 pub use code::Code;
 pub use encode::forward_header;

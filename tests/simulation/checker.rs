@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cfp::engine::Engine;
+use cfp::core::engine::Engine;
+use cfp::core::session::Session;
 use cfp::limits::{FORGET_MS, NETWORK_MAX_SERVERS, POOL_BUFFER_MAX_BYTES, POOL_MAX_BUFFERS, SIBLINGS_MAX};
-use cfp::session::Session;
 use cfp::wire::{Code, ServerId};
 
 use super::foreigners::Line;

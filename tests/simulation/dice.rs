@@ -1,6 +1,6 @@
 //! Choices drawn from a seed.
 
-use cfp::core::random::Random;
+use cfp::core::state::random::Random;
 
 /// Everything that happens by chance in a run.
 #[derive(Debug)]

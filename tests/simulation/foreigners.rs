@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 
-use cfp::connection::Socket;
+use cfp::core::engine::connection::Socket;
 use cfp::limits::{FORGET_MS, LINK_KEEPALIVE, NETWORK_MAX_SERVERS};
 use cfp::wire::{DeclineReason, Descriptions, ErrorReason, FrameLimits, Packet, Scan, ServerId, scan};
 

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use cfp::core::config::Config;
-use cfp::core::key::Key;
-use cfp::core::mesh::{DialFor, Name};
-use cfp::core::users::Users;
-use cfp::engine::{Engine, Request};
-use cfp::time::Millis;
+use cfp::core::engine::{Engine, Request};
+use cfp::core::state::config::Config;
+use cfp::core::state::key::Key;
+use cfp::core::state::mesh::{DialFor, Name};
+use cfp::core::state::users::Users;
+use cfp::core::time::Millis;
 use cfp::wire::ServerId;
 
 use super::dice::Dice;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
-use cfp::core::mesh::DialFor;
+use cfp::core::state::mesh::DialFor;
 
 use super::host::{Arrived, Host};
 use super::pipes::{EndId, Later, Owner, make_pipe};

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
-use cfp::connection::Socket;
+use cfp::core::engine::connection::Socket;
 use cfp::wire::{AuthResponse, FrameLimits, Packet, Scan, ServerId, scan};
 
 use super::dice::Dice;

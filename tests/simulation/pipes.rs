@@ -14,9 +14,9 @@ use std::hash::Hasher;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 
-use cfp::connection::Socket;
-use cfp::core::key::Key;
-use cfp::engine::Readiness;
+use cfp::core::engine::Readiness;
+use cfp::core::engine::connection::Socket;
+use cfp::core::state::key::Key;
 use cfp::limits::{CLIENT_KEEPALIVE, Keepalive, LINK_KEEPALIVE};
 
 use super::dice::Dice;

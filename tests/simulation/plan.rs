@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use cfp::core::mesh::Name;
+use cfp::core::state::mesh::Name;
 use cfp::limits::{LINK_QUEUE_MAX_BYTES, NETWORK_MAX_SERVERS};
 use cfp::wire::ServerId;
 

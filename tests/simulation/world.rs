@@ -7,11 +7,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use cfp::core::config::Config;
-use cfp::core::counters::Ignored;
-use cfp::core::effects::CloseReason;
-use cfp::core::mesh::DialFor;
-use cfp::engine::Engine;
+use cfp::core::engine::Engine;
+use cfp::core::state::config::Config;
+use cfp::core::state::counters::Ignored;
+use cfp::core::state::effects::CloseReason;
+use cfp::core::state::mesh::DialFor;
 use cfp::wire::{FrameLimits, ServerId};
 use ipnet::IpNet;
 

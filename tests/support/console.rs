@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cfp::limits::CHUNK_BYTES;
-use cfp::pool::BufferPool;
+use cfp::wire::pool::BufferPool;
 use cfp::wire::{FileChunk, FrameLimits, Inbox, Input, Packet, ServerId};
 use sha2::{Digest, Sha256};
 

@@ -1,7 +1,7 @@
 //! Feeds a stream to an `Inbox` the way an engine does: in reads of any size, with walks that stop in the middle and
 //! are taken up again later.
 
-use cfp::pool::BufferPool;
+use cfp::wire::pool::BufferPool;
 use cfp::wire::{FrameLimits, Inbox, Input};
 
 use super::reference::Event;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
-use cfp::connection::Socket;
+use cfp::core::engine::connection::Socket;
 use cfp::limits::Keepalive;
 
 /// Both ends look at this.

@@ -6,13 +6,13 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use cfp::connection::Socket;
-use cfp::core::config::Config;
-use cfp::core::key::Key;
-use cfp::core::users::Users;
-use cfp::engine::{Engine, Readiness};
+use cfp::core::engine::connection::Socket;
+use cfp::core::engine::{Engine, Readiness};
+use cfp::core::state::config::Config;
+use cfp::core::state::key::Key;
+use cfp::core::state::users::Users;
+use cfp::core::time::Millis;
 use cfp::limits::Keepalive;
-use cfp::time::Millis;
 use cfp::wire::{AuthResponse, Packet};
 
 use super::ID;

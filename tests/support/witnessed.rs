@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use cfp::core::config::Config;
-use cfp::core::key::Key;
-use cfp::core::mesh::{DialFor, Name};
-use cfp::core::users::Users;
-use cfp::engine::{Engine, Readiness, Request};
+use cfp::core::engine::{Engine, Readiness, Request};
+use cfp::core::state::config::Config;
+use cfp::core::state::key::Key;
+use cfp::core::state::mesh::{DialFor, Name};
+use cfp::core::state::users::Users;
+use cfp::core::time::Millis;
 use cfp::limits;
-use cfp::time::Millis;
 use cfp::wire::{Code, FrameLimits, Packet, ServerId};
 
 use crate::metered_pipe::PipeEnd;

@@ -1,7 +1,7 @@
 //! What an inbox keeps between two walks.
 
 use cfp::limits::POOL_BUFFER_MAX_BYTES;
-use cfp::pool::BufferPool;
+use cfp::wire::pool::BufferPool;
 use cfp::wire::{Code, FrameLimits, Inbox, Input};
 
 use crate::{hex, text};

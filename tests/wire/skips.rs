@@ -1,6 +1,6 @@
 //! What is ignored is skipped exactly, and not stored, whatever length it announces (D1, D2, D5).
 
-use cfp::pool::BufferPool;
+use cfp::wire::pool::BufferPool;
 use cfp::wire::{Code, FrameLimits, Inbox, Input, Scan, Skip, Skipped, scan};
 
 use crate::feed::Feed;

@@ -1,0 +1,208 @@
+//! The context of one connection: socket, inbox, outbox, state.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+
+use crate::core::output::outbox::Outbox;
+use crate::core::session::Session;
+use crate::core::state::address::Peer;
+use crate::core::state::config::Config;
+use crate::core::state::effects::CloseReason;
+use crate::core::time::Millis;
+use crate::limits::{Keepalive, LINGER_MS, MID_PACKET_MS, POOL_MAX_BUFFERS, PROBE_MS, STALLED_READER_MS};
+use crate::wire::Inbox;
+
+/// A non-blocking stream of bytes, as the kernel has them: in the program a socket, in the simulator a pipe end.
+pub trait Socket {
+    /// Reads what is there. `Ok(0)` is the end of input, `WouldBlock` means that nothing is there yet.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Writes as much as fits now; `WouldBlock` where nothing does.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// The same, gathered.
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Tells the other side that nothing more comes.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+    /// Tells the kernel how patient to be with a peer that says nothing.
+    fn set_keepalive(&mut self, keepalive: Keepalive);
+}
+
+/// Where a connection is in its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// In use.
+    Open,
+    /// Its input is over or no longer looked at; what is queued is being written.
+    Draining(CloseReason),
+    /// All is written and the sending side shut; the other side may close first, for a while.
+    Lingering(CloseReason),
+    /// Over; its place is freed at the end of the turn.
+    Closed,
+}
+
+/// What is due on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// Close it for this reason.
+    Close(CloseReason),
+    /// Let the kernel be patient with it again.
+    EndProbe,
+}
+
+/// Input that waits for more, or for its turn.
+#[derive(Debug, Default)]
+pub struct KeptInput {
+    inbox: Inbox,
+    /// When the last of it came.
+    since: Millis,
+}
+
+/// An entry of the slab.
+#[derive(Debug)]
+pub struct Connection<S> {
+    /// The stream.
+    pub socket: S,
+    /// Identity: the slab index alone may stand for another connection later.
+    pub serial: u32,
+    /// The other end.
+    pub peer: Peer,
+    /// The state, with its handler.
+    pub session: Session,
+    /// Input that is not handled yet, where there is some.
+    pub inbox: Option<Box<KeptInput>>,
+    /// Output that is not written yet.
+    pub outbox: Outbox,
+    /// Where it is in its end.
+    pub phase: Phase,
+    /// The inbox holds input to be handled before anything is read.
+    pub has_backlog: bool,
+    /// The kernel may have input for us (or the end of it).
+    pub is_readable: bool,
+    /// The kernel has said that the end of input is near: a short read does not mean that it is drained.
+    pub end_is_near: bool,
+    /// The kernel took all of the last write.
+    pub is_writable: bool,
+    /// On the list of those that want to be served.
+    pub is_queued: bool,
+    /// On the list of those that have something of their own to write.
+    pub is_dirty: bool,
+    /// Not read from before a receiver's queue has drained; [`Pressure`](crate::core::state::pressure::Pressure) knows whose.
+    pub is_waiting: bool,
+    /// Counts for `--max-clients`: accepted, and no link to a server.
+    pub is_counted: bool,
+    /// Packets ignored so far.
+    pub ignored: u8,
+    /// When it was accepted or dialled.
+    pub opened: Millis,
+    /// Since when the other side is waited for: to take what is queued for it or, while lingering, to close. `NEVER`
+    /// where it isn't.
+    pub blocked_since: Millis,
+    /// When the engine will look at its deadlines; the true one may be later.
+    pub timer: Millis,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// Bytes read and thrown away while lingering.
+    pub lingered_bytes: u64,
+}
+
+impl<S> Connection<S> {
+    /// A connection that has just come up.
+    pub fn new(socket: S, serial: u32, peer: Option<SocketAddr>, session: Session, now: Millis) -> Connection<S> {
+        Connection {
+            socket,
+            serial,
+            peer: Peer::new(peer),
+            session,
+            inbox: None,
+            outbox: Outbox::default(),
+            phase: Phase::Open,
+            has_backlog: false,
+            is_readable: false,
+            end_is_near: false,
+            is_writable: true,
+            is_queued: false,
+            is_dirty: false,
+            is_waiting: false,
+            is_counted: false,
+            ignored: 0,
+            opened: now,
+            blocked_since: Millis::NEVER,
+            timer: Millis::NEVER,
+            bytes_in: 0,
+            bytes_out: 0,
+            lingered_bytes: 0,
+        }
+    }
+
+    /// Whether its packets are handled.
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Whether its packets have to wait: for a receiver, for a password check, for a command's answer.
+    pub fn is_held(&self) -> bool {
+        self.is_waiting || self.session.is_busy()
+    }
+
+    /// Whether there is something to do for it without a word from the kernel.
+    pub fn wants_service(&self) -> bool {
+        match self.phase {
+            Phase::Open => !self.is_held() && (self.has_backlog || self.is_readable),
+            Phase::Lingering(_) => self.is_readable,
+            Phase::Draining(_) | Phase::Closed => false,
+        }
+    }
+
+    /// Takes its input out, to be handled; [`Connection::put_inbox`] puts back what is left.
+    pub fn take_inbox(&mut self) -> Inbox {
+        self.inbox.as_deref_mut().map(|kept| std::mem::take(&mut kept.inbox)).unwrap_or_default()
+    }
+
+    /// Keeps what is left of its input. A connection between two packets keeps nothing: the box goes to `spare`, from
+    /// where the next one who needs it takes it.
+    #[allow(clippy::vec_box, reason = "the boxes go from connection to connection")]
+    pub fn put_inbox(&mut self, inbox: Inbox, now: Millis, spare: &mut Vec<Box<KeptInput>>) {
+        if inbox.is_mid_packet() {
+            let place = self.inbox.get_or_insert_with(|| spare.pop().unwrap_or_default());
+            **place = KeptInput { inbox, since: now };
+        } else if let Some(place) = self.inbox.take()
+            && spare.len() < POOL_MAX_BUFFERS
+        {
+            spare.push(place);
+        }
+    }
+
+    /// It had to wait and is read from again: its stop in the middle of a packet was ours.
+    pub fn resume(&mut self, now: Millis) {
+        self.is_waiting = false;
+        if let Some(kept) = &mut self.inbox {
+            kept.since = now;
+        }
+    }
+
+    /// Bytes of input that are kept.
+    pub fn kept_bytes(&self) -> usize {
+        self.inbox.as_ref().map_or(0, |kept| kept.inbox.kept_bytes())
+    }
+
+    /// The next thing that is due without any input, and when. `probed_since` is when the connection came under probe.
+    pub fn deadline(&self, config: &Config, probed_since: Option<&Millis>) -> Option<(Millis, Due)> {
+        let close = |when: Millis, reason| Some((when, Due::Close(reason)));
+        let patience = match self.phase {
+            Phase::Lingering(reason) => return close(self.blocked_since + LINGER_MS, reason),
+            Phase::Closed => return None,
+            Phase::Draining(_) => None,
+            Phase::Open => {
+                self.session.time_limit(config).and_then(|(limit_ms, reason)| close(self.opened + limit_ms, reason))
+            }
+        };
+        let is_patience_bounded = self.is_open() && self.session.is_client() && !self.has_backlog && !self.is_held();
+        let mid_packet = self.inbox.as_ref().filter(|_| is_patience_bounded);
+        let mid_packet = mid_packet.and_then(|kept| close(kept.since + MID_PACKET_MS, CloseReason::MidPacket));
+        let is_blocked = self.blocked_since != Millis::NEVER;
+        let stalled = close(self.blocked_since + STALLED_READER_MS, CloseReason::Stalled).filter(|_| is_blocked);
+        let probe = probed_since.map(|&since| (since + PROBE_MS, Due::EndProbe));
+        [patience, mid_packet, stalled, probe].into_iter().flatten().min()
+    }
+}

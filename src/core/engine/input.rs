@@ -1,0 +1,259 @@
+//! From a ready connection to its handlers.
+
+use std::io;
+
+use super::Engine;
+use crate::core::engine::connection::{Phase, Socket};
+use crate::core::session::{Session, Verdict};
+use crate::core::state::counters::Ignored;
+use crate::core::state::effects::{CloseMode, CloseReason};
+use crate::core::state::key::Key;
+use crate::limits;
+use crate::wire::{Code, Input, Packet};
+
+/// What comes after a packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The next one.
+    Packet,
+    /// Nothing for now: the rest is kept.
+    Stop,
+    /// Nothing for now: the rest is kept, and this packet too.
+    StopBefore,
+}
+
+impl<S: Socket> Engine<S> {
+    /// Each connection that wants it gets one read, until the turn has had enough.
+    pub(super) fn serve_queue(&mut self) {
+        self.turn_input_bytes = 0;
+        for _ in 0..self.queue.len() {
+            if self.turn_is_full() {
+                break;
+            }
+            let Some(key) = self.queue.pop_front() else { break };
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            connection.is_queued = false;
+            match connection.phase {
+                Phase::Open => self.serve(key),
+                Phase::Lingering(reason) => self.serve_lingering(key, reason),
+                Phase::Draining(_) | Phase::Closed => {}
+            }
+            self.schedule(key);
+            self.enqueue(key);
+        }
+    }
+
+    /// A slice of the password work, and the answer where one is done.
+    pub(super) fn advance_password_checks(&mut self) {
+        let Some((check, is_right)) = self.core.password_checks.advance() else { return };
+        // The users file may have changed meanwhile.
+        let is_right = is_right && self.core.users.find(&check.nickname) == Some(&check.stored);
+        let Some(connection) = self.connections.get_mut(check.key) else { return };
+        let mut turn = Self::handler(&mut self.core, &mut self.effects, check.key, connection.peer, self.now);
+        let verdict = connection.session.on_password_checked(&check.nickname, is_right, &mut turn);
+        self.on_verdict(check.key, verdict);
+        self.settle();
+        self.schedule(check.key);
+        self.enqueue(check.key);
+    }
+
+    fn serve(&mut self, key: Key) {
+        self.hold_if_behind(key);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.is_held() {
+            return;
+        }
+        if std::mem::take(&mut connection.has_backlog) {
+            let mut inbox = connection.take_inbox();
+            let kept = inbox.take_kept();
+            connection.put_inbox(inbox, self.now, &mut self.inboxes);
+            self.private_queued_bytes -= kept.len();
+            self.handle(key, &kept);
+            self.buffers.give(kept);
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if !connection.is_open() || connection.is_held() || connection.has_backlog || !connection.is_readable {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        match connection.socket.read(&mut buffer) {
+            // A link is one thing in both directions: its other side never leaves halfway.
+            Ok(0) if connection.session.as_sibling().is_some() => self.close(key, CloseReason::Left, CloseMode::Now),
+            Ok(0) => self.close(key, CloseReason::Left, CloseMode::AfterWriting),
+            Ok(count) => {
+                // A short read has drained the socket (epoll(7)), unless the end of input is behind it.
+                connection.is_readable = count == buffer.len() || connection.end_is_near;
+                connection.bytes_in += count as u64;
+                self.core.counters.bytes_in += count as u64;
+                self.turn_input_bytes += count;
+                self.handle(key, buffer.get(..count).unwrap_or(&[]));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.is_readable = false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                log::debug!("{}: {error}", connection.peer);
+                let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+                let reason = if refused { CloseReason::Refused } else { CloseReason::Lost };
+                self.close(key, reason, CloseMode::Now);
+            }
+        }
+        self.read_buffer = buffer;
+        self.settle();
+    }
+
+    /// Input of a connection that is on its way out is thrown away.
+    fn serve_lingering(&mut self, key: Key, reason: CloseReason) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match connection.socket.read(&mut self.read_buffer) {
+            Ok(count) if count > 0 && connection.lingered_bytes < limits::LINGER_MAX_BYTES => {
+                connection.lingered_bytes += count as u64;
+                self.turn_input_bytes += count;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.is_readable = false,
+            _ => self.close(key, reason, CloseMode::Now),
+        }
+        self.settle();
+    }
+
+    /// Takes `input` apart and has each packet handled, until all is taken or the connection has to wait.
+    fn handle(&mut self, key: Key, input: &[u8]) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match connection.session {
+            Session::Operator(_) => return self.handle_lines(key, input),
+            Session::Scraper => return self.handle_http(key, input),
+            _ => {}
+        }
+        let mut inbox = connection.take_inbox();
+        self.private_queued_bytes -= inbox.kept_bytes();
+        let frame = self.core.config.frame;
+        let mut rest = input;
+        let stopped = loop {
+            if self.turn_is_full() {
+                break Some((Next::Stop, rest));
+            }
+            let before = rest;
+            let next = match inbox.next(&mut rest, &frame) {
+                Input::Packet(bytes) => self.on_packet(key, bytes),
+                Input::Overlong { code, head } => self.on_overlong(key, code, head),
+                Input::Unknown => self.on_unknown(key),
+                Input::Pending => break None,
+            };
+            if next != Next::Packet {
+                break Some((next, before));
+            }
+        };
+        match stopped {
+            Some((Next::StopBefore, before)) => inbox.keep_with_packet(before, rest, &mut self.buffers),
+            _ => inbox.keep(rest, &mut self.buffers),
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.is_open() {
+            connection.has_backlog = stopped.is_some() && inbox.kept_bytes() > 0;
+            self.private_queued_bytes += inbox.kept_bytes();
+            connection.put_inbox(inbox, self.now, &mut self.inboxes);
+        }
+    }
+
+    fn on_packet(&mut self, key: Key, bytes: &[u8]) -> Next {
+        self.core.counters.packets_in.count(bytes.first(), bytes.len(), 1);
+        let packet = match Packet::decode(bytes) {
+            Ok(packet) => packet,
+            Err(malformed) => return self.ignore(key, malformed.into()),
+        };
+        let Some(connection) = self.connections.get_mut(key) else { return Next::Stop };
+        let mut turn = Self::handler(&mut self.core, &mut self.effects, key, connection.peer, self.now);
+        let verdict = connection.session.on_packet(&packet, &mut turn);
+        self.after(key, verdict)
+    }
+
+    fn on_overlong(&mut self, key: Key, code: Code, head: &[u8]) -> Next {
+        let Some(connection) = self.connections.get_mut(key) else { return Next::Stop };
+        let mut turn = Self::handler(&mut self.core, &mut self.effects, key, connection.peer, self.now);
+        let verdict = connection.session.on_overlong(code, head, &mut turn);
+        self.after(key, verdict)
+    }
+
+    /// An unknown code: one more ignored packet, but on a link it means that the bytes can't be followed (D19).
+    fn on_unknown(&mut self, key: Key) -> Next {
+        if self.connections.get(key).is_some_and(|connection| connection.session.as_sibling().is_some()) {
+            self.core.counters.ignore(Ignored::UnknownCode);
+            self.close(key, CloseReason::OutOfFrame, CloseMode::Now);
+            self.settle();
+            return Next::Stop;
+        }
+        self.ignore(key, Ignored::UnknownCode)
+    }
+
+    fn ignore(&mut self, key: Key, reason: Ignored) -> Next {
+        self.after(key, Verdict::Ignored(reason))
+    }
+
+    fn after(&mut self, key: Key, verdict: Verdict) -> Next {
+        let waits = matches!(verdict, Verdict::WaitFor(_));
+        self.on_verdict(key, verdict);
+        self.settle();
+        if !waits {
+            self.hold_if_behind(key);
+        }
+        match self.connections.get(key) {
+            Some(_) if waits => Next::StopBefore,
+            Some(connection) if connection.is_open() && !connection.is_held() => Next::Packet,
+            _ => Next::Stop,
+        }
+    }
+
+    fn on_verdict(&mut self, key: Key, verdict: Verdict) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match verdict {
+            Verdict::Handled => {}
+            Verdict::Ignored(reason) => {
+                self.core.counters.ignore(reason);
+                connection.ignored = connection.ignored.saturating_add(1);
+                log::debug!("{}: ignored a packet ({})", connection.peer, reason.name());
+                if connection.session.is_client() && connection.ignored > limits::IGNORED_PACKETS_MAX {
+                    self.close(key, CloseReason::IgnoredPackets, CloseMode::AfterWriting);
+                }
+            }
+            Verdict::WaitFor(receiver) => {
+                connection.is_waiting = true;
+                match connection.session.as_sibling() {
+                    Some(_) => self.core.pressure.wait_as_link(receiver, key),
+                    None => self.core.pressure.wait(receiver, key),
+                }
+            }
+            Verdict::Become(session) => {
+                if let Session::Client(client) = &session {
+                    log::debug!("{:?} logged in from {}", client.nickname(), connection.peer);
+                    connection.outbox.enter_room(&self.log);
+                }
+                connection.session = session;
+                if let Some(sibling) = connection.session.as_sibling() {
+                    connection.outbox.enter_mesh(sibling.server(), &self.log);
+                    connection.socket.set_keepalive(connection.session.keepalive());
+                    self.uncount(key);
+                }
+            }
+        }
+    }
+
+    /// A client that does not take what it gets is not read from either: its own echoes and errors are bounded like
+    /// what others send it, and a sender is paced by its own reading.
+    fn hold_if_behind(&mut self, key: Key) {
+        if !self.core.pressure.is_past_high_water(key) {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.is_open() && connection.session.is_client() && !connection.is_held() {
+            connection.is_waiting = true;
+            self.core.pressure.wait(key, key);
+        }
+    }
+
+    /// Whether this turn, with those for which the room has waited, has brought as much as may be written at once.
+    pub(super) fn turn_is_full(&self) -> bool {
+        let clients = self.core.directory.len().max(1);
+        let share =
+            (limits::TURN_DELIVERY_BYTES / clients).clamp(limits::TURN_PUBLIC_MIN_BYTES, limits::TURN_PUBLIC_BYTES);
+        self.log.end() - self.flushed_until >= share as u64 || self.turn_input_bytes >= limits::TURN_INPUT_BYTES
+    }
+}

@@ -1,0 +1,465 @@
+//! The engine: the slab of connections, and one turn of the loop over them.
+//!
+//! ```text
+//!  accept, mark ──▶ serve: each ready connection, in rotation, one read
+//!                     │  bytes ─▶ inbox ─▶ packet ─▶ handler ─▶ effects ─▶ settle ─▶ outboxes   (input.rs, settle.rs)
+//!                     ▼
+//!                   password slice, flush: each outbox that has something, one write               (output.rs)
+//!                     ▼
+//!                   deadlines ─▶ free what was closed
+//! ```
+//!
+//! It is generic over the [`Socket`], reads no clock and knows no poll: the reactor drives it in the program, the
+//! simulator in the tests. Nothing is freed before the end of a turn.
+
+pub mod connection;
+mod deadlines;
+mod dialling;
+mod input;
+mod metrics;
+mod operators;
+mod output;
+mod settle;
+mod table;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+pub use table::Table;
+
+use crate::core::engine::connection::{Connection, Due, KeptInput, Phase, Socket};
+use crate::core::output::outbox::QueuePool;
+use crate::core::output::public_log::PublicLog;
+use crate::core::session::{Handshake, Session};
+use crate::core::state::address::{AddressGroup, Peer};
+use crate::core::state::config::Config;
+use crate::core::state::effects::{CloseMode, CloseReason, Effects};
+use crate::core::state::key::Key;
+use crate::core::state::mesh::DialFor;
+use crate::core::state::users::{Users, UsersChange};
+use crate::core::state::{Core, Turn};
+use crate::core::time::Millis;
+use crate::limits;
+use crate::wire::pool::BufferPool;
+use deadlines::Deadlines;
+
+/// What the kernel says of a connection. Flags only add up: what was ready stays so until a read or write says
+/// otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Readiness {
+    /// There is input, or its end, or an error.
+    pub readable: bool,
+    /// Output is taken again.
+    pub writable: bool,
+    /// The other side has shut its sending side: a read will come to the end of input.
+    pub read_closed: bool,
+    /// The connection is broken.
+    pub broken: bool,
+}
+
+/// What only the reactor can do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Open a connection; the answer is [`Engine::on_dialled`].
+    Dial {
+        /// For whom.
+        dial_for: DialFor,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// Look a host's addresses up; the answer is [`Engine::on_resolved`].
+    Resolve {
+        /// For whom.
+        dial_for: DialFor,
+        /// The host's name.
+        host: String,
+        /// The port that goes with it.
+        port: u16,
+    },
+    /// Read the users file again; the answer is [`Engine::answer_operator`].
+    Reload {
+        /// The operator who waits for it.
+        operator: Key,
+    },
+    /// Stop.
+    Shutdown,
+}
+
+/// A server without its reactor.
+#[derive(Debug)]
+pub struct Engine<S> {
+    core: Core,
+    effects: Effects,
+    connections: Table<S>,
+    /// Who wants to be served, in rotation.
+    queue: VecDeque<Key>,
+    /// Who has something of its own to write.
+    dirty: VecDeque<Key>,
+    /// Who was found to be behind while the room was written to; empty between two uses.
+    room_behind: Vec<(Key, bool)>,
+    /// Who is closed and to be freed.
+    closed: Vec<Key>,
+    log: PublicLog,
+    /// The log's end after the last flush.
+    flushed_until: u64,
+    buffers: BufferPool,
+    #[allow(clippy::vec_box, reason = "the boxes go from connection to connection")]
+    inboxes: Vec<Box<KeptInput>>,
+    queues: QueuePool,
+    deadlines: Deadlines,
+    /// Connections under probe, and since when.
+    probed_since: BTreeMap<Key, Millis>,
+    read_buffer: Box<[u8]>,
+    /// Bytes in inboxes and in outboxes' own queues; the log is counted by itself.
+    private_queued_bytes: usize,
+    /// Input handled in this turn.
+    turn_input_bytes: usize,
+    /// Input handled in the turns since public messages began to wait, each counted as one full read at least.
+    room_waited_for_bytes: usize,
+    /// Connections that count for `--max-clients`.
+    client_connections: usize,
+    /// The same by address, where `--max-per-address` asks for it.
+    per_address: BTreeMap<AddressGroup, usize>,
+    requests: VecDeque<Request>,
+    shutdown_since: Option<Millis>,
+    now: Millis,
+}
+
+impl<S: Socket> Engine<S> {
+    /// A server that has just started.
+    pub fn new(config: Config, users: Users) -> Engine<S> {
+        Engine {
+            core: Core::new(config, users),
+            effects: Effects::default(),
+            connections: Table::default(),
+            queue: VecDeque::new(),
+            dirty: VecDeque::new(),
+            room_behind: Vec::new(),
+            closed: Vec::new(),
+            log: PublicLog::default(),
+            flushed_until: 0,
+            buffers: BufferPool::default(),
+            inboxes: Vec::new(),
+            queues: QueuePool::default(),
+            deadlines: Deadlines::default(),
+            probed_since: BTreeMap::new(),
+            read_buffer: vec![0; limits::READ_BYTES].into_boxed_slice(),
+            private_queued_bytes: 0,
+            turn_input_bytes: 0,
+            room_waited_for_bytes: 0,
+            client_connections: 0,
+            per_address: BTreeMap::new(),
+            requests: VecDeque::new(),
+            shutdown_since: None,
+            now: Millis::default(),
+        }
+    }
+
+    /// The shared state.
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// The shared state's counters, for what only the reactor sees.
+    pub fn counters_mut(&mut self) -> &mut crate::core::state::counters::Counters {
+        &mut self.core.counters
+    }
+
+    /// The connections.
+    pub fn connections(&self) -> &Table<S> {
+        &self.connections
+    }
+
+    /// A connection's socket, for the reactor to watch.
+    pub fn socket_mut(&mut self, key: Key) -> Option<&mut S> {
+        self.connections.get_mut(key).map(|connection| &mut connection.socket)
+    }
+
+    /// All queued output and input, in bytes.
+    pub fn queued_bytes(&self) -> usize {
+        self.private_queued_bytes + self.log.held_bytes()
+    }
+
+    /// What each buffer and each queue that is kept for the next use holds, in bytes. For tests and the simulator.
+    pub fn spare_bytes(&self) -> [Vec<usize>; 2] {
+        [self.buffers.spare_bytes().collect(), self.queues.spare_bytes().collect()]
+    }
+
+    /// A connection was accepted. Returns its key, or nothing where there is no room: the socket is then closed.
+    pub fn on_accepted(&mut self, socket: S, peer: Option<SocketAddr>, now: Millis) -> Option<Key> {
+        self.now = now;
+        self.core.counters.accepted += 1;
+        let group = peer.map(|peer| AddressGroup::of(peer.ip()));
+        if self.is_full_for(group) || self.shutdown_since.is_some() {
+            self.core.counters.close(CloseReason::TooMany);
+            log::debug!("closed a connection from {}: {}", Peer::new(peer), CloseReason::TooMany);
+            return None;
+        }
+        self.client_connections += 1;
+        if let (Some(_), Some(group)) = (self.core.config.max_per_address, group) {
+            *self.per_address.entry(group).or_default() += 1;
+        }
+        let session = Session::Handshake(Handshake::default());
+        let key = self
+            .connections
+            .insert(|serial| Connection { is_counted: true, ..Connection::new(socket, serial, peer, session, now) });
+        self.schedule(key);
+        Some(key)
+    }
+
+    /// The kernel has said something of a connection.
+    pub fn on_ready(&mut self, key: Key, readiness: Readiness) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.is_readable |= readiness.readable || readiness.read_closed;
+        connection.end_is_near |= readiness.read_closed || readiness.broken;
+        if readiness.writable && !connection.is_writable {
+            connection.is_writable = true;
+            self.mark_dirty(key);
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        // One that is held is not read from, so that nothing else would say that it is broken.
+        if readiness.broken && connection.is_held() {
+            self.close(key, CloseReason::Lost, CloseMode::Now);
+            self.settle();
+        } else {
+            self.enqueue(key);
+        }
+    }
+
+    /// The kernel does not watch this connection: nothing will ever be said of it.
+    pub fn on_unwatchable(&mut self, key: Key) {
+        self.close(key, CloseReason::Lost, CloseMode::Now);
+        self.settle();
+    }
+
+    /// One turn: everything that can be done now, within the turn's bounds.
+    pub fn turn(&mut self, now: Millis) {
+        self.now = now;
+        self.serve_queue();
+        self.advance_password_checks();
+        self.flush();
+        self.on_deadlines();
+        self.release_overdue_links();
+        self.dial();
+        self.bound_memory();
+        self.finish_shutdown();
+        self.free_closed();
+        self.trim_log();
+    }
+
+    /// Whether another turn has something to do at once.
+    pub fn wants_turn(&self) -> bool {
+        let has_input = !self.queue.is_empty() || !self.core.password_checks.is_empty();
+        has_input || !self.dirty.is_empty() || self.log.end() > self.flushed_until
+    }
+
+    /// The next thing that the reactor has to do. Each answer comes in a later call.
+    pub fn poll_request(&mut self) -> Option<Request> {
+        self.requests.pop_front()
+    }
+
+    /// When a turn is due without anything happening before.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let shutdown = self.shutdown_since.map(|since| since + limits::DRAIN_MS);
+        let mesh = self.core.mesh.next_deadline().filter(|_| self.shutdown_since.is_none());
+        let held = self.core.pressure.next_deadline();
+        [self.deadlines.next(), held, shutdown, mesh].into_iter().flatten().min()
+    }
+
+    /// The operator's users file has changed. Clients whose login no longer stands are closed.
+    pub fn set_users(&mut self, users: Users, now: Millis) -> UsersChange {
+        self.now = now;
+        let change = self.core.users.change_to(&users);
+        self.core.users = users;
+        let stale = |connection: &Connection<S>, users: &Users| {
+            connection.session.as_client().is_some_and(|c| c.is_registered() != users.contains(c.nickname()))
+        };
+        let stale: Vec<Key> =
+            self.connections.iter().filter(|(_, c)| stale(c, &self.core.users)).map(|(key, _)| key).collect();
+        for key in stale {
+            self.close(key, CloseReason::UsersChanged, CloseMode::AfterWriting);
+        }
+        self.settle();
+        change
+    }
+
+    /// Stop: no input is handled any more, what is queued is written.
+    pub fn begin_shutdown(&mut self, now: Millis) {
+        self.now = now;
+        self.shutdown_since.get_or_insert(now);
+        let all: Vec<Key> = self.connections.iter().map(|(key, _)| key).collect();
+        for key in all {
+            self.close(key, CloseReason::Shutdown, CloseMode::AfterWriting);
+        }
+        self.settle();
+    }
+
+    /// Whether a stop was asked for and everything is written and closed.
+    pub fn is_shut_down(&self) -> bool {
+        self.shutdown_since.is_some() && self.connections.is_empty()
+    }
+
+    /// Checks what must always hold between two turns. For tests and the simulator.
+    pub fn assert_invariants(&self) {
+        let live = || self.connections.iter().map(|(_, connection)| connection);
+        let private: usize = live().map(|c| c.kept_bytes() + c.outbox.own_bytes()).sum();
+        assert_eq!(private, self.private_queued_bytes, "the sum of the queues");
+        assert_eq!(live().filter(|c| c.outbox.is_pinned()).count(), self.log.pins(), "readers that are behind");
+        assert_eq!(live().filter(|c| c.timer != Millis::NEVER).count(), self.deadlines.len(), "deadlines");
+        assert_eq!(
+            live().filter_map(|c| c.session.as_client()).count(),
+            self.core.directory.len(),
+            "logged-in clients"
+        );
+        for (key, connection) in self.connections.iter() {
+            assert_ne!(connection.phase, Phase::Closed, "the closed are freed");
+            if let Some(sibling) = connection.session.as_sibling() {
+                assert_eq!(self.core.mesh.link_to(sibling.server()), Some(key), "a server ID finds its link");
+            }
+            if let Some(client) = connection.session.as_client() {
+                assert_eq!(self.core.directory.find(client.nickname()), Some(key), "a nickname finds its client");
+            }
+            // What the room waits for counts when it is written; a link gets it with headers, which are shorter.
+            let room_bytes = (self.log.end() - self.flushed_until) as usize;
+            let within = connection.outbox.pending_bytes(&self.log) <= self.queue_limit(key) + 2 * room_bytes;
+            assert!(within || connection.is_writable, "queues are bounded");
+            let kept_max = limits::READ_BYTES + self.core.config.frame.packet_max_bytes();
+            assert!(connection.kept_bytes() <= kept_max, "inboxes are bounded");
+        }
+        let siblings = live().filter(|c| c.session.as_sibling().is_some()).count();
+        assert_eq!(siblings, self.core.mesh.links().count(), "links");
+        let waiting = live().filter(|c| c.is_waiting).count();
+        assert_eq!(waiting, self.core.pressure.waiting(), "who waits, waits for one receiver");
+        assert!(siblings <= limits::SIBLINGS_MAX, "no more than nine siblings");
+        assert!(self.core.mesh.servers().all(|server| server.id != self.core.config.id), "nobody is their own sibling");
+        if self.connections.is_empty() {
+            assert!(self.core.pressure.is_empty() && self.core.password_checks.is_empty());
+            // The next turn drops the names of those that are gone.
+            assert!(self.deadlines.is_empty() && (self.wants_turn() || self.queue.is_empty()));
+            assert!(self.probed_since.is_empty());
+            assert_eq!((self.client_connections, self.per_address.len()), (0, 0));
+            assert!(self.log.held_bytes() == 0 || self.wants_turn(), "the next turn lets the log go");
+        }
+    }
+
+    fn is_full_for(&self, group: Option<AddressGroup>) -> bool {
+        let config = &self.core.config;
+        let of_address = group.and_then(|group| self.per_address.get(&group)).copied().unwrap_or(0);
+        self.client_connections >= config.max_clients || config.max_per_address.is_some_and(|limit| of_address >= limit)
+    }
+
+    fn enqueue(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.wants_service() && !connection.is_queued {
+            connection.is_queued = true;
+            self.queue.push_back(key);
+        }
+    }
+
+    fn mark_dirty(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if !connection.is_dirty {
+            connection.is_dirty = true;
+            self.dirty.push_back(key);
+        }
+    }
+
+    /// Most bytes that may wait for this connection.
+    fn queue_limit(&self, key: Key) -> usize {
+        let config = &self.core.config;
+        self.connections.get(key).map_or(config.max_queue_bytes, |c| c.session.queue_limit(config))
+    }
+
+    fn schedule(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if let Some((when, _)) = connection.deadline(&self.core.config, self.probed_since.get(&key)) {
+            self.deadlines.schedule(key, when, &mut connection.timer);
+        }
+    }
+
+    fn on_deadlines(&mut self) {
+        while let Some(key) = self.deadlines.pop_due(self.now) {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            connection.timer = Millis::NEVER;
+            match connection.deadline(&self.core.config, self.probed_since.get(&key)) {
+                Some((when, Due::Close(reason))) if when <= self.now => {
+                    let mode = match reason {
+                        // Once: one that lingers under such a reason is over when that is due.
+                        CloseReason::HandshakeTimeout | CloseReason::MidPacket if connection.is_open() => {
+                            CloseMode::AfterWriting
+                        }
+                        _ => CloseMode::Now,
+                    };
+                    self.close(key, reason, mode);
+                    self.settle();
+                }
+                Some((when, Due::EndProbe)) if when <= self.now => {
+                    self.probed_since.remove(&key);
+                    connection.socket.set_keepalive(connection.session.keepalive());
+                }
+                _ => {}
+            }
+            self.schedule(key);
+        }
+    }
+
+    /// Past the bound on all queues, the largest go first.
+    fn bound_memory(&mut self) {
+        while self.queued_bytes() > self.core.config.max_memory_bytes {
+            let size = |c: &Connection<S>| c.outbox.pending_bytes(&self.log) + c.kept_bytes();
+            let largest =
+                self.connections.iter().filter(|(_, c)| c.phase != Phase::Closed).max_by_key(|(_, c)| size(c));
+            let Some((key, connection)) = largest else { break };
+            if size(connection) == 0 {
+                break;
+            }
+            self.close(key, CloseReason::Memory, CloseMode::Now);
+            self.settle();
+            self.trim_log();
+        }
+    }
+
+    fn finish_shutdown(&mut self) {
+        if self.shutdown_since.is_some_and(|since| self.now.since(since) >= limits::DRAIN_MS) {
+            let all: Vec<Key> = self.connections.iter().map(|(key, _)| key).collect();
+            for key in all {
+                self.close(key, CloseReason::Shutdown, CloseMode::Now);
+            }
+            self.settle();
+        }
+    }
+
+    fn free_closed(&mut self) {
+        while let Some(key) = self.closed.pop() {
+            self.uncount(key);
+            self.probed_since.remove(&key);
+            let Some(mut connection) = self.connections.remove(key) else { continue };
+            self.deadlines.cancel(key, &mut connection.timer);
+        }
+    }
+
+    /// The connection no longer counts as a client's: it is gone, or a link.
+    fn uncount(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if !std::mem::take(&mut connection.is_counted) {
+            return;
+        }
+        self.client_connections -= 1;
+        if self.core.config.max_per_address.is_some()
+            && let Some(peer) = connection.peer.address()
+        {
+            let group = AddressGroup::of(peer.ip());
+            if let Some(count) = self.per_address.get_mut(&group) {
+                *count -= 1;
+                if *count == 0 {
+                    self.per_address.remove(&group);
+                }
+            }
+        }
+    }
+
+    /// What a handler of this connection is given, beside its session.
+    fn handler<'a>(core: &'a mut Core, effects: &'a mut Effects, key: Key, peer: Peer, now: Millis) -> Turn<'a> {
+        Turn { key, peer: peer.address(), now, core, effects }
+    }
+}

@@ -1,0 +1,176 @@
+//! Operators: their lines, and the answers, which need to see all connections.
+
+use std::fmt::Write as _;
+
+use super::{Engine, Request};
+use crate::core::engine::connection::{Connection, Socket};
+use crate::core::session::operator::{Command, HELP};
+use crate::core::session::{Operator, Session};
+use crate::core::state::effects::{CloseMode, CloseReason};
+use crate::core::state::key::Key;
+use crate::core::state::mesh::Address;
+use crate::core::time::Millis;
+use crate::limits;
+
+impl<S: Socket> Engine<S> {
+    /// An operator has connected to the control socket.
+    pub fn on_operator(&mut self, socket: S, now: Millis) -> Option<Key> {
+        self.now = now;
+        let operators = self.connections.iter().filter(|(_, c)| matches!(c.session, Session::Operator(_))).count();
+        if operators >= limits::OPERATORS_MAX || self.shutdown_since.is_some() {
+            log::warn!("an operator was turned away: {operators} are connected");
+            return None;
+        }
+        let session = Session::Operator(Operator::default());
+        Some(self.connections.insert(|serial| Connection::new(socket, serial, None, session, now)))
+    }
+
+    /// Answers an operator whose command had to wait for the reactor.
+    pub fn answer_operator(&mut self, operator: Key, text: &str) {
+        self.answer(operator, text);
+        self.settle();
+    }
+
+    /// The late answer to a command; the operator's next one is read then.
+    pub(super) fn answer(&mut self, key: Key, text: &str) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Session::Operator(operator) = &mut connection.session else { return };
+        operator.is_waiting = false;
+        self.effects.send_encoded(key, text.as_bytes());
+        self.enqueue(key);
+    }
+
+    /// Takes an operator's input apart into lines, and has each done.
+    pub(super) fn handle_lines(&mut self, key: Key, input: &[u8]) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let mut inbox = connection.take_inbox();
+        let mut text = inbox.take_kept();
+        self.private_queued_bytes -= text.len();
+        text.extend_from_slice(input);
+        let mut rest = text.as_slice();
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            let (line, after) = rest.split_at(end);
+            rest = after.get(1..).unwrap_or(&[]);
+            self.on_line(key, line);
+            if self.connections.get(key).is_none_or(|c| c.is_held() || !c.is_open()) {
+                break;
+            }
+        }
+        if rest.len() > limits::COMMAND_MAX_BYTES && !rest.contains(&b'\n') {
+            self.effects.send_encoded(key, b"error the line is too long\n");
+            self.effects.close(key, CloseReason::IgnoredPackets, CloseMode::AfterWriting);
+            self.settle();
+        }
+        let Some(connection) = self.connections.get_mut(key).filter(|connection| connection.is_open()) else { return };
+        inbox.keep(rest, &mut self.buffers);
+        connection.put_inbox(inbox, self.now, &mut self.inboxes);
+        connection.has_backlog = connection.session.is_busy() && !rest.is_empty();
+        self.private_queued_bytes += rest.len();
+    }
+
+    fn on_line(&mut self, key: Key, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let answer = match Command::parse(line.trim_end_matches('\r')) {
+            Ok(command) => self.run(key, command),
+            Err(problem) => Some(format!("error {problem}\n")),
+        };
+        if let Some(answer) = answer {
+            self.effects.send_encoded(key, answer.as_bytes());
+        }
+        self.settle();
+    }
+
+    /// Does a command. Where the answer comes later, the operator waits.
+    fn run(&mut self, key: Key, command: Command) -> Option<String> {
+        let answer = match command {
+            Command::Status => self.status(),
+            Command::Clients => self.client_list(),
+            Command::Siblings => self.sibling_list(),
+            Command::Metrics => self.metrics() + "ok\n",
+            Command::Help => format!("{HELP}ok\n"),
+            Command::Kick(nickname) => match self.core.directory.find(&nickname) {
+                Some(client) => {
+                    self.close(client, CloseReason::Kicked, CloseMode::AfterWriting);
+                    "ok\n".to_owned()
+                }
+                None => "error no such client\n".to_owned(),
+            },
+            Command::Forget(id) if self.core.mesh.forget(id, &mut self.effects) => "ok\n".to_owned(),
+            Command::Forget(id) if self.core.mesh.link_to(id).is_some() => "error that server is linked\n".to_owned(),
+            Command::Forget(_) => "error no such server\n".to_owned(),
+            Command::Merge(_) if self.core.mesh.asked() >= limits::TARGETS_MAX => {
+                "error too many merges wait\n".to_owned()
+            }
+            Command::Merge(name) => {
+                self.core.mesh.ask(name, Some(key), self.now);
+                return self.wait(key);
+            }
+            Command::Reload => {
+                self.requests.push_back(Request::Reload { operator: key });
+                return self.wait(key);
+            }
+            Command::Shutdown => {
+                self.requests.push_back(Request::Shutdown);
+                "ok\n".to_owned()
+            }
+        };
+        Some(answer)
+    }
+
+    fn wait(&mut self, key: Key) -> Option<String> {
+        if let Some(Session::Operator(operator)) = self.connections.get_mut(key).map(|c| &mut c.session) {
+            operator.is_waiting = true;
+        }
+        None
+    }
+
+    fn status(&self) -> String {
+        let core = &self.core;
+        let lines = [
+            ("id", core.config.id.to_string()),
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("listen", core.config.listen.map_or("-".to_owned(), |address| address.to_string())),
+            ("advertise", Address(core.mesh.advertise()).to_string()),
+            ("uptime_seconds", (self.now.0 / 1000).to_string()),
+            ("clients", core.directory.len().to_string()),
+            ("siblings", core.mesh.links().count().to_string()),
+            ("queued_bytes", self.queued_bytes().to_string()),
+            ("connections", self.connections.len().to_string()),
+            ("registered_users", core.users.len().to_string()),
+            ("password_checks", core.password_checks.len().to_string()),
+            ("mesh_complete", u8::from(core.mesh.is_complete()).to_string()),
+        ];
+        let mut text = String::new();
+        for (name, value) in lines {
+            let _ = writeln!(text, "{name}\t{value}");
+        }
+        text + "ok\n"
+    }
+
+    fn client_list(&self) -> String {
+        let mut text = String::new();
+        for (_, connection) in self.connections.iter() {
+            let Some(client) = connection.session.as_client() else { continue };
+            let kind = if client.is_registered() { "user" } else { "guest" };
+            let queued_bytes = connection.outbox.pending_bytes(&self.log) + connection.kept_bytes();
+            let seconds = self.now.since(connection.opened) / 1000;
+            let (nickname, peer) = (client.nickname(), connection.peer);
+            let _ = writeln!(text, "{nickname}\t{kind}\t{peer}\t{queued_bytes}\t{seconds}");
+        }
+        text + "ok\n"
+    }
+
+    fn sibling_list(&self) -> String {
+        let mut text = String::new();
+        for server in self.core.mesh.servers() {
+            let state = match (server.link, server.was_linked) {
+                (Some(_), _) => "linked",
+                (None, true) => "lost",
+                (None, false) => "dialling",
+            };
+            let seconds = self.now.since(server.since) / 1000;
+            let _ = writeln!(text, "{}\t{}\t{state}\t{seconds}", server.id, Address(server.address));
+        }
+        text + "ok\n"
+    }
+}

@@ -1,0 +1,177 @@
+//! One write for each connection that has something, at the end of the turn.
+
+use std::io::{self, IoSlice};
+
+use super::Engine;
+use crate::core::engine::connection::{Connection, Phase, Socket};
+use crate::core::output::outbox::QueuePool;
+use crate::core::output::public_log::PublicLog;
+use crate::core::session::Session;
+use crate::core::state::effects::{CloseMode, CloseReason};
+use crate::core::state::key::Key;
+use crate::core::time::Millis;
+use crate::limits;
+
+/// What one write came to.
+struct Written {
+    bytes: usize,
+    /// What had to be kept for this connection alone, before and after.
+    own_before: usize,
+    own_after: usize,
+    is_broken: bool,
+}
+
+impl<S: Socket> Engine<S> {
+    /// Writes every outbox that has something, once. Only the room may have to wait for a later turn.
+    pub(super) fn flush(&mut self) {
+        // Whoever becomes dirty again meanwhile has its next write in the next turn.
+        for _ in 0..self.dirty.len() {
+            let Some(key) = self.dirty.pop_front() else { break };
+            self.flush_dirty(key);
+        }
+        if !self.room_waits() {
+            if self.log.end() > self.flushed_until {
+                self.flush_room();
+                self.flushed_until = self.log.end();
+            }
+            self.room_waited_for_bytes = 0;
+        }
+        self.settle();
+    }
+
+    /// Whether public messages wait for more of them: while a read was not enough for somebody who sends a lot, the
+    /// turns come quickly one after the other, and a write to everybody in each of them would be most of their work.
+    fn room_waits(&mut self) -> bool {
+        if self.log.end() == self.flushed_until {
+            return false;
+        }
+        self.room_waited_for_bytes += self.turn_input_bytes.max(limits::READ_BYTES);
+        // A slice of password work makes a turn long.
+        let is_soon =
+            self.room_waited_for_bytes < limits::ROOM_WAIT_INPUT_BYTES && self.core.password_checks.is_empty();
+        let has_room = self.queued_bytes() <= self.core.config.max_memory_bytes;
+        !self.queue.is_empty() && !self.turn_is_full() && is_soon && has_room
+    }
+
+    /// Lets go what everybody has of the log. While the room waits, nobody has its end.
+    pub(super) fn trim_log(&mut self) {
+        if self.log.end() == self.flushed_until {
+            self.log.trim();
+        }
+    }
+
+    /// Public messages have come: everybody in the room has something, and every link if a client of ours spoke.
+    fn flush_room(&mut self) {
+        let mut behind = std::mem::take(&mut self.room_behind);
+        for (key, connection) in self.connections.iter_mut() {
+            if !connection.outbox.gets_public() {
+                continue;
+            }
+            let written = write(connection, &mut self.log, &mut self.queues, self.now);
+            self.core.counters.bytes_out += written.bytes as u64;
+            self.private_queued_bytes = self.private_queued_bytes + written.own_after - written.own_before;
+            let is_behind = written.own_after > 0 || connection.outbox.is_pinned();
+            if written.is_broken || is_behind || self.core.pressure.is_past_high_water(key) {
+                behind.push((key, written.is_broken));
+            }
+        }
+        self.log.forwards.clear();
+        for (key, is_broken) in behind.drain(..) {
+            self.after_write(key, is_broken);
+        }
+        self.room_behind = behind;
+    }
+
+    fn flush_dirty(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.is_dirty = false;
+        if matches!(connection.phase, Phase::Lingering(_) | Phase::Closed) {
+            return;
+        }
+        let written = write(connection, &mut self.log, &mut self.queues, self.now);
+        if written.bytes > 0
+            && let Session::Requesting(requesting) = &connection.session
+        {
+            self.core.mesh.on_request_sent(requesting.dial_for());
+        }
+        self.core.counters.bytes_out += written.bytes as u64;
+        self.private_queued_bytes = self.private_queued_bytes + written.own_after - written.own_before;
+        self.after_write(key, written.is_broken);
+    }
+
+    fn after_write(&mut self, key: Key, is_broken: bool) {
+        let Some(connection) = self.connections.get(key) else { return };
+        if is_broken {
+            self.close(key, CloseReason::Lost, CloseMode::Now);
+            return;
+        }
+        let pending_bytes = connection.outbox.pending_bytes(&self.log);
+        if pending_bytes == 0 && matches!(connection.phase, Phase::Draining(_)) {
+            self.finish_draining(key);
+            return;
+        }
+        let has_drained = pending_bytes <= connection.session.low_water(&self.core.config);
+        if pending_bytes > 0 && connection.is_writable {
+            // More slices than one write takes.
+            self.mark_dirty(key);
+        }
+        if has_drained {
+            self.release_waiting(key);
+        } else {
+            self.check_queue(key);
+        }
+        self.schedule(key);
+    }
+}
+
+/// One write of what waits for a connection.
+fn write<S: Socket>(
+    connection: &mut Connection<S>,
+    log: &mut PublicLog,
+    queues: &mut QueuePool,
+    now: Millis,
+) -> Written {
+    let own_before = connection.outbox.own_bytes();
+    let mut written = Written { bytes: 0, own_before, own_after: own_before, is_broken: false };
+    if connection.outbox.pending_bytes(log) == 0 {
+        connection.blocked_since = Millis::NEVER;
+        return written;
+    }
+    if connection.is_writable {
+        connection.outbox.address(log);
+        let (result, offered) = offer(&mut connection.socket, &connection.outbox, log);
+        match result {
+            Ok(count) => {
+                connection.bytes_out += count as u64;
+                connection.is_writable = count == offered;
+                connection.blocked_since = if connection.is_writable { Millis::NEVER } else { now };
+                written.bytes = count;
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {
+                connection.is_writable = false;
+                connection.blocked_since = connection.blocked_since.min(now);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => written.is_broken = true,
+        }
+    }
+    connection.outbox.advance(written.bytes, log, queues);
+    written.own_after = connection.outbox.own_bytes();
+    written
+}
+
+/// Hands the socket what is next; returns what it said, and how many bytes it was offered.
+fn offer<S: Socket>(
+    socket: &mut S,
+    outbox: &crate::core::output::outbox::Outbox,
+    log: &PublicLog,
+) -> (io::Result<usize>, usize) {
+    if let Some(slice) = outbox.only_slice(log) {
+        return (socket.write(slice), slice.len());
+    }
+    let mut slices = [IoSlice::new(&[]); limits::SLICES_PER_WRITE];
+    let count = outbox.gather(log, &mut slices);
+    let slices = slices.get(..count).unwrap_or(&[]);
+    let offered = slices.iter().map(|slice| slice.len()).sum();
+    (socket.write_vectored(slices), offered)
+}

@@ -1,0 +1,217 @@
+//! Applying effects: the one place where what handlers said becomes queued bytes and closed connections.
+
+use super::Engine;
+use crate::core::engine::connection::{Connection, Phase, Socket};
+use crate::core::session::Session;
+use crate::core::state::Core;
+use crate::core::state::effects::{CloseMode, CloseReason, Effect, Effects};
+use crate::core::state::key::Key;
+use crate::limits;
+use crate::wire::{Code, ErrorReason, Packet};
+
+impl<S: Socket> Engine<S> {
+    /// Applies all effects, those included that applying them brings up.
+    pub(super) fn settle(&mut self) {
+        while !self.effects.is_empty() {
+            let list = self.effects.take_list();
+            for effect in &list {
+                self.apply(effect);
+            }
+            self.effects.recycle(list);
+        }
+    }
+
+    fn apply(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Send { to, bytes } => self.queue_bytes(*to, bytes.clone()),
+            Effect::Publish { bytes, from_here } => self.publish(bytes.clone(), *from_here),
+            Effect::Answer { key, text } => self.answer(*key, text),
+            Effect::Close { key, reason, mode } => self.close(*key, *reason, *mode),
+            Effect::Probe(key) => {
+                if let Some(connection) = self.connections.get_mut(*key) {
+                    connection.socket.set_keepalive(limits::PROBE_KEEPALIVE);
+                    self.probed_since.insert(*key, self.now);
+                    self.schedule(*key);
+                }
+            }
+        }
+    }
+
+    /// A public message for everybody here, and, from one of our own clients, for every other server.
+    fn publish(&mut self, bytes: std::ops::Range<usize>, from_here: bool) {
+        let message = self.effects.bytes(bytes);
+        self.log.append(message);
+        self.core.counters.packets_out.count(message.first(), message.len(), self.core.directory.len());
+        let links = self.core.mesh.links().count();
+        if from_here && links > 0 {
+            let packet_bytes = self.log.forwards.append(message);
+            self.core.counters.packets_out.count(Some(&Code::PckFwd.byte()), packet_bytes, links);
+        }
+    }
+
+    fn queue_bytes(&mut self, to: Key, bytes: std::ops::Range<usize>) {
+        self.claim_forwards(to);
+        let Some(connection) = self.connections.get_mut(to) else { return };
+        if !connection.is_open() {
+            return;
+        }
+        let bytes = self.effects.bytes(bytes);
+        let speaks_packets = usize::from(connection.session.speaks_packets());
+        self.core.counters.packets_out.count(bytes.first(), bytes.len(), speaks_packets);
+        let is_link = connection.session.as_sibling().is_some();
+        connection.outbox.push(bytes, is_link, &self.log, &mut self.queues);
+        self.private_queued_bytes += bytes.len();
+        self.mark_dirty(to);
+        self.check_queue(to);
+    }
+
+    /// What comes next for a link comes behind what was said in public before.
+    fn claim_forwards(&mut self, link: Key) {
+        let Some(connection) = self.connections.get_mut(link) else { return };
+        let before = connection.outbox.own_bytes();
+        connection.outbox.claim(&mut self.log, &mut self.queues);
+        self.private_queued_bytes += connection.outbox.own_bytes() - before;
+    }
+
+    /// Holds a queue to its limit and notes when it passes its high-water mark. A reader is slow only when the kernel
+    /// does not take what waits for it: until it was offered that, the turn's own bounds hold.
+    pub(super) fn check_queue(&mut self, key: Key) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let limit = connection.session.queue_limit(&self.core.config);
+        let pending_bytes = connection.outbox.pending_bytes(&self.log);
+        if pending_bytes > limit && !connection.is_writable {
+            self.close(key, CloseReason::SlowReader, CloseMode::Now);
+        } else if connection.is_open() && pending_bytes > connection.session.high_water(&self.core.config) {
+            self.core.pressure.enter(key, self.now);
+        }
+    }
+
+    /// Closes a connection, or begins to. Its nickname is free from here on, and whoever waits for it goes on.
+    pub(super) fn close(&mut self, key: Key, reason: CloseReason, mode: CloseMode) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match (connection.phase, mode) {
+            (Phase::Closed, _) | (Phase::Draining(_) | Phase::Lingering(_), CloseMode::AfterWriting) => return,
+            (Phase::Open, _) => self.end_session(key, reason),
+            (Phase::Draining(_) | Phase::Lingering(_), CloseMode::Now) => {}
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match mode {
+            CloseMode::AfterWriting => {
+                connection.phase = Phase::Draining(reason);
+                let before = connection.outbox.own_bytes();
+                connection.outbox.leave(&mut self.log, &mut self.queues);
+                self.private_queued_bytes += connection.outbox.own_bytes() - before;
+                self.mark_dirty(key);
+            }
+            CloseMode::Now => {
+                self.private_queued_bytes -= connection.outbox.own_bytes();
+                connection.outbox.discard(&mut self.log, &mut self.queues);
+                connection.phase = Phase::Closed;
+                self.closed.push(key);
+            }
+        }
+    }
+
+    /// All is written: lets the other side close first, unless it has already shut its sending side.
+    pub(super) fn finish_draining(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Phase::Draining(reason) = connection.phase else { return };
+        if reason == CloseReason::Left || connection.socket.shutdown_write().is_err() {
+            self.close(key, reason, CloseMode::Now);
+            return;
+        }
+        connection.phase = Phase::Lingering(reason);
+        connection.blocked_since = self.now;
+        // What was not read while it drained is still there.
+        connection.is_readable = true;
+        self.schedule(key);
+        self.enqueue(key);
+    }
+
+    /// The part of closing that the rest of the server notices.
+    fn end_session(&mut self, key: Key, reason: CloseReason) {
+        self.claim_forwards(key);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        self.core.counters.close(reason);
+        log_end(connection, reason, connection.outbox.pending_bytes(&self.log), self.now.since(connection.opened));
+        self.private_queued_bytes -= connection.kept_bytes();
+        connection.inbox = None;
+        connection.has_backlog = false;
+        if std::mem::take(&mut connection.is_waiting) {
+            self.core.pressure.stop_waiting(key);
+        }
+        if connection.session.as_sibling().is_some() {
+            report_undelivered(connection, &mut self.core, &mut self.effects);
+        }
+        let mut turn = Self::handler(&mut self.core, &mut self.effects, key, connection.peer, self.now);
+        connection.session.on_end(reason, &mut turn);
+        self.release_waiting(key);
+    }
+
+    /// Whoever waits for this receiver goes on.
+    pub(super) fn release_waiting(&mut self, receiver: Key) {
+        for sender in self.core.pressure.leave(receiver) {
+            self.resume(sender);
+        }
+    }
+
+    /// Links that have waited for long enough go on too.
+    pub(super) fn release_overdue_links(&mut self) {
+        while let Some(link) = self.core.pressure.pop_overdue_link(self.now) {
+            self.resume(link);
+        }
+    }
+
+    fn resume(&mut self, sender: Key) {
+        let Some(connection) = self.connections.get_mut(sender) else { return };
+        connection.resume(self.now);
+        self.schedule(sender);
+        self.enqueue(sender);
+    }
+}
+
+/// What was queued for a lost link and never began to be written is answered with ERROR 0 (D21).
+fn report_undelivered<S>(link: &Connection<S>, core: &mut Core, effects: &mut Effects) {
+    let mut dropped = 0;
+    for packet in link.outbox.whole_packets() {
+        dropped += 1;
+        let Ok(Packet::PckFwd { content, .. }) = Packet::decode(packet) else { continue };
+        if let Ok(Packet::MsgPrvInc { sender, .. } | Packet::FileChnkInc { sender, .. }) = Packet::decode(content)
+            && let Some(client) = core.directory.find(sender)
+        {
+            effects.send(client, &Packet::Error { sender, reason: ErrorReason::UnknownServer });
+        }
+    }
+    core.counters.link_packets_dropped += dropped;
+    if dropped > 0 {
+        log::warn!("{dropped} packets were queued for a lost link and are dropped");
+    }
+}
+
+/// The one line for each connection's end.
+fn log_end<S>(connection: &Connection<S>, reason: CloseReason, queued_bytes: usize, open_ms: u64) {
+    let asks_for_action = matches!(
+        reason,
+        CloseReason::SlowReader
+            | CloseReason::Stalled
+            | CloseReason::Memory
+            | CloseReason::IgnoredPackets
+            | CloseReason::NotPermitted
+            | CloseReason::Unfit
+            | CloseReason::OutOfFrame
+    );
+    let level = match &connection.session {
+        _ if asks_for_action => log::Level::Warn,
+        Session::Client(_) | Session::Sibling(_) => log::Level::Info,
+        _ => log::Level::Debug,
+    };
+    log::log!(
+        level,
+        "{} from {} ended: {reason} ({} bytes in, {} out, {queued_bytes} queued, {} s)",
+        connection.session,
+        connection.peer,
+        connection.bytes_in,
+        connection.bytes_out,
+        open_ms / 1000,
+    );
+}

@@ -1,0 +1,198 @@
+//! What a connection is, and what its packets then mean: a file for each state, and the enum that ties them.
+//!
+//! A connection's first accepted packet settles what it is (D8). A packet that does not fit its state is ignored, and
+//! that is decided in one place for each state: the last arm of its `on_packet`.
+
+mod client;
+mod handshake;
+mod merging;
+pub mod operator;
+mod requesting;
+mod sibling;
+
+pub use client::Client;
+pub use handshake::Handshake;
+pub use operator::Operator;
+pub use requesting::Requesting;
+pub use sibling::Sibling;
+
+use crate::core::state::Turn;
+use crate::core::state::config::Config;
+use crate::core::state::counters::Ignored;
+use crate::core::state::effects::CloseReason;
+use crate::core::state::key::Key;
+use crate::limits;
+use crate::wire::{Code, Packet};
+
+/// The state of a connection.
+#[derive(Debug)]
+pub enum Session {
+    /// Nobody yet.
+    Handshake(Handshake),
+    /// A logged-in client.
+    Client(Client),
+    /// We dialled, and asked to merge.
+    Requesting(Box<Requesting>),
+    /// A link to another server.
+    Sibling(Sibling),
+    /// An operator on the control socket.
+    Operator(Operator),
+    /// A scraper of metrics, over HTTP: one request, one answer.
+    Scraper,
+    /// On its way out, or not yet anything: its packets mean nothing.
+    Gone {
+        /// Most output that may still wait for it: what it was allowed as what it was.
+        queue_limit_bytes: usize,
+    },
+}
+
+/// What a handler made of a packet.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It was done, or answered.
+    Handled,
+    /// It is an ignored packet (D1).
+    Ignored(Ignored),
+    /// It can't be handled before this receiver's queue has drained; nothing was done.
+    WaitFor(Key),
+    /// It was done, and the connection is something else now.
+    Become(Session),
+}
+
+/// As log lines name it.
+impl std::fmt::Display for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Session::Client(client) => write!(f, "client {:?}", client.nickname()),
+            Session::Sibling(sibling) => write!(f, "link to server {}", sibling.server()),
+            Session::Requesting(_) => f.write_str("merge request"),
+            Session::Operator(_) => f.write_str("operator"),
+            Session::Scraper => f.write_str("metrics request"),
+            Session::Handshake(_) | Session::Gone { .. } => f.write_str("connection"),
+        }
+    }
+}
+
+impl Session {
+    /// A whole packet has arrived.
+    pub fn on_packet(&mut self, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
+        match self {
+            Session::Handshake(handshake) => handshake.on_packet(packet, turn),
+            Session::Client(client) => client.on_packet(packet, turn),
+            Session::Requesting(requesting) => requesting.on_packet(packet, turn),
+            Session::Sibling(sibling) => sibling.on_packet(packet, turn),
+            Session::Operator(_) | Session::Scraper | Session::Gone { .. } => Verdict::Ignored(Ignored::State),
+        }
+    }
+
+    /// A packet with a field over its limit has begun to arrive; `head` are its bytes up to that field.
+    pub fn on_overlong(&mut self, code: Code, head: &[u8], turn: &mut Turn<'_>) -> Verdict {
+        match self {
+            Session::Handshake(handshake) => handshake.on_overlong(code, head, turn),
+            Session::Requesting(requesting) if code == Code::MrgRsp => requesting.on_too_many_descriptions(turn),
+            _ => Verdict::Ignored(Ignored::Overlong),
+        }
+    }
+
+    /// The password of this connection's login was looked at.
+    pub fn on_password_checked(&mut self, nickname: &str, is_right: bool, turn: &mut Turn<'_>) -> Verdict {
+        match self {
+            Session::Handshake(handshake) => handshake.on_password_checked(nickname, is_right, turn),
+            _ => Verdict::Handled,
+        }
+    }
+
+    /// The connection is on its way out: what it was ends here.
+    pub fn on_end(&mut self, reason: CloseReason, turn: &mut Turn<'_>) {
+        let gone = Session::Gone { queue_limit_bytes: self.queue_limit(&turn.core.config) };
+        match std::mem::replace(self, gone) {
+            Session::Handshake(handshake) => handshake.on_end(turn),
+            Session::Client(client) => client.on_end(turn),
+            Session::Requesting(requesting) => requesting.on_end(reason, turn),
+            Session::Sibling(sibling) => sibling.on_end(turn),
+            Session::Operator(_) => turn.core.mesh.on_operator_gone(turn.key),
+            Session::Scraper | Session::Gone { .. } => {}
+        }
+    }
+
+    /// Whether its next packet has to wait: for a password check, or for an operator's command that takes its time.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Session::Handshake(handshake) => handshake.is_checking_password(),
+            Session::Operator(operator) => operator.is_waiting,
+            _ => false,
+        }
+    }
+
+    /// How long it may stay what it is, and why it is closed then. A login that waits for our own processor does not
+    /// run out of time.
+    pub fn time_limit(&self, config: &Config) -> Option<(u64, CloseReason)> {
+        match self {
+            Session::Handshake(handshake) if !handshake.is_checking_password() => {
+                Some((config.handshake_ms + handshake.waited_ms(), CloseReason::HandshakeTimeout))
+            }
+            Session::Requesting(_) => Some((limits::DIAL_MS, CloseReason::NoAnswer)),
+            Session::Scraper => Some((limits::SCRAPE_MS, CloseReason::HandshakeTimeout)),
+            _ => None,
+        }
+    }
+
+    /// Most output that may wait for it, in bytes.
+    pub fn queue_limit(&self, config: &Config) -> usize {
+        match self {
+            Session::Sibling(_) => config.max_link_queue_bytes,
+            Session::Operator(_) | Session::Scraper => limits::OPERATOR_QUEUE_MAX_BYTES,
+            Session::Gone { queue_limit_bytes } => *queue_limit_bytes,
+            _ => config.max_queue_bytes,
+        }
+    }
+
+    /// Past so many bytes, whoever can be made to wait for its queue does.
+    pub fn high_water(&self, config: &Config) -> usize {
+        let share = self.queue_limit(config) / limits::HIGH_WATER_DIVISOR;
+        match self {
+            Session::Sibling(_) => share.min(limits::LINK_HIGH_WATER_BYTES),
+            _ => share,
+        }
+    }
+
+    /// They go on when it has drained to so many. Below the high-water mark, so that they don't stop and go with every
+    /// packet.
+    pub fn low_water(&self, config: &Config) -> usize {
+        self.high_water(config) / 2
+    }
+
+    /// What the kernel is told of a peer like this that says nothing.
+    pub fn keepalive(&self) -> limits::Keepalive {
+        match self {
+            Session::Sibling(_) => limits::LINK_KEEPALIVE,
+            _ => limits::CLIENT_KEEPALIVE,
+        }
+    }
+
+    /// Whether it speaks the protocol, not text.
+    pub fn speaks_packets(&self) -> bool {
+        !matches!(self, Session::Operator(_) | Session::Scraper)
+    }
+
+    /// Whether it is a client, or may become one: patience with it is bounded (D3).
+    pub fn is_client(&self) -> bool {
+        matches!(self, Session::Handshake(_) | Session::Client(_))
+    }
+
+    /// The link to another server.
+    pub fn as_sibling(&self) -> Option<&Sibling> {
+        match self {
+            Session::Sibling(sibling) => Some(sibling),
+            _ => None,
+        }
+    }
+
+    /// The logged-in client.
+    pub fn as_client(&self) -> Option<&Client> {
+        match self {
+            Session::Client(client) => Some(client),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! An operator on the control socket: lines of text.
+
+use crate::core::state::mesh::Name;
+use crate::wire::ServerId;
+
+/// An operator's connection.
+#[derive(Debug, Default)]
+pub struct Operator {
+    /// A command of this connection is under way; the next one waits for its answer.
+    pub is_waiting: bool,
+}
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// How the server does.
+    Status,
+    /// Who is logged in.
+    Clients,
+    /// The other servers.
+    Siblings,
+    /// Merge with the server there.
+    Merge(Name),
+    /// Give a lost server up.
+    Forget(ServerId),
+    /// Close a client.
+    Kick(String),
+    /// Read the users file again.
+    Reload,
+    /// The metrics, in Prometheus' text format.
+    Metrics,
+    /// Stop.
+    Shutdown,
+    /// The commands.
+    Help,
+}
+
+/// What `help` prints: every command, one a line.
+pub const HELP: &str = "\
+status\tname and value of what the server knows of itself
+clients\tnickname, guest or user, address, queued bytes, seconds connected
+siblings\tserver ID, advertised address, linked or dialling or lost, seconds in that state
+merge HOST:PORT\tmerge with the server there
+forget ID\tgive a lost server up
+kick NICKNAME\tclose a client
+reload\tread the users file again
+metrics\tnumbers for Prometheus
+shutdown\tstop
+help\tthis list
+";
+
+impl Command {
+    /// Reads a line. The error is what stands behind `error`.
+    pub fn parse(line: &str) -> Result<Command, String> {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let command = match (word, rest) {
+            ("merge", place) => Command::Merge(parse_name(place).ok_or("expected merge HOST:PORT")?),
+            ("forget", id) => Command::Forget(ServerId(id.trim().parse().map_err(|_| "expected forget ID")?)),
+            ("kick", "") => return Err("expected kick NICKNAME".to_owned()),
+            ("kick", nickname) => Command::Kick(nickname.to_owned()),
+            ("status", "") => Command::Status,
+            ("clients", "") => Command::Clients,
+            ("siblings", "") => Command::Siblings,
+            ("reload", "") => Command::Reload,
+            ("metrics", "") => Command::Metrics,
+            ("shutdown", "") => Command::Shutdown,
+            ("help", "") => Command::Help,
+            _ => return Err(format!("unknown command {word:?}, try help")),
+        };
+        Ok(command)
+    }
+}
+
+/// Reads `HOST:PORT`, with an IPv6 address in brackets.
+pub fn parse_name(text: &str) -> Option<Name> {
+    let (host, port) = text.trim().rsplit_once(':')?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_plain = !host.is_empty() && !host.contains([':', ' ', '\t', '[', ']']);
+    let host = match bare {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().ok()?.to_string(),
+        None if is_plain => host.to_owned(),
+        None => return None,
+    };
+    let port = port.parse().ok().filter(|&port| port != 0)?;
+    Some(Name { host, port })
+}

@@ -1,0 +1,79 @@
+//! What the states of all connections share. No sockets, no clock, no randomness in here: time and seeds come in as
+//! arguments, and what is to be done comes out as [effects](effects).
+
+pub mod address;
+pub mod config;
+pub mod counters;
+pub mod directory;
+pub mod effects;
+pub mod key;
+pub mod mesh;
+pub mod passwords;
+pub mod pbkdf2;
+pub mod pressure;
+pub mod random;
+pub mod users;
+
+use std::net::SocketAddr;
+
+use crate::core::time::Millis;
+use config::Config;
+use counters::Counters;
+use directory::Directory;
+use effects::Effects;
+use key::Key;
+use mesh::{Mesh, Permissions};
+use passwords::PasswordChecks;
+use pressure::Pressure;
+use users::Users;
+
+/// Everything that is not of one connection.
+#[derive(Debug)]
+pub struct Core {
+    /// What the operator decided at start.
+    pub config: Config,
+    /// Who is logged in here.
+    pub directory: Directory,
+    /// Who is registered.
+    pub users: Users,
+    /// Logins whose password is being looked at.
+    pub password_checks: PasswordChecks,
+    /// Who is merged with us.
+    pub mesh: Mesh,
+    /// Whose queue is past its high-water mark, and who waits for that.
+    pub pressure: Pressure,
+    /// What happened so far.
+    pub counters: Counters,
+}
+
+impl Core {
+    /// The state of a server that has just started.
+    pub fn new(config: Config, users: Users) -> Core {
+        let permissions = Permissions::new(config.allow_peers.clone());
+        let mesh = Mesh::new(config.id, config.advertise, permissions, config.seed);
+        Core {
+            mesh,
+            config,
+            directory: Directory::default(),
+            users,
+            password_checks: PasswordChecks::default(),
+            pressure: Pressure::default(),
+            counters: Counters::default(),
+        }
+    }
+}
+
+/// What a handler is given: which connection it is called for, when, and what it may look at and change.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// The connection.
+    pub key: Key,
+    /// Its other end, where that has an address.
+    pub peer: Option<SocketAddr>,
+    /// The time of this turn of the loop.
+    pub now: Millis,
+    /// The shared state.
+    pub core: &'a mut Core,
+    /// Where the handler says what is to be done.
+    pub effects: &'a mut Effects,
+}

@@ -1,0 +1,240 @@
+//! The command line, typed.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+
+use getopts::{Matches, Options as Getopts};
+use ipnet::IpNet;
+
+use crate::core::session::operator::parse_name;
+use crate::core::state::config::Config;
+use crate::core::state::mesh::Name;
+use crate::limits;
+use crate::wire::{Nickname, ServerId};
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Run the server.
+    Serve(Box<Options>),
+    /// Send a command to the server behind this control socket.
+    Ask(PathBuf, String),
+    /// Look at the options and the users file, and say what is wrong.
+    Check(Box<Options>),
+    /// Print a line for the users file for this nickname.
+    HashPassword(String),
+    /// Give this nickname a password in the users file.
+    AddUser(PathBuf, String),
+    /// Take this nickname out of the users file.
+    RemoveUser(PathBuf, String),
+    /// Print the usage.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// Everything that a server is started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// What the core needs to know.
+    pub config: Config,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The users file.
+    pub users: Option<PathBuf>,
+    /// The address told to other servers, where one was given.
+    pub advertise: Option<SocketAddrV4>,
+    /// Servers to merge with.
+    pub merge: Vec<Name>,
+    /// The control socket.
+    pub control: Option<PathBuf>,
+    /// Where metrics are served over HTTP.
+    pub metrics: Option<SocketAddr>,
+    /// Whether `--max-clients` was given; else it follows from the descriptor limit.
+    pub max_clients: Option<usize>,
+}
+
+/// A mistake on the command line: one line that says what is wrong and what is expected.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Takes the arguments (without the program's name) as text.
+pub fn texts(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, UsageError> {
+    let text = |argument: OsString| {
+        argument.into_string().map_err(|bytes| UsageError(format!("argument {bytes:?}: expected UTF-8")))
+    };
+    arguments.into_iter().map(text).collect()
+}
+
+/// Reads the arguments (without the program's name).
+pub fn parse(arguments: &[String]) -> Result<Command, UsageError> {
+    let matches = getopts().parse(arguments).map_err(|error| UsageError(error.to_string()))?;
+    if matches.opt_present("help") {
+        return Ok(Command::Help);
+    }
+    if matches.opt_present("version") {
+        return Ok(Command::Version);
+    }
+    if let Some(extra) = matches.free.first() {
+        return Err(UsageError(format!("unexpected argument '{extra}'")));
+    }
+    for name in ["add-user", "remove-user"] {
+        let Some(nickname) = nickname(&matches, name)? else { continue };
+        let users = matches.opt_str("users");
+        let users = users.ok_or_else(|| UsageError(format!("--{name} needs --users FILE: the file to change")))?;
+        let command = if name == "add-user" { Command::AddUser } else { Command::RemoveUser };
+        return Ok(command(users.into(), nickname));
+    }
+    if let Some(nickname) = nickname(&matches, "hash-password")? {
+        return Ok(Command::HashPassword(nickname));
+    }
+    if let Some(command) = matches.opt_str("ask") {
+        let control = matches.opt_str("control");
+        let control = control.ok_or_else(|| UsageError("--ask needs --control PATH: whom to ask".into()))?;
+        return Ok(Command::Ask(control.into(), command));
+    }
+    let options = Box::new(options(&matches)?);
+    Ok(if matches.opt_present("check") { Command::Check(options) } else { Command::Serve(options) })
+}
+
+/// The text of `--help`.
+pub fn usage() -> String {
+    getopts().usage("Usage: cfp-server --id N [options]\n\nA server for the Chat Fusion Protocol.")
+}
+
+fn getopts() -> Getopts {
+    let mut options = Getopts::new();
+    options
+        .optopt("i", "id", "this server's ID, 0 to 4294967295 (required)", "N")
+        .optopt("l", "listen", "where to listen; port 0 takes a free one (default 0.0.0.0:7777)", "IP:PORT")
+        .optopt("a", "advertise", "the IPv4 address told to other servers (default: the listen address)", "IP:PORT")
+        .optmulti("m", "merge", "merge with the server there; may be repeated", "HOST:PORT")
+        .optmulti("p", "allow-peer", "accept merge requests from these addresses too; may be repeated", "CIDR")
+        .optopt("u", "users", "the registered users (default none: guests only)", "FILE")
+        .optflag("", "no-guests", "registered users only")
+        .optopt("c", "control", "a Unix socket for the operator (default none)", "PATH")
+        .optopt("", "metrics", "serve metrics there over HTTP (default none)", "IP:PORT")
+        .optopt("", "max-clients", "connections held at once (default: what the descriptor limit leaves room for)", "N")
+        .optopt("", "max-message", "longest message text (default 65536)", "BYTES")
+        .optopt("", "max-queue", "most output one client may be behind with (default 1048576)", "BYTES")
+        .optopt("", "max-link-queue", "the same for a link to another server (default 16777216)", "BYTES")
+        .optopt("", "max-per-address", "connections at once from one address, or IPv6 /64 (default no limit)", "N")
+        .optopt("", "max-memory", "most queued output and input together (default 67108864)", "BYTES")
+        .optopt("", "handshake-timeout", "time to log in or merge in (default 10)", "SECONDS")
+        .optopt("", "hash-password", "read a password, print its line for the users file, exit", "NICKNAME")
+        .optopt("", "add-user", "read a password, add the nickname to --users or change its password, exit", "NICKNAME")
+        .optopt("", "remove-user", "take the nickname out of --users, exit", "NICKNAME")
+        .optopt("", "ask", "send one command to the server behind --control, print its answer, exit", "COMMAND")
+        .optflag("", "check", "check the options and the users file, exit")
+        .optflag("h", "help", "print this, exit")
+        .optflag("V", "version", "print the version, exit");
+    options
+}
+
+fn options(matches: &Matches) -> Result<Options, UsageError> {
+    let id: u32 = number(matches, "id", 0, u64::from(u32::MAX))?
+        .ok_or_else(|| UsageError("--id N is missing: every server of a network needs an ID of its own".into()))?;
+    let mut config = Config::new(ServerId(id));
+    config.no_guests = matches.opt_present("no-guests");
+    config.max_per_address = number(matches, "max-per-address", 1, u64::MAX)?;
+    let ceiling = limits::MESSAGE_CEILING_BYTES as u64;
+    set(&mut config.frame.message_max_bytes, number(matches, "max-message", 1, ceiling)?);
+    set(&mut config.max_queue_bytes, number(matches, "max-queue", 1024, u64::MAX)?);
+    set(&mut config.max_link_queue_bytes, number(matches, "max-link-queue", 1024, u64::MAX)?);
+    set(&mut config.max_memory_bytes, number(matches, "max-memory", 64 * 1024, u64::MAX)?);
+    let seconds: Option<u64> = number(matches, "handshake-timeout", 1, 86_400)?;
+    set(&mut config.handshake_ms, seconds.map(|seconds| seconds * 1000));
+    let max_clients = number(matches, "max-clients", 1, u64::MAX)?;
+    set(&mut config.max_clients, max_clients);
+    let users = matches.opt_str("users").map(PathBuf::from);
+    if config.no_guests && users.is_none() {
+        return Err(UsageError("--no-guests without --users FILE would let nobody in".into()));
+    }
+    config.allow_peers = matches.opt_strs("allow-peer").iter().map(|text| network(text)).collect::<Result<_, _>>()?;
+    let merge = matches.opt_strs("merge").iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
+    let listen = address(matches, "listen", "0.0.0.0:7777")?;
+    let advertise = matches.opt_str("advertise").map(|text| advertised(&text)).transpose()?;
+    let control = matches.opt_str("control").map(PathBuf::from);
+    let metrics = matches.opt_str("metrics").map(|text| socket_address("metrics", &text)).transpose()?;
+    let told = advertise.map(|address| *address.ip()).or(match listen.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    });
+    if told.is_some_and(|address| address.is_loopback())
+        && let Some(elsewhere) = merge.iter().find(|name| !is_this_machine(&name.host))
+    {
+        return Err(UsageError(format!(
+            "--merge {elsewhere} is another machine, which could not reach us at a loopback address; say --advertise IP:PORT"
+        )));
+    }
+    Ok(Options { config, listen, users, advertise, merge, control, metrics, max_clients })
+}
+
+fn nickname(matches: &Matches, name: &str) -> Result<Option<String>, UsageError> {
+    let Some(nickname) = matches.opt_str(name) else { return Ok(None) };
+    let is_legal = Nickname::parse(&nickname).is_some() && !nickname.starts_with('#');
+    is_legal.then_some(Some(nickname.clone())).ok_or_else(|| {
+        UsageError(format!(
+            "--{name} {nickname:?}: not a nickname that a users file can hold (1 to 64 bytes, no control characters, no outer blanks, no '#' at its start)"
+        ))
+    })
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+fn name(text: &str) -> Result<Name, UsageError> {
+    parse_name(text).ok_or_else(|| UsageError(format!("--merge {text}: expected HOST:PORT, like chat.example:7777")))
+}
+
+fn network(text: &str) -> Result<IpNet, UsageError> {
+    let one = || text.parse().map(IpAddr::into);
+    text.parse().or_else(|_| one()).map_err(|_| {
+        UsageError(format!("--allow-peer {text}: expected a network or an address, like 192.0.2.0/24 or 192.0.2.7"))
+    })
+}
+
+fn advertised(text: &str) -> Result<SocketAddrV4, UsageError> {
+    let address: Option<SocketAddrV4> = text.parse().ok();
+    let is_dialable = |address: &SocketAddrV4| address.port() != 0 && !address.ip().is_unspecified();
+    address.filter(is_dialable).ok_or_else(|| {
+        UsageError(format!(
+            "--advertise {text}: expected an IPv4 address and port that others reach, like 192.0.2.7:7777"
+        ))
+    })
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+fn number<T: TryFrom<u64>>(matches: &Matches, name: &str, min: u64, max: u64) -> Result<Option<T>, UsageError> {
+    let Some(text) = matches.opt_str(name) else { return Ok(None) };
+    let value = text.parse::<u64>().ok().filter(|value| (min..=max).contains(value));
+    let converted = value.and_then(|value| T::try_from(value).ok());
+    match converted {
+        Some(value) => Ok(Some(value)),
+        None if max == u64::MAX => Err(UsageError(format!("--{name} {text}: expected a number of at least {min}"))),
+        None => Err(UsageError(format!("--{name} {text}: expected a number from {min} to {max}"))),
+    }
+}
+
+fn address(matches: &Matches, name: &str, default: &str) -> Result<SocketAddr, UsageError> {
+    socket_address(name, &matches.opt_str(name).unwrap_or_else(|| default.to_owned()))
+}
+
+fn socket_address(name: &str, text: &str) -> Result<SocketAddr, UsageError> {
+    text.parse()
+        .map_err(|_| UsageError(format!("--{name} {text}: expected IP:PORT, like 127.0.0.1:7777 or [::1]:7777")))
+}

@@ -1,0 +1,310 @@
+//! Poll, the listeners, dialling, signals, the clock. It turns what the kernel says into calls of the engine, one
+//! turn after the other; nothing else of the program knows that there is a poll.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use crate::core::engine::{Engine, Readiness, Request};
+use crate::core::state::key::Key;
+use crate::core::time::Millis;
+use crate::limits;
+use crate::shell::control::ControlListener;
+use crate::shell::dns::socket::Lookup;
+use crate::shell::door::Door;
+use crate::shell::socket::Stream;
+use crate::shell::supervisor::Supervisor;
+use crate::shell::users_file::UsersFile;
+
+const LISTENER: Token = Token(usize::MAX);
+const SIGNALS: Token = Token(usize::MAX - 1);
+const CONTROL: Token = Token(usize::MAX - 2);
+const LOOKUP: Token = Token(usize::MAX - 3);
+const METRICS: Token = Token(usize::MAX - 4);
+
+/// How the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It was asked to, and everything was written or had its time.
+    Drained,
+    /// It was asked twice.
+    Hurried,
+}
+
+/// Where connections come from. All are gone as soon as a stop is asked for.
+#[derive(Default)]
+struct Doors {
+    clients: Option<Door<TcpListener>>,
+    operators: Option<Door<ControlListener>>,
+    scrapers: Option<Door<TcpListener>>,
+}
+
+/// The loop, with everything it holds.
+#[allow(missing_debug_implementations, reason = "the signals have none")]
+pub struct Reactor {
+    poll: Poll,
+    signals: Signals,
+    doors: Doors,
+    engine: Engine<Stream>,
+    users_file: Option<UsersFile>,
+    lookup: Lookup,
+    /// The bound on each buffer of a socket that dials; those that are accepted have it from their listener.
+    socket_buffer_bytes: Option<usize>,
+    supervisor: Supervisor,
+    started: Instant,
+}
+
+impl Doors {
+    fn wants_turn(&self) -> bool {
+        self.clients.as_ref().is_some_and(Door::wants_turn)
+            || self.operators.as_ref().is_some_and(Door::wants_turn)
+            || self.scrapers.as_ref().is_some_and(Door::wants_turn)
+    }
+
+    fn next_deadline(&self) -> Option<Millis> {
+        let clients = self.clients.as_ref().and_then(Door::next_deadline);
+        let operators = self.operators.as_ref().and_then(Door::next_deadline);
+        let scrapers = self.scrapers.as_ref().and_then(Door::next_deadline);
+        [clients, operators, scrapers].into_iter().flatten().min()
+    }
+}
+
+impl Reactor {
+    /// Watches the listeners and signals.
+    pub fn new(
+        engine: Engine<Stream>,
+        mut listener: TcpListener,
+        mut control: Option<ControlListener>,
+        mut metrics: Option<TcpListener>,
+        users_file: Option<UsersFile>,
+        lookup: Lookup,
+        socket_buffer_bytes: Option<usize>,
+    ) -> io::Result<Reactor> {
+        let poll = Poll::new()?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        if let Some(control) = &mut control {
+            poll.registry().register(&mut control.listener, CONTROL, Interest::READABLE)?;
+        }
+        if let Some(metrics) = &mut metrics {
+            poll.registry().register(metrics, METRICS, Interest::READABLE)?;
+        }
+        Ok(Reactor {
+            poll,
+            signals,
+            doors: Doors {
+                clients: Some(Door::new(listener)),
+                operators: control.map(Door::new),
+                scrapers: metrics.map(Door::new),
+            },
+            engine,
+            users_file,
+            lookup,
+            socket_buffer_bytes,
+            supervisor: Supervisor::new(),
+            started: Instant::now(),
+        })
+    }
+
+    /// Runs until it is told to stop.
+    pub fn run(mut self) -> io::Result<Stop> {
+        let mut events = Events::with_capacity(limits::EVENTS_PER_TURN);
+        self.supervisor.on_ready();
+        loop {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result?,
+            }
+            let began = Instant::now();
+            let now = self.now();
+            let mut has_signal = false;
+            for event in &events {
+                match event.token() {
+                    LISTENER => on_ready(&mut self.doors.clients),
+                    SIGNALS => has_signal = true,
+                    CONTROL => on_ready(&mut self.doors.operators),
+                    METRICS => on_ready(&mut self.doors.scrapers),
+                    LOOKUP => self.lookup.on_readable(now),
+                    token => self.engine.on_ready(key(token), readiness(event)),
+                }
+            }
+            if has_signal && self.on_signals(now) {
+                return Ok(Stop::Hurried);
+            }
+            self.accept(now);
+            self.answer_lookups(now);
+            self.engine.turn(now);
+            self.do_requests(now);
+            let core = self.engine.core();
+            self.supervisor.on_turn(now, core.directory.len(), core.mesh.links().count());
+            let turn_us = began.elapsed().as_micros();
+            self.engine.counters_mut().turns.observe(u64::try_from(turn_us).unwrap_or(u64::MAX));
+            if self.engine.is_shut_down() {
+                return Ok(Stop::Drained);
+            }
+        }
+    }
+
+    fn now(&self) -> Millis {
+        Millis(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if self.doors.wants_turn() || self.engine.wants_turn() {
+            return Some(Duration::ZERO);
+        }
+        let deadlines = [
+            self.engine.next_deadline(),
+            self.doors.next_deadline(),
+            self.lookup.next_deadline(),
+            self.supervisor.next_deadline(),
+        ];
+        let next = deadlines.into_iter().flatten().min()?;
+        // One more than what is left: a poll that ends a fraction early would come back with nothing to do.
+        let left_ms = next.since(self.now());
+        Some(Duration::from_millis(if left_ms == 0 { 0 } else { left_ms + 1 }))
+    }
+
+    /// Returns whether the loop has to end at once.
+    fn on_signals(&mut self, now: Millis) -> bool {
+        let pending: Vec<i32> = self.signals.pending().collect();
+        for signal in pending {
+            if signal == SIGHUP {
+                self.reload(now);
+            } else if self.doors.clients.is_none() {
+                return true;
+            } else {
+                self.begin_shutdown(now);
+            }
+        }
+        false
+    }
+
+    fn begin_shutdown(&mut self, now: Millis) {
+        self.supervisor.on_stopping();
+        log::info!("stopping: writing out what is queued");
+        self.doors = Doors::default();
+        self.engine.begin_shutdown(now);
+    }
+
+    /// Reads the users file again; returns the answer to an operator who asked for it.
+    fn reload(&mut self, now: Millis) -> String {
+        // Said without a users file, too: a manager that asked for it waits for the end.
+        self.supervisor.on_reloading();
+        let users = self.users_file.as_ref().map_or(Ok(None), |file| file.read().map(Some));
+        self.supervisor.on_ready();
+        match users {
+            Ok(None) => "error the server has no users file\n".to_owned(),
+            Ok(Some(users)) => {
+                let change = self.engine.set_users(users, now);
+                log::info!("users file read again: {change}");
+                format!("{change}\nok\n")
+            }
+            Err(error) => {
+                log::error!("{error}; the users read before stay in force");
+                format!("error {error}; the users read before stay in force\n")
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Millis) {
+        let Reactor { doors, engine, poll, .. } = self;
+        let mut failed = 0;
+        if let Some(door) = &mut doors.clients {
+            failed += door.admit(now, "clients", TcpListener::accept, |(socket, peer)| {
+                let key = engine.on_accepted(Stream::Tcp(socket), Some(peer), now);
+                watch(poll, engine, key);
+            });
+        }
+        if let Some(door) = &mut doors.operators {
+            failed += door.admit(
+                now,
+                "operators",
+                |control| control.listener.accept(),
+                |(socket, _)| {
+                    let key = engine.on_operator(Stream::Unix(socket), now);
+                    watch(poll, engine, key);
+                },
+            );
+        }
+        if let Some(door) = &mut doors.scrapers {
+            failed += door.admit(now, "scrapers", TcpListener::accept, |(socket, _)| {
+                let key = engine.on_scraper(Stream::Tcp(socket), now);
+                watch(poll, engine, key);
+            });
+        }
+        engine.counters_mut().accept_errors += failed;
+    }
+
+    fn answer_lookups(&mut self, now: Millis) {
+        while let Some(answer) = self.lookup.poll_answer(now) {
+            self.engine.on_resolved(answer.dial_for, answer.port, answer.addresses, now);
+        }
+    }
+
+    fn do_requests(&mut self, now: Millis) {
+        while let Some(request) = self.engine.poll_request() {
+            self.do_request(request, now);
+            // A name that needed no name server is known at once, and becomes the next request.
+            self.answer_lookups(now);
+        }
+    }
+
+    fn do_request(&mut self, request: Request, now: Millis) {
+        match request {
+            Request::Dial { dial_for, address } => {
+                let socket = Stream::connect(address, self.socket_buffer_bytes).map_err(|error| error.to_string());
+                let key = self.engine.on_dialled(dial_for, address, socket, now);
+                watch(&self.poll, &mut self.engine, key);
+            }
+            Request::Resolve { dial_for, host, port } => {
+                self.lookup.start(self.poll.registry(), LOOKUP, dial_for, &host, port, now);
+            }
+            Request::Reload { operator } => {
+                let answer = self.reload(now);
+                self.engine.answer_operator(operator, &answer);
+            }
+            Request::Shutdown => self.begin_shutdown(now),
+        }
+    }
+}
+
+/// Registers a connection once, for everything; it is never registered again.
+fn watch(poll: &Poll, engine: &mut Engine<Stream>, key: Option<Key>) {
+    let Some(key) = key else { return };
+    let Some(socket) = engine.socket_mut(key) else { return };
+    if let Err(error) = poll.registry().register(socket, token(key), Interest::READABLE | Interest::WRITABLE) {
+        log::warn!("cannot watch a connection: {error}");
+        engine.on_unwatchable(key);
+    }
+}
+
+fn on_ready<L>(door: &mut Option<Door<L>>) {
+    if let Some(door) = door {
+        door.on_ready();
+    }
+}
+
+fn readiness(event: &mio::event::Event) -> Readiness {
+    Readiness {
+        readable: event.is_readable(),
+        writable: event.is_writable(),
+        read_closed: event.is_read_closed(),
+        broken: event.is_error() || (event.is_read_closed() && event.is_write_closed()),
+    }
+}
+
+/// A key fits a token: index in the low half, serial in the high one.
+fn token(key: Key) -> Token {
+    Token(usize::try_from(u64::from(key.serial) << 32 | u64::from(key.index)).unwrap_or(usize::MAX))
+}
+
+fn key(token: Token) -> Key {
+    let token = token.0 as u64;
+    Key { index: token as u32, serial: (token >> 32) as u32 }
+}

@@ -1,0 +1,176 @@
+//! Starting up: everything that can go wrong before the first connection, with what to say then.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+
+use crate::core::engine::Engine;
+use crate::core::state::config::Config;
+use crate::core::state::mesh::Address;
+use crate::core::state::users::Users;
+use crate::core::time::Millis;
+use crate::limits;
+use crate::shell::control::ControlListener;
+use crate::shell::dns::socket::Lookup;
+use crate::shell::memory::{self, Budget};
+use crate::shell::options::Options;
+use crate::shell::reactor::Reactor;
+use crate::shell::socket;
+use crate::shell::users_file::UsersFile;
+
+/// Opens all that the server needs. An error is one line that says what is wrong, where, and what to do; nothing is
+/// logged before it is certain that the server can run.
+pub fn start(mut options: Options) -> Result<Reactor, String> {
+    let descriptors = raise_descriptor_limit();
+    let users_file = options.users.clone().map(UsersFile::new);
+    let users = read_users(users_file.as_ref())?;
+    let cannot_listen =
+        |error| format!("cannot listen on {}: {error}; choose another --listen IP:PORT", options.listen);
+    let listener = socket::listen(options.listen).map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    let control = options.control.as_deref().map(ControlListener::bind).transpose()?;
+    let cannot_serve =
+        |metrics| move |error| format!("cannot serve metrics on {metrics}: {error}; choose another --metrics IP:PORT");
+    let metrics = options.metrics.map(|metrics| socket::listen(metrics).map_err(cannot_serve(metrics))).transpose()?;
+    let random = || getrandom::u64().map_err(|error| format!("no randomness: {error}"));
+    let lookup = Lookup::new(random()?);
+    options.config.seed = random()?;
+    options.config.listen = Some(address);
+    options.config.advertise = options.advertise.or_else(|| advertised_by_default(address));
+
+    let socket_buffer_bytes = set_budget(&mut options, descriptors);
+    if let Some(bytes) = socket_buffer_bytes {
+        socket::bound_buffers(&listener, bytes)
+            .map_err(|error| format!("cannot bound the sockets' buffers: {error}"))?;
+    }
+    if let Some(warning) = users_file.as_ref().and_then(UsersFile::warning) {
+        log::warn!("{warning}");
+    }
+    if let Some(Ok(metrics)) = metrics.as_ref().map(|listener| listener.local_addr()) {
+        log::info!("metrics at http://{metrics}/metrics");
+    }
+    let (id, advertise, registered) = (options.config.id, Address(options.config.advertise), users.len());
+    log::info!("server {id} listens on {address} (advertised as {advertise}, {registered} registered users)");
+    let mut engine = Engine::new(options.config, users);
+    for name in options.merge {
+        engine.merge_at_start(name, Millis(0));
+    }
+    Reactor::new(engine, listener, control, metrics, users_file, lookup, socket_buffer_bytes)
+        .map_err(|error| format!("cannot watch the sockets: {error}"))
+}
+
+/// The registered users; without a file, nobody.
+pub fn read_users(file: Option<&UsersFile>) -> Result<Users, String> {
+    file.map_or_else(|| Ok(Users::none()), UsersFile::read)
+}
+
+/// Derives the number of connections from the descriptors, and lowers what the control group's memory has no room for.
+/// Returns the bound on each buffer of a socket, where there has to be one.
+fn set_budget(options: &mut Options, descriptors: u64) -> Option<usize> {
+    let config = &mut options.config;
+    let room = descriptors.saturating_sub(limits::RESERVED_DESCRIPTORS).max(descriptors / 2);
+    let max_clients = options.max_clients.map_or(room, |chosen| chosen as u64);
+    let asked = Budget { max_clients, max_memory_bytes: config.max_memory_bytes as u64, sockets_bytes: None };
+    let limit = memory::control_group_limit();
+    let budget = limit.map_or(asked, |limit| asked.fit(limit, options.max_clients.is_some()));
+    if let Some(limit) = limit
+        && !asked.fits(limit)
+    {
+        log::warn!(
+            "the control group allows {} KiB of memory and the limits came to {}: lowered to {} clients and {} KiB of queues",
+            limit.bytes / 1024,
+            kib(asked.needed_bytes()),
+            budget.max_clients,
+            kib(budget.max_memory_bytes)
+        );
+    }
+    if limit.is_some_and(|limit| !budget.fits(limit)) {
+        log::warn!("that may still be too much: choose a smaller --max-clients");
+    }
+    config.max_clients = usize::try_from(budget.max_clients).unwrap_or(usize::MAX);
+    config.max_memory_bytes = usize::try_from(budget.max_memory_bytes).unwrap_or(usize::MAX);
+    log::info!("memory: {}; {descriptors} descriptors", formula(budget));
+    bound_queues(config);
+    budget.socket_buffer_bytes().and_then(|bytes| usize::try_from(bytes).ok())
+}
+
+/// What the limits come to, as a sum that can be checked.
+fn formula(budget: Budget) -> String {
+    let (base, connection, queues) =
+        (kib(limits::PROCESS_BYTES), kib(limits::CONNECTION_BYTES), kib(budget.max_memory_bytes));
+    let (total, clients) = (kib(budget.needed_bytes()), budget.max_clients);
+    let sum = format!("at most {total} KiB = {base} + {clients} clients × {connection} + 2 × {queues} of queues");
+    match (budget.sockets_bytes, budget.socket_buffer_bytes()) {
+        (Some(bytes), Some(buffer_bytes)) => {
+            let socket_bytes = buffer_bytes * limits::SOCKET_BYTES_PER_BUFFER_BYTE;
+            let full = (bytes / socket_bytes).min(clients);
+            format!("{sum} + {} in sockets, where {full} may hold {} each", bytes / 1024, kib(socket_bytes))
+        }
+        (Some(bytes), None) => format!("{sum} + {} in sockets", bytes / 1024),
+        (None, _) => sum,
+    }
+}
+
+/// Whole KiB, and never less than there is.
+fn kib(bytes: u64) -> u64 {
+    bytes.div_ceil(1024)
+}
+
+/// No single queue is allowed more than all together: its senders are to be held back before it has to be closed.
+fn bound_queues(config: &mut Config) {
+    config.max_queue_bytes = config.max_queue_bytes.min(config.max_memory_bytes);
+    config.max_link_queue_bytes = config.max_link_queue_bytes.min(config.max_memory_bytes);
+}
+
+/// What others are told where `--advertise` was not given: the listen address; where that is unspecified, the address
+/// of the interface with the default route.
+fn advertised_by_default(listen: SocketAddr) -> Option<SocketAddrV4> {
+    match listen.ip() {
+        IpAddr::V4(address) if !address.is_unspecified() => Some(SocketAddrV4::new(address, listen.port())),
+        IpAddr::V6(address) if !address.is_unspecified() => None,
+        _ => {
+            // Connecting a datagram socket sends nothing; it only makes the kernel choose a route.
+            let route = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+                .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| socket.local_addr()));
+            match route.map(|address| address.ip()) {
+                Ok(IpAddr::V4(address)) => Some(SocketAddrV4::new(address, listen.port())),
+                _ => Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, listen.port())),
+            }
+        }
+    }
+}
+
+/// Raises the descriptor limit to its hard value; returns what it is then.
+fn raise_descriptor_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let current = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell::memory::GroupLimit;
+    use crate::wire::ServerId;
+
+    #[test]
+    fn no_queue_may_take_more_than_all_together() {
+        let mut config = Config::new(ServerId(7));
+        config.max_memory_bytes = 3 << 20;
+        bound_queues(&mut config);
+        assert_eq!((config.max_queue_bytes, config.max_link_queue_bytes), (limits::QUEUE_MAX_BYTES, 3 << 20));
+    }
+
+    #[test]
+    fn the_sum_in_the_log_adds_up() {
+        let asked = Budget { max_clients: 1_000_000, max_memory_bytes: 64 << 20, sockets_bytes: None };
+        let fit = |counts_sockets| asked.fit(GroupLimit { bytes: 16 << 20, counts_sockets }, false);
+        assert_eq!(formula(fit(false)), "at most 16384 KiB = 4096 + 1228 clients × 5 + 2 × 3074 of queues");
+        assert_eq!(4096 + 1228 * 5 + 2 * 3074, 16384);
+        assert_eq!(
+            formula(fit(true)),
+            "at most 16384 KiB = 4096 + 1228 clients × 5 + 2 × 1537 of queues + 3074 in sockets, where 48 may hold 64 each"
+        );
+        assert_eq!(4096 + 1228 * 5 + 2 * 1537 + 3074, 16384);
+    }
+}
