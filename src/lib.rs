@@ -4,12 +4,12 @@
 //!
 //! ```text
 //!  socket ─▶ inbox ─▶ frame ─▶ packet ─▶ handler of the connection's state ─▶ core ─▶ effects
-//!  socket ◀─ outbox ◀─ settle ◀───────────────────────────────────────────────────────────┘
+//!  socket ◀─ outbox ◀─ apply ◀───────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! A handler never writes to a connection: it appends effects, and one place applies them. Each turn of the loop has
 //! the same phases: poll; mark what is ready; accept; for each ready connection, in rotation, one read, its packets
-//! handled, their effects settled; write every outbox that has something, once; deadlines; dial; free what was closed.
+//! handled, their effects applied; write every outbox that has something, once; deadlines; dial; free what was closed.
 //!
 //! | module | what lives there | may import |
 //! |---|---|---|

@@ -50,7 +50,7 @@ pub const READ_BYTES: usize = 64 * 1024;
 pub const TURN_INPUT_BYTES: usize = 2 * 1024 * 1024;
 /// Input handled, a file's mostly, while public messages wait so that more of them go out in one write: some 0.4 ms. More
 /// gives a file little, and the room is late by more.
-pub const ROOM_WAIT_INPUT_BYTES: usize = 6 * READ_BYTES;
+pub const PUBLIC_WAIT_INPUT_BYTES: usize = 6 * READ_BYTES;
 /// Readiness events taken from the kernel in one turn; the rest come with the next.
 pub const EVENTS_PER_TURN: usize = 1024;
 /// Connections accepted in one turn, so that a storm of them does not hold up those who are in.
@@ -149,16 +149,16 @@ pub const LINK_HELD_MS: u64 = 10_000;
 pub const UNFIT_TRIES_MAX: u32 = 3;
 /// How often a network that is not a clique is looked at, and siblings are told again what we have: between half of
 /// this and all of it, so that servers don't do it in step.
-pub const REVIEW_MS: u64 = 20_000;
+pub const RECONCILE_MS: u64 = 20_000;
 /// What a sibling said is believed for as long, unless it holds still: more than two rounds, since one may just be
 /// missed.
-pub const ANNOUNCEMENT_MS: u64 = 2 * REVIEW_MS + REVIEW_MS / 2;
+pub const ANNOUNCEMENT_MS: u64 = 2 * RECONCILE_MS + RECONCILE_MS / 2;
 /// Reviews in a row in which the network does not fit, before links are closed: over 30 s, far more than the 15 s
 /// within which a dead link is noticed, and with it what did not fit for a moment.
-pub const REVIEWS_UNFIT_MAX: u32 = 3;
+pub const RECONCILES_UNFIT_MAX: u32 = 3;
 /// The same where only others see it, and decline: who sees it himself is given the time to mend it alone, since he may
 /// know of a better way.
-pub const REVIEWS_REFUSED_MAX: u32 = 2 * REVIEWS_UNFIT_MAX;
+pub const RECONCILES_REFUSED_MAX: u32 = 2 * RECONCILES_UNFIT_MAX;
 /// How long a server that follows another takes in only whom that one is linked with: until those who were left have
 /// given up, which takes a few of their dials after the last announcement of them is no longer believed.
 pub const FOLLOW_MS: u64 = 120_000;
@@ -171,7 +171,7 @@ pub const ALREADY_MERGED_TRIES_MAX: u32 = 7;
 /// seconds, in which a link from before our restart under another address is found dead and dialled in vain.
 pub const ID_CONFLICT_TRIES_MAX: u32 = 10;
 /// Addresses that operators named, kept as permitted peers (D20).
-pub const TOLD_ADDRESSES_MAX: usize = 256;
+pub const NAMED_ADDRESSES_MAX: usize = 256;
 /// Merges that operators wait for at once.
 pub const TARGETS_MAX: usize = 64;
 

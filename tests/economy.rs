@@ -12,7 +12,7 @@ use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
 use cfp::core::state::users::Users;
 use cfp::core::time::Millis;
-use cfp::limits::{CHUNK_BYTES, Keepalive, READ_BYTES, ROOM_WAIT_INPUT_BYTES};
+use cfp::limits::{CHUNK_BYTES, Keepalive, PUBLIC_WAIT_INPUT_BYTES, READ_BYTES};
 use cfp::wire::{Descriptions, FileChunk, Packet, ServerId};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -211,6 +211,6 @@ fn a_room_beside_a_file_gets_several_messages_in_one_write_and_waits_for_a_few_r
     }
     let writes = listener.0.calls.get() - calls;
     assert_eq!(listener.0.written_bytes.get() - bytes, READS as u64 * delivered);
-    assert!(longest_wait < (ROOM_WAIT_INPUT_BYTES / READ_BYTES) as u64, "{longest_wait} messages waited");
+    assert!(longest_wait < (PUBLIC_WAIT_INPUT_BYTES / READ_BYTES) as u64, "{longest_wait} messages waited");
     assert!(writes <= READS as u64 / 4, "{writes} writes for {READS} messages");
 }

@@ -7,14 +7,14 @@ use cfp::core::state::users::Users;
 use cfp::limits::{CHUNK_BYTES, LINK_HOLD_MS};
 use cfp::wire::{Descriptions, ErrorReason, FileChunk, Packet, ServerId};
 use support::client::{encoded, split};
-use support::pipe::{Bench, Peer};
+use support::pipe::{Peer, Rig};
 
 /// The server at the other end of the link.
 const OTHER: ServerId = ServerId(8);
 
 /// A server with a link to another one, and two clients: `bob`, whose kernel takes nothing, and `eve`.
 struct Room {
-    bench: Bench,
+    rig: Rig,
     link: Peer,
     bob: Peer,
     eve: Peer,
@@ -22,20 +22,20 @@ struct Room {
 
 impl Room {
     fn new() -> Room {
-        let mut bench = Bench::new(Users::none());
-        let (link, bob, eve) = (bench.connect(), bench.guest("bob"), bench.guest("eve"));
-        bench.send(&link, &encoded(&Packet::MrgReq { server: OTHER, siblings: Descriptions::default() }));
-        assert!(bench.is_link(&link));
+        let mut rig = Rig::new(Users::none());
+        let (link, bob, eve) = (rig.connect(), rig.guest("bob"), rig.guest("eve"));
+        rig.send(&link, &encoded(&Packet::MrgReq { server: OTHER, siblings: Descriptions::default() }));
+        assert!(rig.is_link(&link));
         link.take_output();
         bob.stop_taking();
-        Room { bench, link, bob, eve }
+        Room { rig, link, bob, eve }
     }
 
     /// `ana` of the other server has sent `bob` so many chunks, and then told `eve` something.
     fn send(&mut self, chunks: u32) {
         let mut bytes: Vec<u8> = (0..chunks).flat_map(|index| forwarded(&chunk(index))).collect();
         bytes.extend(forwarded(&word_for("eve")));
-        self.bench.send(&self.link, &bytes);
+        self.rig.send(&self.link, &bytes);
     }
 
     /// Whether eve was told.
@@ -66,9 +66,9 @@ fn a_link_waits_for_a_receiver_that_is_behind_and_the_whole_file_arrives() {
     assert!(!room.eve_was_told(), "the link is not read from");
     let mut got = Vec::new();
     while got.len() < 4000 * chunk(0).len() {
-        room.bench.take(&room.bob, 64 * 1024);
+        room.rig.take(&room.bob, 64 * 1024);
         got.extend(room.bob.take_output());
-        room.bench.advance(LINK_HOLD_MS / 4);
+        room.rig.advance(LINK_HOLD_MS / 4);
     }
     for (index, packet) in split(&got).into_iter().enumerate() {
         assert!(packet == chunk(index as u32), "chunk {index}");
@@ -81,14 +81,14 @@ fn a_link_waits_for_a_receiver_that_is_behind_and_the_whole_file_arrives() {
 fn a_link_waits_only_so_long_for_a_receiver_that_takes_nothing_and_then_no_more() {
     let mut room = Room::new();
     room.send(500);
-    room.bench.advance(LINK_HOLD_MS - 1);
+    room.rig.advance(LINK_HOLD_MS - 1);
     assert!(!room.eve_was_told());
-    room.bench.advance(1);
+    room.rig.advance(1);
     assert!(room.eve_was_told());
     room.send(100);
     assert!(room.eve_was_told(), "one that stays behind gets no second pause");
     // Once it has drained it is like everybody else.
-    room.bench.take(&room.bob, usize::MAX);
+    room.rig.take(&room.bob, usize::MAX);
     room.bob.stop_taking();
     room.send(500);
     assert!(!room.eve_was_told());
@@ -98,7 +98,7 @@ fn a_link_waits_only_so_long_for_a_receiver_that_takes_nothing_and_then_no_more(
 fn a_receiver_that_stays_behind_is_closed_and_the_sender_of_the_file_gets_errors() {
     let mut room = Room::new();
     room.send(2000);
-    room.bench.advance(LINK_HOLD_MS);
+    room.rig.advance(LINK_HOLD_MS);
     assert!(room.bob.is_closed() && room.eve_was_told());
     let errors = room.link.take_output();
     let error = encoded(&Packet::Error { sender: "ana", reason: ErrorReason::UnknownReceiver });
@@ -112,7 +112,7 @@ fn a_link_goes_on_at_once_when_the_receiver_leaves() {
     let mut room = Room::new();
     room.send(500);
     assert!(!room.eve_was_told());
-    room.bench.reset(&room.bob);
+    room.rig.reset(&room.bob);
     assert!(room.eve_was_told());
 }
 
@@ -120,20 +120,20 @@ fn a_link_goes_on_at_once_when_the_receiver_leaves() {
 fn a_link_that_waits_may_end() {
     let mut room = Room::new();
     room.send(500);
-    room.bench.reset(&room.link);
-    room.bench.advance(10 * LINK_HOLD_MS);
-    assert!(room.bench.is_open(&room.bob) && !room.eve_was_told());
+    room.rig.reset(&room.link);
+    room.rig.advance(10 * LINK_HOLD_MS);
+    assert!(room.rig.is_open(&room.bob) && !room.eve_was_told());
 }
 
 #[test]
 fn messages_for_a_receiver_that_is_behind_hold_up_no_link() {
     let mut room = Room::new();
-    let ana = room.bench.guest("ana of this server");
+    let ana = room.rig.guest("ana of this server");
     let chunk = FileChunk { transfer_id: 1, file_name: "a", chunks: u32::MAX, content: &[0; CHUNK_BYTES] };
     let packet = encoded(&Packet::FileChnk { destination: support::ID, receiver: "bob", chunk });
-    room.bench.send(&ana, &packet.repeat(500));
+    room.rig.send(&ana, &packet.repeat(500));
     let message = forwarded(&word_for("bob"));
-    room.bench.send(&room.link, &message);
+    room.rig.send(&room.link, &message);
     room.send(0);
     assert!(room.eve_was_told());
 }

@@ -12,7 +12,7 @@ use cfp::core::time::Millis;
 use cfp::limits::QUEUE_MAX_BYTES;
 use cfp::wire::{Descriptions, Packet, ServerId};
 use support::client::encoded;
-use support::pipe::Bench;
+use support::pipe::Rig;
 use support::server::BINARY;
 use support::{Client, ID, Server};
 
@@ -160,22 +160,22 @@ fn few_descriptors_alone_are_no_reason_to_run_out_of_them() {
 
 #[test]
 fn what_waits_for_a_link_is_written_at_a_stop_although_a_client_could_not_be_so_far_behind() {
-    let mut bench = Bench::new(Users::none());
-    let (ana, link) = (bench.guest("ana"), bench.connect());
-    bench.send(&link, &encoded(&Packet::MrgReq { server: ServerId(8), siblings: Descriptions::default() }));
-    assert!(bench.is_link(&link));
+    let mut rig = Rig::new(Users::none());
+    let (ana, link) = (rig.guest("ana"), rig.connect());
+    rig.send(&link, &encoded(&Packet::MrgReq { server: ServerId(8), siblings: Descriptions::default() }));
+    assert!(rig.is_link(&link));
     link.take_output();
     link.stop_taking();
     let message = "x".repeat(16 * 1024);
     let mut expected = Vec::new();
     while expected.len() <= 2 * QUEUE_MAX_BYTES {
-        bench.send(&ana, &encoded(&Packet::MsgPbl { message: &message }));
+        rig.send(&ana, &encoded(&Packet::MsgPbl { message: &message }));
         let content = encoded(&Packet::MsgPblInc { origin: ID, sender: "ana", message: &message });
         expected.extend(encoded(&Packet::PckFwd { destination: ServerId(8), content: &content }));
     }
-    bench.engine.begin_shutdown(Millis(0));
-    bench.settle();
-    bench.take(&link, usize::MAX);
+    rig.engine.begin_shutdown(Millis(0));
+    rig.run_until_idle();
+    rig.take(&link, usize::MAX);
     assert!(link.take_output() == expected, "all of it, as it was said");
 }
 

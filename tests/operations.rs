@@ -143,7 +143,7 @@ fn the_numbers_are_those_in_force() {
         format!("{} million iterations", limits::PASSWORD_ITERATIONS_MAX / 1_000_000),
         format!("{} minutes of a lost server", limits::FORGET_MS / 60_000),
         format!("{} merges that operators wait for", limits::TARGETS_MAX),
-        format!("{} addresses that they named", limits::TOLD_ADDRESSES_MAX),
+        format!("{} addresses that they named", limits::NAMED_ADDRESSES_MAX),
         format!("{} names looked up at once", limits::LOOKUPS_MAX),
         format!("{} operators, {} bytes", limits::OPERATORS_MAX, thousands(limits::COMMAND_MAX_BYTES)),
         format!("{} scrapers, {} KiB", limits::SCRAPERS_MAX, limits::HTTP_HEAD_MAX_BYTES / 1024),

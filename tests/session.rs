@@ -15,7 +15,7 @@ use witnessed::Server;
 fn who_neither_logs_in_nor_leaves_is_closed_in_the_end() {
     let mut server = Server::new();
     server.send(0, &[0x00], 1);
-    server.settle();
+    server.run_until_idle();
     server.turn(limits::HANDSHAKE_MS);
     // It was told the end and keeps its side open.
     server.turn(0);

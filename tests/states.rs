@@ -10,7 +10,7 @@ use cfp::limits::CHUNK_BYTES;
 use cfp::wire::{AuthResponse, Code, DeclineReason, Descriptions, ErrorReason, FileChunk, Packet, ServerId};
 use support::ID;
 use support::client::encoded;
-use support::pipe::{Bench, Peer};
+use support::pipe::{Peer, Rig};
 
 /// The other end of a link.
 const SIBLING: ServerId = ServerId(8);
@@ -78,14 +78,14 @@ fn sample(code: Code) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// Sends a sample and says what became of it.
-fn outcome(bench: &mut Bench, peer: &Peer, code: Code) -> Outcome {
-    let ignored = |bench: &Bench| bench.engine.core().counters.ignored.get(Reason::State as usize);
+fn outcome(rig: &mut Rig, peer: &Peer, code: Code) -> Outcome {
+    let ignored = |rig: &Rig| rig.engine.core().counters.ignored.get(Reason::State as usize);
     let (packet, answer) = sample(code);
-    let is_link = bench.is_link(peer);
-    let before = ignored(bench);
-    bench.send(peer, &packet);
+    let is_link = rig.is_link(peer);
+    let before = ignored(rig);
+    rig.send(peer, &packet);
     let output = peer.take_output();
-    match ignored(bench) - before {
+    match ignored(rig) - before {
         0 => {
             // On a link, an MRGREQ is news and not a question.
             let answer = if is_link { Vec::new() } else { answer };
@@ -107,12 +107,12 @@ fn the_table_has_every_code() {
 #[test]
 fn before_anything_was_accepted_logins_and_merge_requests_are_handled() {
     for (code, expected, ..) in TABLE {
-        let mut bench = Bench::new(Users::none());
-        let peer = bench.connect();
-        assert_eq!(outcome(&mut bench, &peer, code), expected, "{} before the login", code.name());
+        let mut rig = Rig::new(Users::none());
+        let peer = rig.connect();
+        assert_eq!(outcome(&mut rig, &peer, code), expected, "{} before the login", code.name());
         // Whatever it was, the stream goes on behind it.
         if !matches!(code, Code::AuthGst | Code::MrgReq) {
-            assert_eq!(outcome(&mut bench, &peer, Code::AuthGst), Handled, "a login after {}", code.name());
+            assert_eq!(outcome(&mut rig, &peer, Code::AuthGst), Handled, "a login after {}", code.name());
         }
     }
 }
@@ -120,36 +120,36 @@ fn before_anything_was_accepted_logins_and_merge_requests_are_handled() {
 #[test]
 fn of_a_client_only_messages_and_files_are_handled() {
     for (code, _, expected, _) in TABLE {
-        let mut bench = Bench::new(Users::none());
-        let peer = bench.guest("ana");
-        assert_eq!(outcome(&mut bench, &peer, code), expected, "{} of a client", code.name());
-        assert_eq!(outcome(&mut bench, &peer, Code::MsgPbl), Handled, "a message after {}", code.name());
+        let mut rig = Rig::new(Users::none());
+        let peer = rig.guest("ana");
+        assert_eq!(outcome(&mut rig, &peer, code), expected, "{} of a client", code.name());
+        assert_eq!(outcome(&mut rig, &peer, Code::MsgPbl), Handled, "a message after {}", code.name());
     }
 }
 
 #[test]
 fn of_a_sibling_only_forwarded_packets_and_merge_packets_are_handled() {
     for (code, .., expected) in TABLE {
-        let mut bench = Bench::new(Users::none());
-        let ana = bench.guest("ana");
-        let peer = bench.connect();
-        assert_eq!(outcome(&mut bench, &peer, Code::MrgReq), Handled);
-        assert_eq!(outcome(&mut bench, &peer, code), expected, "{} of a sibling", code.name());
+        let mut rig = Rig::new(Users::none());
+        let ana = rig.guest("ana");
+        let peer = rig.connect();
+        assert_eq!(outcome(&mut rig, &peer, Code::MrgReq), Handled);
+        assert_eq!(outcome(&mut rig, &peer, code), expected, "{} of a sibling", code.name());
         ana.take_output();
-        assert_eq!(outcome(&mut bench, &peer, Code::PckFwd), Handled, "a message after {}", code.name());
+        assert_eq!(outcome(&mut rig, &peer, Code::PckFwd), Handled, "a message after {}", code.name());
         assert_eq!(ana.take_output(), encoded(&Packet::MsgPblInc { origin: SIBLING, sender: "eve", message: "hi" }));
     }
 }
 
 #[test]
 fn the_other_code_of_pckfwd_is_read_the_same_way() {
-    let mut bench = Bench::new(Users::none());
-    for peer in [bench.connect(), bench.guest("ana")] {
+    let mut rig = Rig::new(Users::none());
+    for peer in [rig.connect(), rig.guest("ana")] {
         let (mut packet, _) = sample(Code::PckFwd);
         packet[0] = 0x32;
-        bench.send(&peer, &packet);
+        rig.send(&peer, &packet);
         assert!(peer.take_output().is_empty());
     }
-    assert_eq!(bench.engine.core().counters.ignored.get(Reason::State as usize), 2);
-    assert_eq!(bench.engine.core().counters.ignored.get(Reason::UnknownCode as usize), 0);
+    assert_eq!(rig.engine.core().counters.ignored.get(Reason::State as usize), 2);
+    assert_eq!(rig.engine.core().counters.ignored.get(Reason::UnknownCode as usize), 0);
 }

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 
 use getopts::{Matches, Options};
 
-use super::dialect::Language;
+use super::protocol::ProtocolKind;
 use super::report::{Sample, figure, percentiles};
-use super::subject::{Launcher, Program, Subject, launch, raise_descriptor_limit};
+use super::server::{Launcher, Program, ServerUnderTest, launch, raise_descriptor_limit};
 use super::suite::{self, Size};
 use super::workload::cross::CrossPlan;
 use super::workload::files::FilesPlan;
 use super::workload::logins::LoginsPlan;
 use super::workload::slow::SlowPlan;
 use super::workload::{DirectPlan, PacedPlan, RoomPlan, direct, idle, paced, room, storm};
-use super::{Doing, Fault, Result, extras, floor};
+use super::{Doing, Fault, Result, floor, reports};
 
 const USAGE: &str = "\
 usage: cfp-bench COMMAND [OPTIONS]
@@ -99,35 +99,35 @@ pub fn run(arguments: &[String]) -> Result<()> {
         "files" => {
             let (members, rate) = (pick("members", 100, 20)? as usize, pick("rate", 1000, 1000)?);
             let plan = FilesPlan { members, rate, messages: pick("messages", 3 * rate, rate / 5)? };
-            extras::print_files(&context.launcher, context.external()?, plan)
+            reports::print_files(&context.launcher, context.external()?, plan)
         }
-        "fairness" => extras::print_fairness(&context.subject(0)?, pick("messages", 500, 30)?),
+        "fairness" => reports::print_fairness(&context.subject(0)?, pick("messages", 500, 30)?),
         "scale" => {
             let (members, deliveries) = (pick("members", 10_000, 100)?, pick("messages", 8_000_000, 100_000)?);
-            extras::print_scale(&context.launcher, members as usize, deliveries, pick("runs", 3, 1)? as usize)
+            reports::print_scale(&context.launcher, members as usize, deliveries, pick("runs", 3, 1)? as usize)
         }
         "cross" => {
             let members = pick("members", 100, 20)? as usize;
             let plan = CrossPlan { members, window: pick("window", 64, 64)?, bursts: pick("bursts", 400, 20)? };
             let second = address(&matches, "second")?.map(|address| {
-                Ok::<_, Fault>(Subject::running(address, number(&matches, "second-pid")?, Language::Cfp))
+                Ok::<_, Fault>(ServerUnderTest::running(address, number(&matches, "second-pid")?, ProtocolKind::Cfp))
             });
             let external = context.external()?.zip(second.transpose()?);
-            extras::print_cross(&context.launcher, external, plan, pick("runs", 5, 1)? as usize)
+            reports::print_cross(&context.launcher, external, plan, pick("runs", 5, 1)? as usize)
         }
         "slow" => {
             let (members, slow) = (pick("members", 1000, 50)? as usize, pick("slow", 200, 10)? as usize);
             let plan = SlowPlan { members, slow: slow.min(members), bytes: pick("bytes", 6 << 20, 1 << 20)? };
-            extras::print_slow(&context.launcher, context.external()?, plan)
+            reports::print_slow(&context.launcher, context.external()?, plan)
         }
         "logins" => {
             let plan =
                 LoginsPlan { online: pick("idle", 200, 20)?.max(2) as usize, logins: pick("members", 50, 5)? as usize };
-            let nickname = matches.opt_str("nickname").unwrap_or_else(|| extras::REGISTERED.to_owned());
+            let nickname = matches.opt_str("nickname").unwrap_or_else(|| reports::REGISTERED.to_owned());
             let external = context.external()?.map(|subject| (subject, nickname));
-            extras::print_logins(&context.launcher, external, plan)
+            reports::print_logins(&context.launcher, external, plan)
         }
-        "start" => extras::print_start(&context.launcher.server, pick("runs", 10, 3)? as usize),
+        "start" => reports::print_start(&context.launcher.server, pick("runs", 10, 3)? as usize),
         "" => Err(Fault::Usage("which command?".into())),
         other => Err(Fault::Usage(format!("there is no command {other:?}"))),
     }
@@ -139,28 +139,28 @@ struct Context<'m> {
 }
 
 impl Context<'_> {
-    fn language(&self) -> Result<Language> {
-        let Some(name) = self.matches.opt_str("language") else { return Ok(Language::Cfp) };
-        Language::parse(&name).ok_or_else(|| Fault::Usage(format!("--language: {name:?} is not known")))
+    fn language(&self) -> Result<ProtocolKind> {
+        let Some(name) = self.matches.opt_str("language") else { return Ok(ProtocolKind::Cfp) };
+        ProtocolKind::parse(&name).ok_or_else(|| Fault::Usage(format!("--language: {name:?} is not known")))
     }
 
     /// The server named on the command line.
-    fn external(&self) -> Result<Option<Subject>> {
+    fn external(&self) -> Result<Option<ServerUnderTest>> {
         let Some(address) = address(self.matches, "server")? else { return Ok(None) };
-        Ok(Some(Subject::running(address, number(self.matches, "pid")?, self.language()?)))
+        Ok(Some(ServerUnderTest::running(address, number(self.matches, "pid")?, self.language()?)))
     }
 
     /// The same, or one that is started.
-    fn subject(&self, paired: usize) -> Result<Subject> {
+    fn subject(&self, paired: usize) -> Result<ServerUnderTest> {
         if let Some(subject) = self.external()? {
             return Ok(subject);
         }
-        let program = if self.language()? == Language::Floor { Program::Floor } else { Program::Server };
+        let program = if self.language()? == ProtocolKind::Floor { Program::Floor } else { Program::Server };
         self.launcher.start(program, &[], paired)
     }
 
     /// Runs a workload and prints what it gave, as often as was asked for.
-    fn each(&self, unit: &str, paired: usize, workload: impl Fn(&Subject) -> Result<Sample>) -> Result<()> {
+    fn each(&self, unit: &str, paired: usize, workload: impl Fn(&ServerUnderTest) -> Result<Sample>) -> Result<()> {
         for _ in 0..number(self.matches, "runs")?.unwrap_or(1) {
             let sample = workload(&self.subject(paired)?)?;
             let cost = sample.cost.map_or_else(|| "no process to look at (--pid)".to_owned(), figure);

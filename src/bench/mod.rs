@@ -4,22 +4,22 @@
 //! ```text
 //!  suite ──▶ subject (a process: cfp-server, floor, or another chat server) ◀── meter (/proc: processor time, memory)
 //!    │                        ▲
-//!    └──▶ workload ──▶ crowd (one thread, many connections) ──▶ message (every delivery checked) ──▶ report
+//!    └──▶ workload ──▶ connections (one thread, many connections) ──▶ message (every delivery checked) ──▶ report
 //! ```
 //!
 //! The *floor* is a program that only reads, appends to one buffer for each turn of its loop and writes that buffer
 //! once to each connection: what the kernel takes for the same deliveries, whoever makes them.
 
 pub mod arguments;
-pub mod crowd;
-pub mod dialect;
-pub mod extras;
+pub mod connections;
 pub mod floor;
 pub mod message;
 pub mod meter;
-pub mod peers;
+pub mod protocol;
 pub mod report;
-pub mod subject;
+pub mod reports;
+pub mod rivals;
+pub mod server;
 pub mod suite;
 pub mod workload;
 

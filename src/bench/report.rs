@@ -5,7 +5,7 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 
 use super::meter::Meter;
-use super::subject::Subject;
+use super::server::ServerUnderTest;
 
 /// Times in nanoseconds. What takes longer than the highest counts as that.
 pub type Latencies = Histogram<u64>;
@@ -45,7 +45,7 @@ pub struct Stopwatch<'s> {
 
 impl<'s> Stopwatch<'s> {
     /// Starts.
-    pub fn start(subject: &'s Subject) -> Stopwatch<'s> {
+    pub fn start(subject: &'s ServerUnderTest) -> Stopwatch<'s> {
         settle();
         let meters: Vec<&Meter> = subject.meter.iter().collect();
         let server_ns = processor_ns(&meters);

@@ -2,7 +2,7 @@
 
 use super::Result;
 use super::report::{Latencies, Sample, figure, latencies, median, percentiles, print_table};
-use super::subject::{Launcher, Program, Subject};
+use super::server::{Launcher, Program, ServerUnderTest};
 use super::workload::{DirectPlan, PacedPlan, RoomPlan, direct, idle, paced, room, storm};
 
 /// How much work.
@@ -43,7 +43,7 @@ pub struct Row {
     run: Box<Workload>,
 }
 
-type Workload = dyn Fn(&Subject, Size) -> Result<Sample>;
+type Workload = dyn Fn(&ServerUnderTest, Size) -> Result<Sample>;
 
 enum Target {
     TimesFloor(f64),

@@ -1,13 +1,13 @@
 //! All that meets the kernel: the poll, sockets, files, signals, the clock, the command line, the log.
 
+pub mod acceptor;
 pub mod control;
 pub mod dns;
-pub mod door;
 pub mod logging;
 pub mod memory;
 pub mod options;
 pub mod reactor;
 pub mod socket;
 pub mod start;
-pub mod supervisor;
+pub mod systemd;
 pub mod users_file;

@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use getopts::{Matches, Options as Getopts};
 use ipnet::IpNet;
 
-use crate::core::session::operator::parse_name;
 use crate::core::state::config::Config;
-use crate::core::state::mesh::Name;
+use crate::core::state::mesh::HostPort;
 use crate::limits;
 use crate::wire::{Nickname, ServerId};
 
@@ -47,7 +46,7 @@ pub struct Options {
     /// The address told to other servers, where one was given.
     pub advertise: Option<SocketAddrV4>,
     /// Servers to merge with.
-    pub merge: Vec<Name>,
+    pub merge: Vec<HostPort>,
     /// The control socket.
     pub control: Option<PathBuf>,
     /// Where metrics are served over HTTP.
@@ -192,8 +191,9 @@ fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-fn name(text: &str) -> Result<Name, UsageError> {
-    parse_name(text).ok_or_else(|| UsageError(format!("--merge {text}: expected HOST:PORT, like chat.example:7777")))
+fn name(text: &str) -> Result<HostPort, UsageError> {
+    HostPort::parse(text)
+        .ok_or_else(|| UsageError(format!("--merge {text}: expected HOST:PORT, like chat.example:7777")))
 }
 
 fn network(text: &str) -> Result<IpNet, UsageError> {

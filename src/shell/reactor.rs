@@ -13,11 +13,11 @@ use crate::core::engine::{Engine, Readiness, Request};
 use crate::core::state::key::Key;
 use crate::core::time::Millis;
 use crate::limits;
+use crate::shell::acceptor::Acceptor;
 use crate::shell::control::ControlListener;
-use crate::shell::dns::socket::Lookup;
-use crate::shell::door::Door;
+use crate::shell::dns;
 use crate::shell::socket::Stream;
-use crate::shell::supervisor::Supervisor;
+use crate::shell::systemd::Systemd;
 use crate::shell::users_file::UsersFile;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -38,9 +38,9 @@ pub enum Stop {
 /// Where connections come from. All are gone as soon as a stop is asked for.
 #[derive(Default)]
 struct Doors {
-    clients: Option<Door<TcpListener>>,
-    operators: Option<Door<ControlListener>>,
-    scrapers: Option<Door<TcpListener>>,
+    clients: Option<Acceptor<TcpListener>>,
+    operators: Option<Acceptor<ControlListener>>,
+    scrapers: Option<Acceptor<TcpListener>>,
 }
 
 /// The loop, with everything it holds.
@@ -51,24 +51,24 @@ pub struct Reactor {
     doors: Doors,
     engine: Engine<Stream>,
     users_file: Option<UsersFile>,
-    lookup: Lookup,
+    lookup: dns::Socket,
     /// The bound on each buffer of a socket that dials; those that are accepted have it from their listener.
     socket_buffer_bytes: Option<usize>,
-    supervisor: Supervisor,
+    systemd: Systemd,
     started: Instant,
 }
 
 impl Doors {
     fn wants_turn(&self) -> bool {
-        self.clients.as_ref().is_some_and(Door::wants_turn)
-            || self.operators.as_ref().is_some_and(Door::wants_turn)
-            || self.scrapers.as_ref().is_some_and(Door::wants_turn)
+        self.clients.as_ref().is_some_and(Acceptor::wants_turn)
+            || self.operators.as_ref().is_some_and(Acceptor::wants_turn)
+            || self.scrapers.as_ref().is_some_and(Acceptor::wants_turn)
     }
 
     fn next_deadline(&self) -> Option<Millis> {
-        let clients = self.clients.as_ref().and_then(Door::next_deadline);
-        let operators = self.operators.as_ref().and_then(Door::next_deadline);
-        let scrapers = self.scrapers.as_ref().and_then(Door::next_deadline);
+        let clients = self.clients.as_ref().and_then(Acceptor::next_deadline);
+        let operators = self.operators.as_ref().and_then(Acceptor::next_deadline);
+        let scrapers = self.scrapers.as_ref().and_then(Acceptor::next_deadline);
         [clients, operators, scrapers].into_iter().flatten().min()
     }
 }
@@ -81,7 +81,7 @@ impl Reactor {
         mut control: Option<ControlListener>,
         mut metrics: Option<TcpListener>,
         users_file: Option<UsersFile>,
-        lookup: Lookup,
+        lookup: dns::Socket,
         socket_buffer_bytes: Option<usize>,
     ) -> io::Result<Reactor> {
         let poll = Poll::new()?;
@@ -98,15 +98,15 @@ impl Reactor {
             poll,
             signals,
             doors: Doors {
-                clients: Some(Door::new(listener)),
-                operators: control.map(Door::new),
-                scrapers: metrics.map(Door::new),
+                clients: Some(Acceptor::new(listener)),
+                operators: control.map(Acceptor::new),
+                scrapers: metrics.map(Acceptor::new),
             },
             engine,
             users_file,
             lookup,
             socket_buffer_bytes,
-            supervisor: Supervisor::new(),
+            systemd: Systemd::new(),
             started: Instant::now(),
         })
     }
@@ -114,7 +114,7 @@ impl Reactor {
     /// Runs until it is told to stop.
     pub fn run(mut self) -> io::Result<Stop> {
         let mut events = Events::with_capacity(limits::EVENTS_PER_TURN);
-        self.supervisor.on_ready();
+        self.systemd.on_ready();
         loop {
             match self.poll.poll(&mut events, self.timeout()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -141,7 +141,7 @@ impl Reactor {
             self.engine.turn(now);
             self.do_requests(now);
             let core = self.engine.core();
-            self.supervisor.on_turn(now, core.directory.len(), core.mesh.links().count());
+            self.systemd.on_turn(now, core.directory.len(), core.mesh.links().count());
             let turn_us = began.elapsed().as_micros();
             self.engine.counters_mut().turns.observe(u64::try_from(turn_us).unwrap_or(u64::MAX));
             if self.engine.is_shut_down() {
@@ -162,7 +162,7 @@ impl Reactor {
             self.engine.next_deadline(),
             self.doors.next_deadline(),
             self.lookup.next_deadline(),
-            self.supervisor.next_deadline(),
+            self.systemd.next_deadline(),
         ];
         let next = deadlines.into_iter().flatten().min()?;
         // One more than what is left: a poll that ends a fraction early would come back with nothing to do.
@@ -186,7 +186,7 @@ impl Reactor {
     }
 
     fn begin_shutdown(&mut self, now: Millis) {
-        self.supervisor.on_stopping();
+        self.systemd.on_stopping();
         log::info!("stopping: writing out what is queued");
         self.doors = Doors::default();
         self.engine.begin_shutdown(now);
@@ -195,9 +195,9 @@ impl Reactor {
     /// Reads the users file again; returns the answer to an operator who asked for it.
     fn reload(&mut self, now: Millis) -> String {
         // Said without a users file, too: a manager that asked for it waits for the end.
-        self.supervisor.on_reloading();
+        self.systemd.on_reloading();
         let users = self.users_file.as_ref().map_or(Ok(None), |file| file.read().map(Some));
-        self.supervisor.on_ready();
+        self.systemd.on_ready();
         match users {
             Ok(None) => "error the server has no users file\n".to_owned(),
             Ok(Some(users)) => {
@@ -215,14 +215,14 @@ impl Reactor {
     fn accept(&mut self, now: Millis) {
         let Reactor { doors, engine, poll, .. } = self;
         let mut failed = 0;
-        if let Some(door) = &mut doors.clients {
-            failed += door.admit(now, "clients", TcpListener::accept, |(socket, peer)| {
+        if let Some(acceptor) = &mut doors.clients {
+            failed += acceptor.accept_ready(now, "clients", TcpListener::accept, |(socket, peer)| {
                 let key = engine.on_accepted(Stream::Tcp(socket), Some(peer), now);
                 watch(poll, engine, key);
             });
         }
-        if let Some(door) = &mut doors.operators {
-            failed += door.admit(
+        if let Some(acceptor) = &mut doors.operators {
+            failed += acceptor.accept_ready(
                 now,
                 "operators",
                 |control| control.listener.accept(),
@@ -232,8 +232,8 @@ impl Reactor {
                 },
             );
         }
-        if let Some(door) = &mut doors.scrapers {
-            failed += door.admit(now, "scrapers", TcpListener::accept, |(socket, _)| {
+        if let Some(acceptor) = &mut doors.scrapers {
+            failed += acceptor.accept_ready(now, "scrapers", TcpListener::accept, |(socket, _)| {
                 let key = engine.on_scraper(Stream::Tcp(socket), now);
                 watch(poll, engine, key);
             });
@@ -284,9 +284,9 @@ fn watch(poll: &Poll, engine: &mut Engine<Stream>, key: Option<Key>) {
     }
 }
 
-fn on_ready<L>(door: &mut Option<Door<L>>) {
-    if let Some(door) = door {
-        door.on_ready();
+fn on_ready<L>(acceptor: &mut Option<Acceptor<L>>) {
+    if let Some(acceptor) = acceptor {
+        acceptor.on_ready();
     }
 }
 

@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 
 use crate::core::engine::Engine;
 use crate::core::state::config::Config;
-use crate::core::state::mesh::Address;
+use crate::core::state::mesh::OrDash;
 use crate::core::state::users::Users;
 use crate::core::time::Millis;
 use crate::limits;
 use crate::shell::control::ControlListener;
-use crate::shell::dns::socket::Lookup;
+use crate::shell::dns;
 use crate::shell::memory::{self, Budget};
 use crate::shell::options::Options;
 use crate::shell::reactor::Reactor;
@@ -31,7 +31,7 @@ pub fn start(mut options: Options) -> Result<Reactor, String> {
         |metrics| move |error| format!("cannot serve metrics on {metrics}: {error}; choose another --metrics IP:PORT");
     let metrics = options.metrics.map(|metrics| socket::listen(metrics).map_err(cannot_serve(metrics))).transpose()?;
     let random = || getrandom::u64().map_err(|error| format!("no randomness: {error}"));
-    let lookup = Lookup::new(random()?);
+    let lookup = dns::Socket::new(random()?);
     options.config.seed = random()?;
     options.config.listen = Some(address);
     options.config.advertise = options.advertise.or_else(|| advertised_by_default(address));
@@ -47,7 +47,7 @@ pub fn start(mut options: Options) -> Result<Reactor, String> {
     if let Some(Ok(metrics)) = metrics.as_ref().map(|listener| listener.local_addr()) {
         log::info!("metrics at http://{metrics}/metrics");
     }
-    let (id, advertise, registered) = (options.config.id, Address(options.config.advertise), users.len());
+    let (id, advertise, registered) = (options.config.id, OrDash(options.config.advertise), users.len());
     log::info!("server {id} listens on {address} (advertised as {advertise}, {registered} registered users)");
     let mut engine = Engine::new(options.config, users);
     for name in options.merge {

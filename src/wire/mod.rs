@@ -12,7 +12,7 @@ mod code;
 mod encode;
 mod frame;
 mod inbox;
-mod name;
+mod nickname;
 mod packet;
 pub mod pool;
 
@@ -20,7 +20,7 @@ pub use code::Code;
 pub use encode::forward_header;
 pub use frame::{FrameLimits, Scan, Skip, Skipped, scan};
 pub use inbox::{Inbox, Input};
-pub use name::Nickname;
+pub use nickname::Nickname;
 pub use packet::{
     AuthResponse, DeclineReason, Description, Descriptions, ErrorReason, FileChunk, Malformed, Packet, ServerId,
 };

@@ -46,7 +46,7 @@ pub fn run(mut world: World) -> World {
 fn quieten(world: &mut World) {
     let until = world.now + QUIET_MS;
     match world.plan.kind {
-        Kind::Fits | Kind::Duel => world.settle(until),
+        Kind::Fits | Kind::Duel => world.run_until_idle(until),
         Kind::Races => world.run_until(until),
     }
 }
@@ -137,7 +137,7 @@ fn check_reach(world: &mut World) {
     let newcomers: Vec<usize> = up.iter().map(|&host| world.add_talker(host).expect("it is up")).collect();
     world.collect();
     let until = world.now + REACH_MS;
-    world.settle(until);
+    world.run_until_idle(until);
     for &newcomer in &newcomers {
         assert!(world.people[newcomer].may_talk(), "{newcomer} logs in");
         let component = component(world, world.people[newcomer].host);
@@ -152,7 +152,7 @@ fn check_reach(world: &mut World) {
     }
     world.collect();
     let until = world.now + REACH_MS;
-    world.settle(until);
+    world.run_until_idle(until);
     check_people(world);
 }
 
@@ -233,7 +233,7 @@ fn check_unfit(world: &mut World) {
         let operator = world.operate(asks, &format!("merge {name}")).expect("it is up");
         world.collect();
         let until = world.now + 60_000;
-        world.settle(until);
+        world.run_until_idle(until);
         let answer = world.people[operator].answer.trim();
         // A name that is looked up may not be found.
         if !answer.starts_with("error unreachable") {
@@ -274,23 +274,23 @@ fn close(world: &mut World) {
         world.count_of_host(number);
         let engine = world.hosts[number].engine.as_ref().expect("it is up");
         let core = engine.core();
-        let is_left = |session: &Session| core.mesh.asked() == 0 || !matches!(session, Session::Requesting(_));
+        let is_left = |session: &Session| core.mesh.pending_merges() == 0 || !matches!(session, Session::Requesting(_));
         let left = engine.connections().iter().filter(|(_, connection)| is_left(&connection.session)).count();
         assert_eq!(left, 0, "S7: {number} holds {:?}", engine.connections());
         assert_eq!(core.mesh.servers().count(), 0, "S7: {number} knows {:?}", world.engine_ids(number));
         assert!(core.directory.is_empty() && core.pressure.is_empty() && core.password_checks.is_empty(), "S7");
         let is_idle = engine.queued_bytes() == 0 && !engine.wants_turn();
-        assert!(is_idle || core.mesh.asked() > 0, "S7: {number} has something to do");
+        assert!(is_idle || core.mesh.pending_merges() > 0, "S7: {number} has something to do");
         engine.assert_invariants();
         for pool in engine.spare_bytes() {
             assert!(pool.len() <= POOL_MAX_BUFFERS, "S7: {number} keeps {} buffers", pool.len());
             assert!(pool.iter().all(|&bytes| bytes <= POOL_BUFFER_MAX_BYTES), "S7: {number} keeps {pool:?}");
         }
-        if core.mesh.asked() == 0 {
+        if core.mesh.pending_merges() == 0 {
             assert_eq!(engine.next_deadline(), None, "S7: {number} waits for something");
         }
         // What `--merge` names is tried for ever, where it was never reached.
         let named = world.plan.hosts[number].merges.len();
-        assert!(core.mesh.asked() <= named, "S7: {number} still tries {} merges", core.mesh.asked());
+        assert!(core.mesh.pending_merges() <= named, "S7: {number} still tries {} merges", core.mesh.pending_merges());
     }
 }

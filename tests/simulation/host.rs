@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use cfp::core::engine::{Engine, Request};
 use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
-use cfp::core::state::mesh::{DialFor, Name};
+use cfp::core::state::mesh::{DialFor, HostPort};
 use cfp::core::state::users::Users;
 use cfp::core::time::Millis;
 use cfp::wire::ServerId;
@@ -65,7 +65,7 @@ impl Host {
         }
     }
 
-    pub fn start(&mut self, config: Config, merges: Vec<Name>, now: u64) {
+    pub fn start(&mut self, config: Config, merges: Vec<HostPort>, now: u64) {
         self.started_ms = now;
         self.incarnation += 1;
         let mut engine = Engine::new(config, Users::none());

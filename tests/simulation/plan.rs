@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use cfp::core::state::mesh::Name;
+use cfp::core::state::mesh::HostPort;
 use cfp::limits::{LINK_QUEUE_MAX_BYTES, NETWORK_MAX_SERVERS};
 use cfp::wire::ServerId;
 
@@ -213,9 +213,9 @@ impl Plan {
     }
 
     /// How `host` is named in a `--merge` option or a command.
-    pub fn name(&self, host: usize, moved: u8) -> Name {
+    pub fn name(&self, host: usize, moved: u8) -> HostPort {
         let literal = self.merge_address(host, moved).ip().to_string();
-        Name { host: if self.uses_names { format!("s{host}") } else { literal }, port: PORT }
+        HostPort { host: if self.uses_names { format!("s{host}") } else { literal }, port: PORT }
     }
 }
 

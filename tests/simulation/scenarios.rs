@@ -1,6 +1,6 @@
 //! Misfortunes that a seed rarely brings about, each written down.
 
-use cfp::limits::{FORGET_MS, REVIEW_MS};
+use cfp::limits::{FORGET_MS, RECONCILE_MS};
 
 use super::dice::Dice;
 use super::ledger::View;
@@ -88,7 +88,7 @@ fn whoever_merges_with_one_server_is_let_in_by_the_others_at_once() {
             pass(&mut world, 10);
         }
         // Long before siblings compare what they have.
-        pass(&mut world, REVIEW_MS / 2);
+        pass(&mut world, RECONCILE_MS / 2);
         assert_linked(&world, seed);
     }
 }

@@ -222,7 +222,7 @@ impl World {
     }
 
     /// Lets things happen until `until` or until all is settled.
-    pub fn settle(&mut self, until: u64) {
+    pub fn run_until_idle(&mut self, until: u64) {
         while let Some(at) = self.next_at()
             && at <= until
         {

@@ -84,7 +84,7 @@ impl Socket for Pipe {
 }
 
 /// A server without sockets and clock.
-pub struct Bench {
+pub struct Rig {
     pub engine: Engine<Pipe>,
     now: Millis,
 }
@@ -95,10 +95,10 @@ pub struct Peer {
     pipe: Pipe,
 }
 
-impl Bench {
+impl Rig {
     /// A server that has just started.
-    pub fn new(users: Users) -> Bench {
-        Bench { engine: Engine::new(Config::new(ID), users), now: Millis(0) }
+    pub fn new(users: Users) -> Rig {
+        Rig { engine: Engine::new(Config::new(ID), users), now: Millis(0) }
     }
 
     /// A new connection, whose kernel takes everything.
@@ -120,7 +120,7 @@ impl Bench {
     /// Bytes come in, and everything is done that can be done.
     pub fn send(&mut self, peer: &Peer, bytes: &[u8]) {
         self.arrive(peer, bytes);
-        self.settle();
+        self.run_until_idle();
     }
 
     /// Bytes have come in; nothing is done yet.
@@ -134,14 +134,14 @@ impl Bench {
         let room_bytes = peer.pipe.0.borrow().room_bytes;
         peer.pipe.0.borrow_mut().room_bytes = room_bytes.saturating_add(bytes);
         self.engine.on_ready(peer.key, Readiness { writable: true, ..Readiness::default() });
-        self.settle();
+        self.run_until_idle();
     }
 
     /// The peer's connection breaks.
     pub fn reset(&mut self, peer: &Peer) {
         peer.pipe.0.borrow_mut().is_broken = true;
         self.engine.on_ready(peer.key, Readiness { readable: true, writable: true, read_closed: true, broken: true });
-        self.settle();
+        self.run_until_idle();
     }
 
     /// Whether the peer's packets are handled.
@@ -155,7 +155,7 @@ impl Bench {
     }
 
     /// Turns, until nothing is left to do.
-    pub fn settle(&mut self) {
+    pub fn run_until_idle(&mut self) {
         for _ in 0..TURNS_MAX {
             self.turn();
             if !self.engine.wants_turn() {
@@ -177,10 +177,10 @@ impl Bench {
         while let Some(due) = self.engine.next_deadline().filter(|&due| due <= end) {
             assert!(due >= self.now, "a deadline that is past and stays is a loop that spins");
             self.now = due;
-            self.settle();
+            self.run_until_idle();
         }
         self.now = end;
-        self.settle();
+        self.run_until_idle();
     }
 
     /// Time goes on, and there is but one turn.

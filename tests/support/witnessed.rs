@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use cfp::core::engine::{Engine, Readiness, Request};
 use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
-use cfp::core::state::mesh::{DialFor, Name};
+use cfp::core::state::mesh::{DialFor, HostPort};
 use cfp::core::state::users::Users;
 use cfp::core::time::Millis;
 use cfp::limits;
@@ -64,11 +64,11 @@ impl Server {
         let mut engine = Engine::new(config, Users::parse(USERS).unwrap());
         let now = Millis(1_000);
         let witness = accept(&mut engine, "127.0.0.9:9000", now).unwrap();
-        engine.merge_at_start(Name { host: "127.0.0.1".to_owned(), port: 7790 }, now);
+        engine.merge_at_start(HostPort { host: "127.0.0.1".to_owned(), port: 7790 }, now);
         let (outputs, dials) = (Vec::new(), VecDeque::new());
         let mut server = Server { engine, slots: Default::default(), witness, outputs, dials, now, fed_bytes: 0 };
         server.witness_says(&Packet::AuthGst { nickname: "witness" });
-        server.settle();
+        server.run_until_idle();
         assert_eq!(server.witness.pipe.0.borrow().output, [0x10, 0]);
         server
     }
@@ -154,7 +154,7 @@ impl Server {
     }
 
     /// Turns until there is nothing to do.
-    pub fn settle(&mut self) {
+    pub fn run_until_idle(&mut self) {
         // Each turn reads, writes or works on a password; what is fed in is bounded, and so must this be.
         let most_turns = 2 * FED_MAX_BYTES;
         for _ in 0..most_turns {
@@ -173,22 +173,22 @@ impl Server {
 
     /// The end: everybody takes what waits, the witness still talks, and a stop leaves nothing behind.
     pub fn finish(mut self) {
-        self.settle();
+        self.run_until_idle();
         for slot in 0..SLOTS {
             if self.slots[slot].is_some() {
                 self.set_room(slot, usize::MAX);
             }
         }
-        self.settle();
+        self.run_until_idle();
         self.witness_says(&Packet::MsgPbl { message: "the end" });
-        self.settle();
+        self.run_until_idle();
         let heard = publics(&self.witness.pipe.0.borrow().output.clone());
         let last = Packet::MsgPblInc { origin: ServerId(7), sender: "witness", message: "the end" };
         assert_eq!(heard.last(), Some(&encoded(&last)), "nothing that others do costs a client anything");
 
         let open: Vec<_> = self.slots.iter().flatten().map(|client| client.pipe.0.clone()).collect();
         self.engine.begin_shutdown(self.now);
-        self.settle();
+        self.run_until_idle();
         self.turn(limits::DRAIN_MS);
         self.turn(0);
         assert!(self.engine.is_shut_down());

@@ -7,17 +7,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::SURPLUS;
-use super::lanes::{Lanes, nothing_else};
 use super::paced::Pace;
-use crate::bench::crowd::{Audience, Crowd, Members};
-use crate::bench::dialect::{Dialect, Route};
-use crate::bench::subject::Subject;
+use super::streams::{Streams, nothing_else};
+use crate::bench::connections::{Connections, Members, Receiver};
+use crate::bench::protocol::{Protocol, Route};
+use crate::bench::server::ServerUnderTest;
 use crate::bench::{Doing, Fault, Result};
 use crate::wire::{Descriptions, Packet, ServerId, forward_header};
 
 /// The two servers must have merged within this.
 const MERGE_MAX: Duration = Duration::from_secs(10);
-/// Numbers of nicknames that no member of the crowd has: one more client, and who finds out about the merge.
+/// Numbers of nicknames that no member of the room has: one more client, and who finds out about the merge.
 const LISTENER: usize = 99_998;
 const SPEAKER: usize = 99_997;
 const EAR: usize = 99_996;
@@ -72,34 +72,39 @@ pub struct CrossSample {
 
 /// Measures both servers at once. In every setting each of them is woken once for each burst, and finds the other
 /// processor asleep when it writes: to wake that is dear, and must not be what differs.
-pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan, setting: Setting) -> Result<CrossSample> {
+pub fn cross(
+    origin: &ServerUnderTest,
+    receiver: &ServerUnderTest,
+    plan: CrossPlan,
+    setting: Setting,
+) -> Result<CrossSample> {
     let meters = origin.meter.zip(receiver.meter);
     let (first, second) = meters.ok_or_else(|| Fault::Usage("this needs --pid and --second-pid".into()))?;
-    // To open a dialect says something, which a merged server would hear sooner or later.
-    let here = Dialect::open(origin.language, origin.address)?;
+    // To open a stream says something, which a merged server would hear sooner or later.
+    let here = Protocol::open(origin.language, origin.address)?;
     let there = if setting == Setting::Merged {
         await_merge(&here, origin, receiver)?;
         here.clone()
     } else {
-        Dialect::open(receiver.language, receiver.address)?
+        Protocol::open(receiver.language, receiver.address)?
     };
-    let mut crowd = Crowd::new()?;
+    let mut connections = Connections::new()?;
     let all = 1 + plan.members;
-    crowd.join(origin.address, 1, |member| here.hello(member, false))?;
-    crowd.join(receiver.address, plan.members, |member| there.hello(member, false))?;
-    let mut lanes = Lanes::default();
+    connections.join(origin.address, 1, |member| here.hello(member, false))?;
+    connections.join(receiver.address, plan.members, |member| there.hello(member, false))?;
+    let mut streams = Streams::default();
     let spoken = if setting == Setting::Merged {
-        vec![lanes.add(here.public(0), 0, 0..all, false)]
+        vec![streams.add(here.public(0), 0, 0..all, false)]
     } else {
-        let other = lanes.add(there.public(1), 1, 1..all, false);
-        vec![lanes.add(here.public(0), 0, 0..1, false), other]
+        let other = streams.add(there.public(1), 1, 1..all, false);
+        vec![streams.add(here.public(0), 0, 0..1, false), other]
     };
     let mut bursts = |count| -> Result<()> {
         for _ in 0..count {
-            for &lane in &spoken {
-                lanes.send(lane, plan.window, Instant::now(), crowd.members())?;
+            for &stream in &spoken {
+                streams.send(stream, plan.window, Instant::now(), connections.members())?;
                 let mut nobody: [(usize, Pace); 0] = [];
-                lanes.drive(&mut crowd, &mut nobody, &[], &mut nothing_else)?;
+                streams.drive(&mut connections, &mut nobody, &[], &mut nothing_else)?;
             }
         }
         Ok(())
@@ -133,7 +138,7 @@ pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan, setting: Set
             }
         }
     }
-    crowd.turn_for(SURPLUS, &mut super::Silence)?;
+    connections.turn_for(SURPLUS, &mut super::Silence)?;
     let messages = (ROUNDS * measured * plan.window) as f64;
     let [alone, with_client, with_link] = origin_ns.map(|ns| ns as f64 / messages);
     Ok(CrossSample {
@@ -145,7 +150,7 @@ pub fn cross(origin: &Subject, receiver: &Subject, plan: CrossPlan, setting: Set
 }
 
 /// A client, or a server that describes nobody, with a thread of its own that reads. To wake one who sleeps is a large
-/// part of what a delivery costs: a member of the crowd, which is awake already, would cost less than another server.
+/// part of what a delivery costs: a member of the room, which is awake already, would cost less than another server.
 struct Listener {
     stream: TcpStream,
     /// What each message has in front, beside what a client gets.
@@ -154,8 +159,8 @@ struct Listener {
 }
 
 impl Listener {
-    fn join(address: SocketAddr, dialect: &Dialect) -> Result<Listener> {
-        let hello = dialect.hello(LISTENER, false);
+    fn join(address: SocketAddr, protocol: &Protocol) -> Result<Listener> {
+        let hello = protocol.hello(LISTENER, false);
         Listener::start(address, &hello.greeting, hello.answer.len(), 0)
     }
 
@@ -189,11 +194,11 @@ impl Listener {
 }
 
 /// Speaks on the one until the last of it is heard on the other.
-fn await_merge(dialect: &Dialect, origin: &Subject, receiver: &Subject) -> Result<()> {
-    let mut crowd = Crowd::new()?;
-    crowd.join(origin.address, 1, |_| dialect.hello(SPEAKER, false))?;
-    crowd.join(receiver.address, 1, |_| dialect.hello(EAR, false))?;
-    let Route { sent, delivered } = dialect.public(SPEAKER);
+fn await_merge(protocol: &Protocol, origin: &ServerUnderTest, receiver: &ServerUnderTest) -> Result<()> {
+    let mut connections = Connections::new()?;
+    connections.join(origin.address, 1, |_| protocol.hello(SPEAKER, false))?;
+    connections.join(receiver.address, 1, |_| protocol.hello(EAR, false))?;
+    let Route { sent, delivered } = protocol.public(SPEAKER);
     let since = Instant::now();
     let mut ear = Ear { last: Vec::new(), has_heard: false };
     for number in 0.. {
@@ -201,8 +206,8 @@ fn await_merge(dialect: &Dialect, origin: &Subject, receiver: &Subject) -> Resul
         sent.append(number, &mut message);
         ear.last.clear();
         delivered.append(number, &mut ear.last);
-        crowd.members().send(0, &message)?;
-        crowd.turn_for(TRY, &mut ear)?;
+        connections.members().send(0, &message)?;
+        connections.turn_for(TRY, &mut ear)?;
         if ear.has_heard {
             break;
         }
@@ -219,7 +224,7 @@ struct Ear {
     has_heard: bool,
 }
 
-impl Audience for Ear {
+impl Receiver for Ear {
     fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], _at: Instant, _members: &mut Members) -> Result<()> {
         self.has_heard |= member == 1 && bytes.ends_with(&self.last);
         let kept = bytes.len().min(self.last.len());

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use super::{SURPLUS, Silence};
 use crate::bench::Result;
-use crate::bench::crowd::{Audience, Crowd, Members};
-use crate::bench::dialect::{Dialect, Route};
+use crate::bench::connections::{Connections, Members, Receiver};
+use crate::bench::protocol::{Protocol, Route};
 use crate::bench::report::{Latencies, Sample, Stopwatch, latencies, record};
-use crate::bench::subject::Subject;
+use crate::bench::server::ServerUnderTest;
 
 /// How many and how long.
 #[derive(Debug, Clone, Copy)]
@@ -23,15 +23,15 @@ pub struct DirectPlan {
 }
 
 /// Measures the processor time for each message in nanoseconds.
-pub fn direct(subject: &Subject, plan: DirectPlan) -> Result<Sample> {
-    let dialect = Dialect::open(subject.language, subject.address)?;
-    let is_separate = dialect.has_separate_publisher();
-    let mut crowd = Crowd::new()?;
-    crowd.join(subject.address, 2 * plan.pairs + plan.idle, |member| {
-        dialect.hello(member, is_separate && member % 2 == 0 && member < 2 * plan.pairs)
+pub fn direct(subject: &ServerUnderTest, plan: DirectPlan) -> Result<Sample> {
+    let protocol = Protocol::open(subject.language, subject.address)?;
+    let is_separate = protocol.has_separate_publisher();
+    let mut connections = Connections::new()?;
+    connections.join(subject.address, 2 * plan.pairs + plan.idle, |member| {
+        protocol.hello(member, is_separate && member % 2 == 0 && member < 2 * plan.pairs)
     })?;
     let mut state = DirectState {
-        pairs: (0..plan.pairs).map(|pair| Pair::new(dialect.private(2 * pair, 2 * pair + 1))).collect(),
+        pairs: (0..plan.pairs).map(|pair| Pair::new(protocol.private(2 * pair, 2 * pair + 1))).collect(),
         window: plan.window,
         left: 0,
         outstanding: 0,
@@ -39,24 +39,24 @@ pub fn direct(subject: &Subject, plan: DirectPlan) -> Result<Sample> {
         latencies: latencies(),
         bytes: Vec::new(),
     };
-    run(&mut crowd, &mut state, plan.messages / 10 + 1)?;
+    run(&mut connections, &mut state, plan.messages / 10 + 1)?;
     state.latencies.reset();
     let stopwatch = Stopwatch::start(subject);
-    let messages = run(&mut crowd, &mut state, plan.messages)?;
+    let messages = run(&mut connections, &mut state, plan.messages)?;
     let sample = stopwatch.stop(messages, state.latencies.clone());
-    crowd.turn_for(SURPLUS, &mut state)?;
+    connections.turn_for(SURPLUS, &mut state)?;
     Ok(sample)
 }
 
 /// Sends `messages`, rounded up to whole windows, and waits for them. Returns how many they were.
-fn run(crowd: &mut Crowd, state: &mut DirectState, messages: u64) -> Result<u64> {
+fn run(connections: &mut Connections, state: &mut DirectState, messages: u64) -> Result<u64> {
     let whole = messages.div_ceil(state.window) * state.window;
     state.left = whole;
     for pair in 0..state.pairs.len() {
-        state.send(pair, crowd.members())?;
+        state.send(pair, connections.members())?;
     }
     while state.outstanding > 0 {
-        crowd.turn_or_stall(state)?;
+        connections.turn_or_stall(state)?;
     }
     Ok(whole)
 }
@@ -101,7 +101,7 @@ impl DirectState {
     }
 }
 
-impl Audience for DirectState {
+impl Receiver for DirectState {
     fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], at: Instant, members: &mut Members) -> Result<()> {
         let index = member / 2;
         let receives = member % 2 == 1;

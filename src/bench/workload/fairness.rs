@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::lanes::{Flood, Lanes, nothing_else};
 use super::paced::Pace;
+use super::streams::{Flood, Streams, nothing_else};
 use crate::bench::Result;
-use crate::bench::crowd::Crowd;
-use crate::bench::dialect::Dialect;
+use crate::bench::connections::Connections;
+use crate::bench::protocol::Protocol;
 use crate::bench::report::{Latencies, latencies};
-use crate::bench::subject::Subject;
+use crate::bench::server::ServerUnderTest;
 
 /// Messages written at once: about 64 KiB.
 const BATCH: u64 = 700;
@@ -42,32 +42,32 @@ pub struct FairnessSample {
 }
 
 /// Measures each for so many private messages.
-pub fn fairness(subject: &Subject, messages: u64) -> Result<FairnessSample> {
-    let dialect = Dialect::open(subject.language, subject.address)?;
-    let mut crowd = Crowd::new()?;
+pub fn fairness(subject: &ServerUnderTest, messages: u64) -> Result<FairnessSample> {
+    let protocol = Protocol::open(subject.language, subject.address)?;
+    let mut connections = Connections::new()?;
     let all = FIRST_OTHER + 2 * OTHERS;
-    crowd.join(subject.address, all, |member| dialect.hello(member, false))?;
-    let mut lanes = Lanes::default();
-    let pair = lanes.add(dialect.private(0, 1), 0, 1..2, true);
-    let private = lanes.add(dialect.private(2, 3), 2, 3..4, false);
-    let public = lanes.add(dialect.public(2), 2, 0..all, false);
-    let private_flood = Flood { lane: private, batch: BATCH, under_way_max: UNDER_WAY_MAX };
-    let public_flood = Flood { lane: public, batch: BATCH, under_way_max: PUBLIC_UNDER_WAY_MAX };
+    connections.join(subject.address, all, |member| protocol.hello(member, false))?;
+    let mut streams = Streams::default();
+    let pair = streams.add(protocol.private(0, 1), 0, 1..2, true);
+    let private = streams.add(protocol.private(2, 3), 2, 3..4, false);
+    let public = streams.add(protocol.public(2), 2, 0..all, false);
+    let private_flood = Flood { stream: private, batch: BATCH, under_way_max: UNDER_WAY_MAX };
+    let public_flood = Flood { stream: public, batch: BATCH, under_way_max: PUBLIC_UNDER_WAY_MAX };
     let mut floods = vec![private_flood];
     for other in 0..OTHERS {
         let sender = FIRST_OTHER + 2 * other;
-        let lane = lanes.add(dialect.private(sender, sender + 1), sender, sender + 1..sender + 2, false);
-        floods.push(Flood { lane, ..private_flood });
+        let stream = streams.add(protocol.private(sender, sender + 1), sender, sender + 1..sender + 2, false);
+        floods.push(Flood { stream, ..private_flood });
     }
     let mut part = |floods: &[Flood]| -> Result<(Latencies, Vec<f64>)> {
-        lanes.reset();
+        streams.reset();
         let since = Instant::now();
         let mut paced = [(pair, Pace::new(Duration::from_millis(10), messages))];
-        lanes.drive(&mut crowd, &mut paced, floods, &mut nothing_else)?;
+        streams.drive(&mut connections, &mut paced, floods, &mut nothing_else)?;
         let seconds = since.elapsed().as_secs_f64();
-        let rate = |flood: &Flood| lanes.lane(flood.lane).map_or(0.0, |lane| lane.delivered as f64 / seconds);
+        let rate = |flood: &Flood| streams.stream(flood.stream).map_or(0.0, |stream| stream.delivered as f64 / seconds);
         let rates = floods.iter().map(rate).collect();
-        Ok((lanes.lane(pair).map_or_else(latencies, |lane| lane.latencies.clone()), rates))
+        Ok((streams.stream(pair).map_or_else(latencies, |stream| stream.latencies.clone()), rates))
     };
     let first = |rates: &[f64]| rates.first().copied().unwrap_or_default();
     let (quiet, _) = part(&[])?;

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::lanes::{Flood, Lanes, nothing_else};
 use super::paced::Pace;
+use super::streams::{Flood, Streams, nothing_else};
 use crate::bench::Result;
-use crate::bench::crowd::Crowd;
-use crate::bench::dialect::{Dialect, Language};
+use crate::bench::connections::Connections;
+use crate::bench::protocol::{Protocol, ProtocolKind};
 use crate::bench::report::Latencies;
-use crate::bench::subject::Subject;
+use crate::bench::server::ServerUnderTest;
 use crate::limits::CHUNK_BYTES;
 
 /// Chunks written at once.
@@ -16,7 +16,7 @@ const BATCH: u64 = 32;
 /// Chunks that may be under way: as much as sockets hold.
 const UNDER_WAY_MAX: u64 = 4096;
 
-/// In the place of a lane, where nobody is to say anything while the time passes.
+/// In the place of a stream, where nobody is to say anything while the time passes.
 const NOBODY: usize = usize::MAX;
 
 /// How large and how long.
@@ -46,27 +46,27 @@ pub struct FilesSample {
 pub const PAIRED: usize = 2;
 
 /// Measures the room alone, the file alone, and both.
-pub fn files(subject: &Subject, plan: FilesPlan) -> Result<FilesSample> {
-    let dialect = Dialect::open(subject.language, subject.address)?;
-    let mut crowd = Crowd::new()?;
+pub fn files(subject: &ServerUnderTest, plan: FilesPlan) -> Result<FilesSample> {
+    let protocol = Protocol::open(subject.language, subject.address)?;
+    let mut connections = Connections::new()?;
     // Sender and receiver are in the room as everybody is. The floor, which does not know where a chunk ends, can't
     // have that; two more members make its room as large.
-    let first_listener = if subject.language == Language::Floor { PAIRED } else { 0 };
+    let first_listener = if subject.language == ProtocolKind::Floor { PAIRED } else { 0 };
     let all = first_listener + PAIRED + plan.members;
-    crowd.join(subject.address, all, |member| dialect.hello(member, false))?;
-    let mut lanes = Lanes::default();
-    let room = lanes.add(dialect.public(PAIRED), PAIRED, first_listener..all, true);
-    let file = lanes.add(dialect.file(0, 1, u32::MAX)?, 0, 1..2, false);
-    let flood = [Flood { lane: file, batch: BATCH, under_way_max: UNDER_WAY_MAX }];
+    connections.join(subject.address, all, |member| protocol.hello(member, false))?;
+    let mut streams = Streams::default();
+    let room = streams.add(protocol.public(PAIRED), PAIRED, first_listener..all, true);
+    let file = streams.add(protocol.file(0, 1, u32::MAX)?, 0, 1..2, false);
+    let flood = [Flood { stream: file, batch: BATCH, under_way_max: UNDER_WAY_MAX }];
     let interval = Duration::from_nanos(1_000_000_000 / plan.rate.max(1));
 
-    let mut part = |lane, messages, floods: &[Flood]| -> Result<(Latencies, f64)> {
-        lanes.reset();
+    let mut part = |stream, messages, floods: &[Flood]| -> Result<(Latencies, f64)> {
+        streams.reset();
         let since = Instant::now();
-        let mut paced = [(lane, Pace::new(interval, messages))];
-        lanes.drive(&mut crowd, &mut paced, floods, &mut nothing_else)?;
-        let bytes = lanes.lane(file).map_or(0, |lane| lane.delivered) * CHUNK_BYTES as u64;
-        let latencies = lanes.lane(room).map(|lane| lane.latencies.clone());
+        let mut paced = [(stream, Pace::new(interval, messages))];
+        streams.drive(&mut connections, &mut paced, floods, &mut nothing_else)?;
+        let bytes = streams.stream(file).map_or(0, |stream| stream.delivered) * CHUNK_BYTES as u64;
+        let latencies = streams.stream(room).map(|stream| stream.latencies.clone());
         Ok((latencies.unwrap_or_else(crate::bench::report::latencies), bytes as f64 / since.elapsed().as_secs_f64()))
     };
     part(room, plan.messages / 10 + 1, &flood)?;

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::Silence;
 use crate::bench::Result;
-use crate::bench::crowd::Crowd;
-use crate::bench::dialect::Dialect;
+use crate::bench::connections::Connections;
+use crate::bench::protocol::Protocol;
 use crate::bench::report::{Sample, latencies};
-use crate::bench::subject::Subject;
+use crate::bench::server::ServerUnderTest;
 
 /// Memory is looked at so often, until it has not changed from one time to the next.
 const STEADY_POLL: Duration = Duration::from_millis(100);
@@ -15,20 +15,20 @@ const STEADY_POLL: Duration = Duration::from_millis(100);
 const STEADY_POLLS_MAX: usize = 20;
 
 /// Measures the resident memory for each of `members` in bytes.
-pub fn idle(subject: &Subject, members: usize) -> Result<Sample> {
-    let dialect = Dialect::open(subject.language, subject.address)?;
+pub fn idle(subject: &ServerUnderTest, members: usize) -> Result<Sample> {
+    let protocol = Protocol::open(subject.language, subject.address)?;
     let before = steady_bytes(subject);
-    let mut crowd = Crowd::new()?;
+    let mut connections = Connections::new()?;
     let since = Instant::now();
-    crowd.join(subject.address, members, |member| dialect.hello(member, false))?;
+    connections.join(subject.address, members, |member| protocol.hello(member, false))?;
     let rate = members as f64 / since.elapsed().as_secs_f64();
-    crowd.turn_for(STEADY_POLL, &mut Silence)?;
+    connections.turn_for(STEADY_POLL, &mut Silence)?;
     let after = steady_bytes(subject);
     let cost = before.zip(after).map(|(before, after)| (after as f64 - before as f64) / members as f64);
     Ok(Sample { cost, rate, generator_ns: 0.0, latencies: latencies() })
 }
 
-fn steady_bytes(subject: &Subject) -> Option<u64> {
+fn steady_bytes(subject: &ServerUnderTest) -> Option<u64> {
     let meter = subject.meter?;
     let mut bytes = meter.resident_bytes()?;
     for _ in 0..STEADY_POLLS_MAX {

@@ -4,12 +4,12 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use super::lanes::Lanes;
 use super::paced::Pace;
-use crate::bench::crowd::Crowd;
-use crate::bench::dialect::{Dialect, encode};
+use super::streams::Streams;
+use crate::bench::connections::Connections;
+use crate::bench::protocol::{Protocol, encode};
 use crate::bench::report::{Latencies, latencies};
-use crate::bench::subject::Subject;
+use crate::bench::server::ServerUnderTest;
 use crate::bench::{Fault, Result};
 use crate::wire::Packet;
 
@@ -43,16 +43,16 @@ pub struct LoginsSample {
 
 /// Logs `nickname` in with a wrong password, on as many connections as the plan says. Each must be answered with "wrong
 /// combination of nickname and password".
-pub fn logins_flood(subject: &Subject, nickname: &str, plan: LoginsPlan) -> Result<LoginsSample> {
-    let dialect = Dialect::open(subject.language, subject.address)?;
-    let mut crowd = Crowd::new()?;
-    crowd.join(subject.address, plan.online, |member| dialect.hello(member, false))?;
-    let mut lanes = Lanes::default();
-    let pair = lanes.add(dialect.private(0, 1), 0, 1..2, true);
+pub fn logins_flood(subject: &ServerUnderTest, nickname: &str, plan: LoginsPlan) -> Result<LoginsSample> {
+    let protocol = Protocol::open(subject.language, subject.address)?;
+    let mut connections = Connections::new()?;
+    connections.join(subject.address, plan.online, |member| protocol.hello(member, false))?;
+    let mut streams = Streams::default();
+    let pair = streams.add(protocol.private(0, 1), 0, 1..2, true);
 
     let mut quiet_paces = [(pair, Pace::new(INTERVAL, QUIET_MESSAGES))];
     let answered = Cell::new(0);
-    let mut on_answer = |_: &mut Lanes, member: usize, bytes: &mut &[u8]| -> Result<bool> {
+    let mut on_answer = |_: &mut Streams, member: usize, bytes: &mut &[u8]| -> Result<bool> {
         if member < plan.online {
             return Ok(false);
         }
@@ -66,24 +66,24 @@ pub fn logins_flood(subject: &Subject, nickname: &str, plan: LoginsPlan) -> Resu
         }
         Ok(true)
     };
-    lanes.drive(&mut crowd, &mut quiet_paces, &[], &mut on_answer)?;
-    let quiet = lanes.lane(pair).map_or_else(latencies, |lane| lane.latencies.clone());
-    lanes.reset();
+    streams.drive(&mut connections, &mut quiet_paces, &[], &mut on_answer)?;
+    let quiet = streams.stream(pair).map_or_else(latencies, |stream| stream.latencies.clone());
+    streams.reset();
 
     let since = Instant::now();
     let login = encode(&Packet::AuthUsr { nickname, password: "wrong" });
     for _ in 0..plan.logins {
-        let member = crowd.connect(None, subject.address)?;
-        crowd.members().send(member, &login)?;
+        let member = connections.connect(None, subject.address)?;
+        connections.members().send(member, &login)?;
     }
     // In small parts, until all are answered.
     while answered.get() < plan.logins {
         let mut paces = [(pair, Pace::new(INTERVAL, MESSAGES_PER_PART))];
-        lanes.drive(&mut crowd, &mut paces, &[], &mut on_answer)?;
+        streams.drive(&mut connections, &mut paces, &[], &mut on_answer)?;
         if since.elapsed() > ANSWERS_MAX {
             return Err(Fault::Wrong(format!("{} of {} logins answered", answered.get(), plan.logins)));
         }
     }
-    let flood = lanes.lane(pair).map_or_else(latencies, |lane| lane.latencies.clone());
+    let flood = streams.stream(pair).map_or_else(latencies, |stream| stream.latencies.clone());
     Ok(LoginsSample { quiet, flood, seconds: since.elapsed().as_secs_f64() })
 }

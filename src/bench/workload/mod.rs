@@ -1,4 +1,4 @@
-//! The workloads, one a file. Each connects a crowd of its own to a subject, warms up, measures, and checks every
+//! The workloads, one a file. Each opens connections of its own to a server under test, warms up, measures, and checks every
 //! delivery.
 
 pub mod cross;
@@ -6,13 +6,13 @@ pub mod direct;
 pub mod fairness;
 pub mod files;
 pub mod idle;
-pub mod lanes;
 pub mod logins;
 pub mod paced;
 pub mod room;
 pub mod slow;
 pub mod start;
 pub mod storm;
+pub mod streams;
 
 pub use direct::{DirectPlan, direct};
 pub use idle::idle;
@@ -22,7 +22,7 @@ pub use storm::storm;
 
 use std::time::{Duration, Instant};
 
-use super::crowd::{Audience, Members};
+use super::connections::{Members, Receiver};
 use super::message::describe;
 use super::{Fault, Result};
 
@@ -32,7 +32,7 @@ const SURPLUS: Duration = Duration::from_millis(30);
 /// For those who are to get nothing.
 struct Silence;
 
-impl Audience for Silence {
+impl Receiver for Silence {
     fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], _at: Instant, members: &mut Members) -> Result<()> {
         if members.answer_ping(member, bytes)? {
             return Ok(());

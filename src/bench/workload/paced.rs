@@ -6,7 +6,7 @@ use super::SURPLUS;
 use super::room::{Room, SentAt};
 use crate::bench::Result;
 use crate::bench::report::{Sample, Stopwatch};
-use crate::bench::subject::Subject;
+use crate::bench::server::ServerUnderTest;
 
 /// Waiting is done by the kernel, whose timer counts milliseconds, until this is left; then by looking again and again.
 const SPIN: Duration = Duration::from_millis(2);
@@ -23,14 +23,14 @@ pub struct PacedPlan {
 }
 
 /// Measures the processor time for each delivery in nanoseconds.
-pub fn paced(subject: &Subject, plan: PacedPlan) -> Result<Sample> {
+pub fn paced(subject: &ServerUnderTest, plan: PacedPlan) -> Result<Sample> {
     let mut room = Room::open(subject, plan.members)?;
     send_paced(&mut room, plan.rate, plan.messages / 10 + 1)?;
     room.state.latencies.reset();
     let stopwatch = Stopwatch::start(subject);
     send_paced(&mut room, plan.rate, plan.messages)?;
     let sample = stopwatch.stop(plan.messages * plan.members as u64, room.state.latencies.clone());
-    room.crowd.turn_for(SURPLUS, &mut room.state)?;
+    room.connections.turn_for(SURPLUS, &mut room.state)?;
     Ok(sample)
 }
 
@@ -47,7 +47,7 @@ fn send_paced(room: &mut Room, rate: u64, messages: u64) -> Result<()> {
             room.append(1, &mut bytes);
             room.send(&bytes)?;
         }
-        room.crowd.turn(Some(pace.wait(Instant::now())), &mut room.state)?;
+        room.connections.turn(Some(pace.wait(Instant::now())), &mut room.state)?;
     }
     room.drain()
 }

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use super::SURPLUS;
 use crate::bench::Result;
-use crate::bench::crowd::{Audience, Crowd, Members};
-use crate::bench::dialect::{Dialect, Route};
+use crate::bench::connections::{Connections, Members, Receiver};
 use crate::bench::message::Frame;
+use crate::bench::protocol::{Protocol, Route};
 use crate::bench::report::{Latencies, Sample, Stopwatch, latencies, record};
-use crate::bench::subject::Subject;
+use crate::bench::server::ServerUnderTest;
 
 /// How large and how long.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,7 @@ pub struct RoomPlan {
 }
 
 /// Measures the processor time for each delivery in nanoseconds.
-pub fn room(subject: &Subject, plan: RoomPlan) -> Result<Sample> {
+pub fn room(subject: &ServerUnderTest, plan: RoomPlan) -> Result<Sample> {
     let mut room = Room::open(subject, plan.members)?;
     room.bursts(plan.window, plan.bursts / 10 + 1)?;
     room.state.latencies.reset();
@@ -30,14 +30,14 @@ pub fn room(subject: &Subject, plan: RoomPlan) -> Result<Sample> {
     room.bursts(plan.window, plan.bursts)?;
     let deliveries = plan.bursts * plan.window * plan.members as u64;
     let sample = stopwatch.stop(deliveries, room.state.latencies.clone());
-    room.crowd.turn_for(SURPLUS, &mut room.state)?;
+    room.connections.turn_for(SURPLUS, &mut room.state)?;
     Ok(sample)
 }
 
-/// A crowd whose members are all in one room.
+/// Connections whose members are all in one room.
 pub struct Room {
     /// Its connections.
-    pub crowd: Crowd,
+    pub connections: Connections,
     /// What they have got.
     pub state: RoomState,
     publisher: usize,
@@ -77,12 +77,13 @@ pub enum SentAt {
 
 impl Room {
     /// Connects `members`, and a publisher behind them where the language needs one.
-    pub fn open(subject: &Subject, members: usize) -> Result<Room> {
-        let dialect = Dialect::open(subject.language, subject.address)?;
-        let publisher = if dialect.has_separate_publisher() { members } else { 0 };
-        let mut crowd = Crowd::new()?;
-        crowd.join(subject.address, members.max(publisher + 1), |member| dialect.hello(member, member >= members))?;
-        let Route { sent, delivered } = dialect.public(publisher);
+    pub fn open(subject: &ServerUnderTest, members: usize) -> Result<Room> {
+        let protocol = Protocol::open(subject.language, subject.address)?;
+        let publisher = if protocol.has_separate_publisher() { members } else { 0 };
+        let mut connections = Connections::new()?;
+        connections
+            .join(subject.address, members.max(publisher + 1), |member| protocol.hello(member, member >= members))?;
+        let Route { sent, delivered } = protocol.public(publisher);
         let state = RoomState {
             delivered,
             next: vec![0; members],
@@ -92,7 +93,7 @@ impl Room {
             sent_at: SentAt::Together(Instant::now()),
             latencies: latencies(),
         };
-        Ok(Room { crowd, state, publisher, sent })
+        Ok(Room { connections, state, publisher, sent })
     }
 
     /// Appends the next `count` messages to `out` and expects them everywhere.
@@ -106,7 +107,7 @@ impl Room {
 
     /// Sends bytes made by [`append`](Room::append).
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.crowd.members().send(self.publisher, bytes)
+        self.connections.members().send(self.publisher, bytes)
     }
 
     /// The number of the next message.
@@ -130,7 +131,7 @@ impl Room {
     /// A member no longer reads, and no delivery to it is awaited.
     pub fn pause(&mut self, member: usize) -> Result<()> {
         self.state.paused += 1;
-        self.crowd.members().pause(member)
+        self.connections.members().pause(member)
     }
 
     /// A member who was paused reads all that it has missed; [`drain`](Room::drain) waits for that.
@@ -138,7 +139,7 @@ impl Room {
         let missed = self.state.next.get(member).map_or(0, |next| self.state.end - next);
         self.state.outstanding += missed;
         self.state.paused -= 1;
-        self.crowd.resume(member, &mut self.state)
+        self.connections.resume(member, &mut self.state)
     }
 
     /// Size of one delivery.
@@ -149,13 +150,13 @@ impl Room {
     /// Waits for all deliveries.
     pub fn drain(&mut self) -> Result<()> {
         while self.state.outstanding > 0 {
-            self.crowd.turn_or_stall(&mut self.state)?;
+            self.connections.turn_or_stall(&mut self.state)?;
         }
         Ok(())
     }
 }
 
-impl Audience for RoomState {
+impl Receiver for RoomState {
     fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], at: Instant, members: &mut Members) -> Result<()> {
         let Some(next) = self.next.get_mut(member) else {
             // A publisher of its own gets acknowledgements only.

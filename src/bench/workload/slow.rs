@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::room::Room;
 use crate::bench::report::figure;
-use crate::bench::subject::Subject;
+use crate::bench::server::ServerUnderTest;
 use crate::bench::{Fault, Result};
 
 /// Messages in one write.
@@ -26,7 +26,7 @@ pub struct SlowPlan {
 /// Resident memory of the server while the room talks: lines of (bytes sent to each, growth in bytes). What the kernel
 /// does not take for the slow waits in the server, which should grow by what was sent once, and not once for each of
 /// them. In the end they read all of it: none was closed, and nothing was lost.
-pub fn slow(subject: &Subject, plan: SlowPlan) -> Result<Vec<(u64, f64)>> {
+pub fn slow(subject: &ServerUnderTest, plan: SlowPlan) -> Result<Vec<(u64, f64)>> {
     let meter = subject.meter.ok_or_else(|| Fault::Usage("memory needs --pid".into()))?;
     let mut room = Room::open(subject, plan.members)?;
     room.bursts(WINDOW, 1)?;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::bench::meter::Meter;
-use crate::bench::subject::{Process, free_address};
+use crate::bench::server::{Process, free_address};
 use crate::bench::{Doing, Fault, Result};
 
 /// Tried so often.

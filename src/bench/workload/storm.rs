@@ -1,16 +1,16 @@
 //! Everybody comes at once.
 
 use crate::bench::Result;
-use crate::bench::crowd::Crowd;
-use crate::bench::dialect::Dialect;
+use crate::bench::connections::Connections;
+use crate::bench::protocol::Protocol;
 use crate::bench::report::{Sample, Stopwatch, latencies};
-use crate::bench::subject::Subject;
+use crate::bench::server::ServerUnderTest;
 
 /// Measures the processor time for each login in nanoseconds, the connection's acceptance included.
-pub fn storm(subject: &Subject, logins: usize) -> Result<Sample> {
-    let dialect = Dialect::open(subject.language, subject.address)?;
-    let mut crowd = Crowd::new()?;
+pub fn storm(subject: &ServerUnderTest, logins: usize) -> Result<Sample> {
+    let protocol = Protocol::open(subject.language, subject.address)?;
+    let mut connections = Connections::new()?;
     let stopwatch = Stopwatch::start(subject);
-    crowd.join(subject.address, logins, |member| dialect.hello(member, false))?;
+    connections.join(subject.address, logins, |member| protocol.hello(member, false))?;
     Ok(stopwatch.stop(logins as u64, latencies()))
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::core::output::outbox::Outbox;
 use crate::core::session::Session;
-use crate::core::state::address::Peer;
+use crate::core::state::address::Remote;
 use crate::core::state::config::Config;
 use crate::core::state::effects::CloseReason;
 use crate::core::time::Millis;
@@ -64,7 +64,7 @@ pub struct Connection<S> {
     /// Identity: the slab index alone may stand for another connection later.
     pub serial: u32,
     /// The other end.
-    pub peer: Peer,
+    pub remote: Remote,
     /// The state, with its handler.
     pub session: Session,
     /// Input that is not handled yet, where there is some.
@@ -108,11 +108,11 @@ pub struct Connection<S> {
 
 impl<S> Connection<S> {
     /// A connection that has just come up.
-    pub fn new(socket: S, serial: u32, peer: Option<SocketAddr>, session: Session, now: Millis) -> Connection<S> {
+    pub fn new(socket: S, serial: u32, remote: Option<SocketAddr>, session: Session, now: Millis) -> Connection<S> {
         Connection {
             socket,
             serial,
-            peer: Peer::new(peer),
+            remote: Remote::new(remote),
             session,
             inbox: None,
             outbox: Outbox::default(),

@@ -5,15 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Engine, Request};
 use crate::core::engine::connection::{Connection, Socket};
 use crate::core::session::{Requesting, Session};
-use crate::core::state::address::Peer;
+use crate::core::state::address::Remote;
 use crate::core::state::key::Key;
-use crate::core::state::mesh::{Dial, DialFor, DialTo, Dialled, Name};
+use crate::core::state::mesh::{Dial, DialFor, DialTo, Dialled, HostPort};
 use crate::core::time::Millis;
 
 impl<S: Socket> Engine<S> {
     /// Asks for a merge at start: tried until it is accepted or declined.
-    pub fn merge_at_start(&mut self, name: Name, now: Millis) {
-        self.core.mesh.ask(name, None, now);
+    pub fn merge_at_start(&mut self, name: HostPort, now: Millis) {
+        self.core.mesh.request_merge(name, None, now);
     }
 
     /// A dial that was asked for has a socket, which may still be connecting; or it has failed at once. Returns the
@@ -34,18 +34,18 @@ impl<S: Socket> Engine<S> {
                 return None;
             }
         };
-        let session = Session::Gone { queue_limit_bytes: self.core.config.max_queue_bytes };
+        let session = Session::Closing { queue_limit_bytes: self.core.config.max_queue_bytes };
         let key = self.connections.insert(|serial| Connection::new(socket, serial, Some(address), session, now));
         if !self.core.mesh.on_dialled(dial_for, key, address) {
             self.connections.remove(key);
             return None;
         }
-        let mut turn = Self::handler(&mut self.core, &mut self.effects, key, Peer::new(Some(address)), now);
-        let session = Session::Requesting(Box::new(Requesting::begin(dial_for, &mut turn)));
+        let mut context = Self::context(&mut self.core, &mut self.effects, key, Remote::new(Some(address)), now);
+        let session = Session::Requesting(Box::new(Requesting::begin(dial_for, &mut context)));
         if let Some(connection) = self.connections.get_mut(key) {
             connection.session = session;
         }
-        self.settle();
+        self.apply_effects();
         self.schedule(key);
         Some(key)
     }
@@ -71,21 +71,21 @@ impl<S: Socket> Engine<S> {
             return;
         }
         self.core.mesh.forget_old(self.now, &mut self.effects);
-        self.core.mesh.review(self.now, &mut self.effects);
+        self.core.mesh.reconcile(self.now, &mut self.effects);
         while let Some(Dial { dial_for, to }) = self.core.mesh.poll_dial(self.now) {
             match to {
                 DialTo::Address(address) => self.requests.push_back(Request::Dial { dial_for, address }),
-                DialTo::Name(Name { host, port }) => match host.parse() {
+                DialTo::Name(HostPort { host, port }) => match host.parse() {
                     Ok(address) => self.on_resolved(dial_for, port, Ok(vec![address]), self.now),
                     Err(_) => self.requests.push_back(Request::Resolve { dial_for, host, port }),
                 },
             }
         }
-        self.settle();
+        self.apply_effects();
     }
 
     fn on_dial_failed(&mut self, dial_for: DialFor, why: String) {
         self.core.mesh.on_dial_ended(dial_for, &Dialled::Failed(why), self.now, &mut self.effects);
-        self.settle();
+        self.apply_effects();
     }
 }

@@ -49,10 +49,10 @@ impl<S: Socket> Engine<S> {
         // The users file may have changed meanwhile.
         let is_right = is_right && self.core.users.find(&check.nickname) == Some(&check.stored);
         let Some(connection) = self.connections.get_mut(check.key) else { return };
-        let mut turn = Self::handler(&mut self.core, &mut self.effects, check.key, connection.peer, self.now);
-        let verdict = connection.session.on_password_checked(&check.nickname, is_right, &mut turn);
+        let mut context = Self::context(&mut self.core, &mut self.effects, check.key, connection.remote, self.now);
+        let verdict = connection.session.on_password_checked(&check.nickname, is_right, &mut context);
         self.on_verdict(check.key, verdict);
-        self.settle();
+        self.apply_effects();
         self.schedule(check.key);
         self.enqueue(check.key);
     }
@@ -91,14 +91,14 @@ impl<S: Socket> Engine<S> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.is_readable = false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
-                log::debug!("{}: {error}", connection.peer);
+                log::debug!("{}: {error}", connection.remote);
                 let refused = error.kind() == io::ErrorKind::ConnectionRefused;
                 let reason = if refused { CloseReason::Refused } else { CloseReason::Lost };
                 self.close(key, reason, CloseMode::Now);
             }
         }
         self.read_buffer = buffer;
-        self.settle();
+        self.apply_effects();
     }
 
     /// Input of a connection that is on its way out is thrown away.
@@ -112,7 +112,7 @@ impl<S: Socket> Engine<S> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.is_readable = false,
             _ => self.close(key, reason, CloseMode::Now),
         }
-        self.settle();
+        self.apply_effects();
     }
 
     /// Takes `input` apart and has each packet handled, until all is taken or the connection has to wait.
@@ -161,15 +161,15 @@ impl<S: Socket> Engine<S> {
             Err(malformed) => return self.ignore(key, malformed.into()),
         };
         let Some(connection) = self.connections.get_mut(key) else { return Next::Stop };
-        let mut turn = Self::handler(&mut self.core, &mut self.effects, key, connection.peer, self.now);
-        let verdict = connection.session.on_packet(&packet, &mut turn);
+        let mut context = Self::context(&mut self.core, &mut self.effects, key, connection.remote, self.now);
+        let verdict = connection.session.on_packet(&packet, &mut context);
         self.after(key, verdict)
     }
 
     fn on_overlong(&mut self, key: Key, code: Code, head: &[u8]) -> Next {
         let Some(connection) = self.connections.get_mut(key) else { return Next::Stop };
-        let mut turn = Self::handler(&mut self.core, &mut self.effects, key, connection.peer, self.now);
-        let verdict = connection.session.on_overlong(code, head, &mut turn);
+        let mut context = Self::context(&mut self.core, &mut self.effects, key, connection.remote, self.now);
+        let verdict = connection.session.on_overlong(code, head, &mut context);
         self.after(key, verdict)
     }
 
@@ -178,7 +178,7 @@ impl<S: Socket> Engine<S> {
         if self.connections.get(key).is_some_and(|connection| connection.session.as_sibling().is_some()) {
             self.core.counters.ignore(Ignored::UnknownCode);
             self.close(key, CloseReason::OutOfFrame, CloseMode::Now);
-            self.settle();
+            self.apply_effects();
             return Next::Stop;
         }
         self.ignore(key, Ignored::UnknownCode)
@@ -191,7 +191,7 @@ impl<S: Socket> Engine<S> {
     fn after(&mut self, key: Key, verdict: Verdict) -> Next {
         let waits = matches!(verdict, Verdict::WaitFor(_));
         self.on_verdict(key, verdict);
-        self.settle();
+        self.apply_effects();
         if !waits {
             self.hold_if_behind(key);
         }
@@ -209,7 +209,7 @@ impl<S: Socket> Engine<S> {
             Verdict::Ignored(reason) => {
                 self.core.counters.ignore(reason);
                 connection.ignored = connection.ignored.saturating_add(1);
-                log::debug!("{}: ignored a packet ({})", connection.peer, reason.name());
+                log::debug!("{}: ignored a packet ({})", connection.remote, reason.name());
                 if connection.session.is_client() && connection.ignored > limits::IGNORED_PACKETS_MAX {
                     self.close(key, CloseReason::IgnoredPackets, CloseMode::AfterWriting);
                 }
@@ -223,12 +223,12 @@ impl<S: Socket> Engine<S> {
             }
             Verdict::Become(session) => {
                 if let Session::Client(client) = &session {
-                    log::debug!("{:?} logged in from {}", client.nickname(), connection.peer);
-                    connection.outbox.enter_room(&self.log);
+                    log::debug!("{:?} logged in from {}", client.nickname(), connection.remote);
+                    connection.outbox.join_public(&self.public);
                 }
                 connection.session = session;
                 if let Some(sibling) = connection.session.as_sibling() {
-                    connection.outbox.enter_mesh(sibling.server(), &self.log);
+                    connection.outbox.enter_mesh(sibling.server(), &self.public);
                     connection.socket.set_keepalive(connection.session.keepalive());
                     self.uncount(key);
                 }
@@ -254,6 +254,6 @@ impl<S: Socket> Engine<S> {
         let clients = self.core.directory.len().max(1);
         let share =
             (limits::TURN_DELIVERY_BYTES / clients).clamp(limits::TURN_PUBLIC_MIN_BYTES, limits::TURN_PUBLIC_BYTES);
-        self.log.end() - self.flushed_until >= share as u64 || self.turn_input_bytes >= limits::TURN_INPUT_BYTES
+        self.public.end() - self.flushed_until >= share as u64 || self.turn_input_bytes >= limits::TURN_INPUT_BYTES
     }
 }

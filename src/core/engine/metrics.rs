@@ -52,7 +52,7 @@ impl<S: Socket> Engine<S> {
                 self.private_queued_bytes += head.len();
             }
         }
-        self.settle();
+        self.apply_effects();
     }
 
     fn answer_http(&self, method: Option<&str>, path: Option<&str>) -> String {
@@ -77,7 +77,7 @@ impl<S: Socket> Engine<S> {
 
     fn gauges(&self, text: &mut Text) {
         let (core, counters) = (&self.core, &self.core.counters);
-        let largest = self.connections.iter().map(|(_, c)| c.outbox.pending_bytes(&self.log)).max().unwrap_or(0);
+        let largest = self.connections.iter().map(|(_, c)| c.outbox.pending_bytes(&self.public)).max().unwrap_or(0);
         text.one("cfp_uptime_seconds", "gauge", "Seconds since the start.", self.now.0 / 1000);
         text.one("cfp_clients", "gauge", "Clients logged in.", core.directory.len());
         text.one("cfp_connections", "gauge", "Connections of all kinds.", self.connections.len());
@@ -166,7 +166,7 @@ impl<S: Socket> Engine<S> {
         }
         text.head("cfp_link_queued_bytes", "gauge", "Output that waits for that server.");
         for (id, key) in mesh.links() {
-            let queued = self.connections.get(key).map_or(0, |link| link.outbox.pending_bytes(&self.log));
+            let queued = self.connections.get(key).map_or(0, |link| link.outbox.pending_bytes(&self.public));
             text.line(&format!("cfp_link_queued_bytes{{server=\"{id}\"}}"), queued);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  accept, mark ──▶ serve: each ready connection, in rotation, one read
-//!                     │  bytes ─▶ inbox ─▶ packet ─▶ handler ─▶ effects ─▶ settle ─▶ outboxes   (input.rs, settle.rs)
+//!                     │  bytes ─▶ inbox ─▶ packet ─▶ handler ─▶ effects ─▶ apply ─▶ outboxes   (input.rs, effects.rs)
 //!                     ▼
 //!                   password slice, flush: each outbox that has something, one write               (output.rs)
 //!                     ▼
@@ -15,11 +15,11 @@
 pub mod connection;
 mod deadlines;
 mod dialling;
+mod effects;
 mod input;
 mod metrics;
 mod operators;
 mod output;
-mod settle;
 mod table;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -31,13 +31,13 @@ use crate::core::engine::connection::{Connection, Due, KeptInput, Phase, Socket}
 use crate::core::output::outbox::QueuePool;
 use crate::core::output::public_log::PublicLog;
 use crate::core::session::{Handshake, Session};
-use crate::core::state::address::{AddressGroup, Peer};
+use crate::core::state::address::{AddressGroup, Remote};
 use crate::core::state::config::Config;
 use crate::core::state::effects::{CloseMode, CloseReason, Effects};
 use crate::core::state::key::Key;
 use crate::core::state::mesh::DialFor;
 use crate::core::state::users::{Users, UsersChange};
-use crate::core::state::{Core, Turn};
+use crate::core::state::{Context, Core};
 use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::pool::BufferPool;
@@ -96,10 +96,10 @@ pub struct Engine<S> {
     /// Who has something of its own to write.
     dirty: VecDeque<Key>,
     /// Who was found to be behind while the room was written to; empty between two uses.
-    room_behind: Vec<(Key, bool)>,
+    public_behind: Vec<(Key, bool)>,
     /// Who is closed and to be freed.
     closed: Vec<Key>,
-    log: PublicLog,
+    public: PublicLog,
     /// The log's end after the last flush.
     flushed_until: u64,
     buffers: BufferPool,
@@ -115,7 +115,7 @@ pub struct Engine<S> {
     /// Input handled in this turn.
     turn_input_bytes: usize,
     /// Input handled in the turns since public messages began to wait, each counted as one full read at least.
-    room_waited_for_bytes: usize,
+    public_waited_for_bytes: usize,
     /// Connections that count for `--max-clients`.
     client_connections: usize,
     /// The same by address, where `--max-per-address` asks for it.
@@ -134,9 +134,9 @@ impl<S: Socket> Engine<S> {
             connections: Table::default(),
             queue: VecDeque::new(),
             dirty: VecDeque::new(),
-            room_behind: Vec::new(),
+            public_behind: Vec::new(),
             closed: Vec::new(),
-            log: PublicLog::default(),
+            public: PublicLog::default(),
             flushed_until: 0,
             buffers: BufferPool::default(),
             inboxes: Vec::new(),
@@ -146,7 +146,7 @@ impl<S: Socket> Engine<S> {
             read_buffer: vec![0; limits::READ_BYTES].into_boxed_slice(),
             private_queued_bytes: 0,
             turn_input_bytes: 0,
-            room_waited_for_bytes: 0,
+            public_waited_for_bytes: 0,
             client_connections: 0,
             per_address: BTreeMap::new(),
             requests: VecDeque::new(),
@@ -177,7 +177,7 @@ impl<S: Socket> Engine<S> {
 
     /// All queued output and input, in bytes.
     pub fn queued_bytes(&self) -> usize {
-        self.private_queued_bytes + self.log.held_bytes()
+        self.private_queued_bytes + self.public.held_bytes()
     }
 
     /// What each buffer and each queue that is kept for the next use holds, in bytes. For tests and the simulator.
@@ -186,13 +186,13 @@ impl<S: Socket> Engine<S> {
     }
 
     /// A connection was accepted. Returns its key, or nothing where there is no room: the socket is then closed.
-    pub fn on_accepted(&mut self, socket: S, peer: Option<SocketAddr>, now: Millis) -> Option<Key> {
+    pub fn on_accepted(&mut self, socket: S, remote: Option<SocketAddr>, now: Millis) -> Option<Key> {
         self.now = now;
         self.core.counters.accepted += 1;
-        let group = peer.map(|peer| AddressGroup::of(peer.ip()));
+        let group = remote.map(|remote| AddressGroup::of(remote.ip()));
         if self.is_full_for(group) || self.shutdown_since.is_some() {
             self.core.counters.close(CloseReason::TooMany);
-            log::debug!("closed a connection from {}: {}", Peer::new(peer), CloseReason::TooMany);
+            log::debug!("closed a connection from {}: {}", Remote::new(remote), CloseReason::TooMany);
             return None;
         }
         self.client_connections += 1;
@@ -202,7 +202,7 @@ impl<S: Socket> Engine<S> {
         let session = Session::Handshake(Handshake::default());
         let key = self
             .connections
-            .insert(|serial| Connection { is_counted: true, ..Connection::new(socket, serial, peer, session, now) });
+            .insert(|serial| Connection { is_counted: true, ..Connection::new(socket, serial, remote, session, now) });
         self.schedule(key);
         Some(key)
     }
@@ -220,7 +220,7 @@ impl<S: Socket> Engine<S> {
         // One that is held is not read from, so that nothing else would say that it is broken.
         if readiness.broken && connection.is_held() {
             self.close(key, CloseReason::Lost, CloseMode::Now);
-            self.settle();
+            self.apply_effects();
         } else {
             self.enqueue(key);
         }
@@ -229,7 +229,7 @@ impl<S: Socket> Engine<S> {
     /// The kernel does not watch this connection: nothing will ever be said of it.
     pub fn on_unwatchable(&mut self, key: Key) {
         self.close(key, CloseReason::Lost, CloseMode::Now);
-        self.settle();
+        self.apply_effects();
     }
 
     /// One turn: everything that can be done now, within the turn's bounds.
@@ -250,7 +250,7 @@ impl<S: Socket> Engine<S> {
     /// Whether another turn has something to do at once.
     pub fn wants_turn(&self) -> bool {
         let has_input = !self.queue.is_empty() || !self.core.password_checks.is_empty();
-        has_input || !self.dirty.is_empty() || self.log.end() > self.flushed_until
+        has_input || !self.dirty.is_empty() || self.public.end() > self.flushed_until
     }
 
     /// The next thing that the reactor has to do. Each answer comes in a later call.
@@ -279,7 +279,7 @@ impl<S: Socket> Engine<S> {
         for key in stale {
             self.close(key, CloseReason::UsersChanged, CloseMode::AfterWriting);
         }
-        self.settle();
+        self.apply_effects();
         change
     }
 
@@ -291,7 +291,7 @@ impl<S: Socket> Engine<S> {
         for key in all {
             self.close(key, CloseReason::Shutdown, CloseMode::AfterWriting);
         }
-        self.settle();
+        self.apply_effects();
     }
 
     /// Whether a stop was asked for and everything is written and closed.
@@ -304,7 +304,7 @@ impl<S: Socket> Engine<S> {
         let live = || self.connections.iter().map(|(_, connection)| connection);
         let private: usize = live().map(|c| c.kept_bytes() + c.outbox.own_bytes()).sum();
         assert_eq!(private, self.private_queued_bytes, "the sum of the queues");
-        assert_eq!(live().filter(|c| c.outbox.is_pinned()).count(), self.log.pins(), "readers that are behind");
+        assert_eq!(live().filter(|c| c.outbox.is_pinned()).count(), self.public.pins(), "readers that are behind");
         assert_eq!(live().filter(|c| c.timer != Millis::NEVER).count(), self.deadlines.len(), "deadlines");
         assert_eq!(
             live().filter_map(|c| c.session.as_client()).count(),
@@ -320,8 +320,8 @@ impl<S: Socket> Engine<S> {
                 assert_eq!(self.core.directory.find(client.nickname()), Some(key), "a nickname finds its client");
             }
             // What the room waits for counts when it is written; a link gets it with headers, which are shorter.
-            let room_bytes = (self.log.end() - self.flushed_until) as usize;
-            let within = connection.outbox.pending_bytes(&self.log) <= self.queue_limit(key) + 2 * room_bytes;
+            let public_bytes = (self.public.end() - self.flushed_until) as usize;
+            let within = connection.outbox.pending_bytes(&self.public) <= self.queue_limit(key) + 2 * public_bytes;
             assert!(within || connection.is_writable, "queues are bounded");
             let kept_max = limits::READ_BYTES + self.core.config.frame.packet_max_bytes();
             assert!(connection.kept_bytes() <= kept_max, "inboxes are bounded");
@@ -338,7 +338,7 @@ impl<S: Socket> Engine<S> {
             assert!(self.deadlines.is_empty() && (self.wants_turn() || self.queue.is_empty()));
             assert!(self.probed_since.is_empty());
             assert_eq!((self.client_connections, self.per_address.len()), (0, 0));
-            assert!(self.log.held_bytes() == 0 || self.wants_turn(), "the next turn lets the log go");
+            assert!(self.public.held_bytes() == 0 || self.wants_turn(), "the next turn lets the log go");
         }
     }
 
@@ -391,7 +391,7 @@ impl<S: Socket> Engine<S> {
                         _ => CloseMode::Now,
                     };
                     self.close(key, reason, mode);
-                    self.settle();
+                    self.apply_effects();
                 }
                 Some((when, Due::EndProbe)) if when <= self.now => {
                     self.probed_since.remove(&key);
@@ -406,7 +406,7 @@ impl<S: Socket> Engine<S> {
     /// Past the bound on all queues, the largest go first.
     fn bound_memory(&mut self) {
         while self.queued_bytes() > self.core.config.max_memory_bytes {
-            let size = |c: &Connection<S>| c.outbox.pending_bytes(&self.log) + c.kept_bytes();
+            let size = |c: &Connection<S>| c.outbox.pending_bytes(&self.public) + c.kept_bytes();
             let largest =
                 self.connections.iter().filter(|(_, c)| c.phase != Phase::Closed).max_by_key(|(_, c)| size(c));
             let Some((key, connection)) = largest else { break };
@@ -414,7 +414,7 @@ impl<S: Socket> Engine<S> {
                 break;
             }
             self.close(key, CloseReason::Memory, CloseMode::Now);
-            self.settle();
+            self.apply_effects();
             self.trim_log();
         }
     }
@@ -425,7 +425,7 @@ impl<S: Socket> Engine<S> {
             for key in all {
                 self.close(key, CloseReason::Shutdown, CloseMode::Now);
             }
-            self.settle();
+            self.apply_effects();
         }
     }
 
@@ -446,9 +446,9 @@ impl<S: Socket> Engine<S> {
         }
         self.client_connections -= 1;
         if self.core.config.max_per_address.is_some()
-            && let Some(peer) = connection.peer.address()
+            && let Some(remote) = connection.remote.address()
         {
-            let group = AddressGroup::of(peer.ip());
+            let group = AddressGroup::of(remote.ip());
             if let Some(count) = self.per_address.get_mut(&group) {
                 *count -= 1;
                 if *count == 0 {
@@ -459,7 +459,7 @@ impl<S: Socket> Engine<S> {
     }
 
     /// What a handler of this connection is given, beside its session.
-    fn handler<'a>(core: &'a mut Core, effects: &'a mut Effects, key: Key, peer: Peer, now: Millis) -> Turn<'a> {
-        Turn { key, peer: peer.address(), now, core, effects }
+    fn context<'a>(core: &'a mut Core, effects: &'a mut Effects, key: Key, remote: Remote, now: Millis) -> Context<'a> {
+        Context { key, remote: remote.address(), now, core, effects }
     }
 }

@@ -8,7 +8,7 @@ use crate::core::session::operator::{Command, HELP};
 use crate::core::session::{Operator, Session};
 use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::key::Key;
-use crate::core::state::mesh::Address;
+use crate::core::state::mesh::OrDash;
 use crate::core::time::Millis;
 use crate::limits;
 
@@ -28,7 +28,7 @@ impl<S: Socket> Engine<S> {
     /// Answers an operator whose command had to wait for the reactor.
     pub fn answer_operator(&mut self, operator: Key, text: &str) {
         self.answer(operator, text);
-        self.settle();
+        self.apply_effects();
     }
 
     /// The late answer to a command; the operator's next one is read then.
@@ -59,7 +59,7 @@ impl<S: Socket> Engine<S> {
         if rest.len() > limits::COMMAND_MAX_BYTES && !rest.contains(&b'\n') {
             self.effects.send_encoded(key, b"error the line is too long\n");
             self.effects.close(key, CloseReason::IgnoredPackets, CloseMode::AfterWriting);
-            self.settle();
+            self.apply_effects();
         }
         let Some(connection) = self.connections.get_mut(key).filter(|connection| connection.is_open()) else { return };
         inbox.keep(rest, &mut self.buffers);
@@ -77,7 +77,7 @@ impl<S: Socket> Engine<S> {
         if let Some(answer) = answer {
             self.effects.send_encoded(key, answer.as_bytes());
         }
-        self.settle();
+        self.apply_effects();
     }
 
     /// Does a command. Where the answer comes later, the operator waits.
@@ -98,11 +98,11 @@ impl<S: Socket> Engine<S> {
             Command::Forget(id) if self.core.mesh.forget(id, &mut self.effects) => "ok\n".to_owned(),
             Command::Forget(id) if self.core.mesh.link_to(id).is_some() => "error that server is linked\n".to_owned(),
             Command::Forget(_) => "error no such server\n".to_owned(),
-            Command::Merge(_) if self.core.mesh.asked() >= limits::TARGETS_MAX => {
+            Command::Merge(_) if self.core.mesh.pending_merges() >= limits::TARGETS_MAX => {
                 "error too many merges wait\n".to_owned()
             }
             Command::Merge(name) => {
-                self.core.mesh.ask(name, Some(key), self.now);
+                self.core.mesh.request_merge(name, Some(key), self.now);
                 return self.wait(key);
             }
             Command::Reload => {
@@ -130,7 +130,7 @@ impl<S: Socket> Engine<S> {
             ("id", core.config.id.to_string()),
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
             ("listen", core.config.listen.map_or("-".to_owned(), |address| address.to_string())),
-            ("advertise", Address(core.mesh.advertise()).to_string()),
+            ("advertise", OrDash(core.mesh.advertise()).to_string()),
             ("uptime_seconds", (self.now.0 / 1000).to_string()),
             ("clients", core.directory.len().to_string()),
             ("siblings", core.mesh.links().count().to_string()),
@@ -152,10 +152,10 @@ impl<S: Socket> Engine<S> {
         for (_, connection) in self.connections.iter() {
             let Some(client) = connection.session.as_client() else { continue };
             let kind = if client.is_registered() { "user" } else { "guest" };
-            let queued_bytes = connection.outbox.pending_bytes(&self.log) + connection.kept_bytes();
+            let queued_bytes = connection.outbox.pending_bytes(&self.public) + connection.kept_bytes();
             let seconds = self.now.since(connection.opened) / 1000;
-            let (nickname, peer) = (client.nickname(), connection.peer);
-            let _ = writeln!(text, "{nickname}\t{kind}\t{peer}\t{queued_bytes}\t{seconds}");
+            let (nickname, remote) = (client.nickname(), connection.remote);
+            let _ = writeln!(text, "{nickname}\t{kind}\t{remote}\t{queued_bytes}\t{seconds}");
         }
         text + "ok\n"
     }
@@ -169,7 +169,7 @@ impl<S: Socket> Engine<S> {
                 (None, false) => "dialling",
             };
             let seconds = self.now.since(server.since) / 1000;
-            let _ = writeln!(text, "{}\t{}\t{state}\t{seconds}", server.id, Address(server.address));
+            let _ = writeln!(text, "{}\t{}\t{state}\t{seconds}", server.id, OrDash(server.address));
         }
         text + "ok\n"
     }

@@ -29,45 +29,45 @@ impl<S: Socket> Engine<S> {
             let Some(key) = self.dirty.pop_front() else { break };
             self.flush_dirty(key);
         }
-        if !self.room_waits() {
-            if self.log.end() > self.flushed_until {
-                self.flush_room();
-                self.flushed_until = self.log.end();
+        if !self.public_waits() {
+            if self.public.end() > self.flushed_until {
+                self.flush_public();
+                self.flushed_until = self.public.end();
             }
-            self.room_waited_for_bytes = 0;
+            self.public_waited_for_bytes = 0;
         }
-        self.settle();
+        self.apply_effects();
     }
 
     /// Whether public messages wait for more of them: while a read was not enough for somebody who sends a lot, the
     /// turns come quickly one after the other, and a write to everybody in each of them would be most of their work.
-    fn room_waits(&mut self) -> bool {
-        if self.log.end() == self.flushed_until {
+    fn public_waits(&mut self) -> bool {
+        if self.public.end() == self.flushed_until {
             return false;
         }
-        self.room_waited_for_bytes += self.turn_input_bytes.max(limits::READ_BYTES);
+        self.public_waited_for_bytes += self.turn_input_bytes.max(limits::READ_BYTES);
         // A slice of password work makes a turn long.
         let is_soon =
-            self.room_waited_for_bytes < limits::ROOM_WAIT_INPUT_BYTES && self.core.password_checks.is_empty();
+            self.public_waited_for_bytes < limits::PUBLIC_WAIT_INPUT_BYTES && self.core.password_checks.is_empty();
         let has_room = self.queued_bytes() <= self.core.config.max_memory_bytes;
         !self.queue.is_empty() && !self.turn_is_full() && is_soon && has_room
     }
 
     /// Lets go what everybody has of the log. While the room waits, nobody has its end.
     pub(super) fn trim_log(&mut self) {
-        if self.log.end() == self.flushed_until {
-            self.log.trim();
+        if self.public.end() == self.flushed_until {
+            self.public.trim();
         }
     }
 
     /// Public messages have come: everybody in the room has something, and every link if a client of ours spoke.
-    fn flush_room(&mut self) {
-        let mut behind = std::mem::take(&mut self.room_behind);
+    fn flush_public(&mut self) {
+        let mut behind = std::mem::take(&mut self.public_behind);
         for (key, connection) in self.connections.iter_mut() {
             if !connection.outbox.gets_public() {
                 continue;
             }
-            let written = write(connection, &mut self.log, &mut self.queues, self.now);
+            let written = write(connection, &mut self.public, &mut self.queues, self.now);
             self.core.counters.bytes_out += written.bytes as u64;
             self.private_queued_bytes = self.private_queued_bytes + written.own_after - written.own_before;
             let is_behind = written.own_after > 0 || connection.outbox.is_pinned();
@@ -75,11 +75,11 @@ impl<S: Socket> Engine<S> {
                 behind.push((key, written.is_broken));
             }
         }
-        self.log.forwards.clear();
+        self.public.link_batch.clear();
         for (key, is_broken) in behind.drain(..) {
             self.after_write(key, is_broken);
         }
-        self.room_behind = behind;
+        self.public_behind = behind;
     }
 
     fn flush_dirty(&mut self, key: Key) {
@@ -88,7 +88,7 @@ impl<S: Socket> Engine<S> {
         if matches!(connection.phase, Phase::Lingering(_) | Phase::Closed) {
             return;
         }
-        let written = write(connection, &mut self.log, &mut self.queues, self.now);
+        let written = write(connection, &mut self.public, &mut self.queues, self.now);
         if written.bytes > 0
             && let Session::Requesting(requesting) = &connection.session
         {
@@ -105,7 +105,7 @@ impl<S: Socket> Engine<S> {
             self.close(key, CloseReason::Lost, CloseMode::Now);
             return;
         }
-        let pending_bytes = connection.outbox.pending_bytes(&self.log);
+        let pending_bytes = connection.outbox.pending_bytes(&self.public);
         if pending_bytes == 0 && matches!(connection.phase, Phase::Draining(_)) {
             self.finish_draining(key);
             return;
@@ -138,7 +138,7 @@ fn write<S: Socket>(
         return written;
     }
     if connection.is_writable {
-        connection.outbox.address(log);
+        connection.outbox.set_destination(log);
         let (result, offered) = offer(&mut connection.socket, &connection.outbox, log);
         match result {
             Ok(count) => {

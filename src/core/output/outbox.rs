@@ -26,7 +26,7 @@ pub struct Outbox {
     /// Of its public messages, written or claimed up to here.
     cursor: u64,
     public: Public,
-    own: Option<Box<OwnQueue>>,
+    own: Option<Box<PrivateQueue>>,
 }
 
 /// Which public messages a connection gets.
@@ -35,17 +35,17 @@ enum Public {
     #[default]
     None,
     /// A client: all that are in the log.
-    Room {
+    Clients {
         /// Counted in the log as a reader that is behind.
         is_pinned: bool,
     },
-    /// A link to this server: those that the log forwards.
+    /// A link to this server: those of the turn's [`LinkBatch`].
     Mesh(ServerId),
 }
 
 /// Bytes for one connection alone.
 #[derive(Debug, Default)]
-pub struct OwnQueue {
+pub struct PrivateQueue {
     /// `bytes[head..]` waits.
     bytes: Vec<u8>,
     head: usize,
@@ -61,9 +61,9 @@ struct Splice {
     is_begun: bool,
 }
 
-impl OwnQueue {
+impl PrivateQueue {
     /// Lets go what was written, once it is half of all.
-    fn make_room(&mut self) {
+    fn compact(&mut self) {
         if self.head > 0 && self.head * 2 >= self.bytes.len() {
             self.bytes.drain(..self.head);
             self.head = 0;
@@ -75,15 +75,15 @@ impl OwnQueue {
 #[derive(Debug, Default)]
 pub struct QueuePool {
     #[allow(clippy::vec_box, reason = "the boxes go from connection to connection")]
-    spare: Vec<Box<OwnQueue>>,
+    spare: Vec<Box<PrivateQueue>>,
 }
 
 impl QueuePool {
-    fn take(&mut self) -> Box<OwnQueue> {
+    fn take(&mut self) -> Box<PrivateQueue> {
         self.spare.pop().unwrap_or_default()
     }
 
-    fn give(&mut self, mut queue: Box<OwnQueue>) {
+    fn give(&mut self, mut queue: Box<PrivateQueue>) {
         if queue.held_bytes() <= POOL_BUFFER_MAX_BYTES && self.spare.len() < POOL_MAX_BUFFERS {
             queue.bytes.clear();
             queue.splices.clear();
@@ -98,7 +98,7 @@ impl QueuePool {
     }
 }
 
-impl OwnQueue {
+impl PrivateQueue {
     /// Memory that it owns: many small packets that are kept apart take more for the splices than for their bytes.
     fn held_bytes(&self) -> usize {
         self.bytes.capacity() + self.splices.capacity() * size_of::<Splice>()
@@ -123,25 +123,25 @@ impl Outbox {
 
     /// Whether it stands in the log as a reader that is behind.
     pub fn is_pinned(&self) -> bool {
-        self.public == Public::Room { is_pinned: true }
+        self.public == Public::Clients { is_pinned: true }
     }
 
     /// From now on it gets public messages, as a client.
-    pub fn enter_room(&mut self, log: &PublicLog) {
+    pub fn join_public(&mut self, log: &PublicLog) {
         self.cursor = log.end();
-        self.public = Public::Room { is_pinned: false };
+        self.public = Public::Clients { is_pinned: false };
     }
 
     /// From now on it gets the public messages of our clients, as a link to this server.
     pub fn enter_mesh(&mut self, server: ServerId, log: &PublicLog) {
-        self.cursor = log.forwards.end();
+        self.cursor = log.link_batch.end();
         self.public = Public::Mesh(server);
     }
 
     /// It gets no more public messages; those that wait are kept as its own.
     pub fn leave(&mut self, log: &mut PublicLog, pool: &mut QueuePool) {
-        self.claim(log, pool);
-        if !matches!(self.public, Public::Room { .. }) {
+        self.take_over(log, pool);
+        if !matches!(self.public, Public::Clients { .. }) {
             self.public = Public::None;
             return;
         }
@@ -164,10 +164,10 @@ impl Outbox {
     /// Queues bytes for this connection alone, behind all that waits. Where `apart`, they are one packet that
     /// [`Outbox::whole_packets`] can tell from the others.
     pub fn push(&mut self, bytes: &[u8], apart: bool, log: &PublicLog, pool: &mut QueuePool) {
-        let at = if self.is_in_room() { log.end() } else { 0 };
-        debug_assert!(self.is_in_room() || self.behind_bytes(log) == 0, "a link claims first");
+        let at = if self.is_client() { log.end() } else { 0 };
+        debug_assert!(self.is_client() || self.behind_bytes(log) == 0, "a link claims first");
         let own = self.own.get_or_insert_with(|| pool.take());
-        own.make_room();
+        own.compact();
         own.bytes.extend_from_slice(bytes);
         match own.splices.back_mut() {
             Some(last) if last.at == at && !apart => last.len += bytes.len(),
@@ -176,19 +176,19 @@ impl Outbox {
     }
 
     /// A link keeps what is forwarded in this turn as its own, so that what is queued next comes behind it.
-    pub fn claim(&mut self, log: &mut PublicLog, pool: &mut QueuePool) {
+    pub fn take_over(&mut self, log: &mut PublicLog, pool: &mut QueuePool) {
         let Public::Mesh(server) = self.public else { return };
-        let forwards = &mut log.forwards;
-        if self.cursor == forwards.end() {
+        let link_batch = &mut log.link_batch;
+        if self.cursor == link_batch.end() {
             return;
         }
-        forwards.address_to(server);
+        link_batch.set_destination(server);
         let own = self.own.get_or_insert_with(|| pool.take());
-        own.make_room();
-        own.bytes.extend_from_slice(forwards.since(self.cursor));
-        let (packets, mut is_begun) = forwards.packets_since(self.cursor);
+        own.compact();
+        own.bytes.extend_from_slice(link_batch.since(self.cursor));
+        let (packets, mut is_begun) = link_batch.packets_since(self.cursor);
         own.splices.extend(packets.map(|len| Splice { at: 0, len, is_begun: std::mem::take(&mut is_begun) }));
-        self.cursor = forwards.end();
+        self.cursor = link_batch.end();
     }
 
     /// The packets that were queued apart and of which nothing was written.
@@ -204,9 +204,9 @@ impl Outbox {
     }
 
     /// To be called before the next two: what the log forwards is for this link.
-    pub fn address(&self, log: &mut PublicLog) {
+    pub fn set_destination(&self, log: &mut PublicLog) {
         if let Public::Mesh(server) = self.public {
-            log.forwards.address_to(server);
+            log.link_batch.set_destination(server);
         }
     }
 
@@ -216,8 +216,8 @@ impl Outbox {
         let slice = match (&self.own, self.public) {
             (Some(own), _) if behind_bytes == 0 => return own.bytes.get(own.head..),
             (Some(_), _) | (None, Public::None) => return None,
-            (None, Public::Room { .. }) => log.slice_at(self.cursor),
-            (None, Public::Mesh(_)) => log.forwards.since(self.cursor),
+            (None, Public::Clients { .. }) => log.slice_at(self.cursor),
+            (None, Public::Mesh(_)) => log.link_batch.since(self.cursor),
         };
         (slice.len() == behind_bytes).then_some(slice)
     }
@@ -266,7 +266,7 @@ impl Outbox {
                 pool.give(own);
             }
         }
-        self.settle_place(before, log, pool);
+        self.repin(before, log, pool);
     }
 
     /// Throws away all that waits, and leaves the room.
@@ -281,11 +281,11 @@ impl Outbox {
         }
     }
 
-    fn settle_place(&mut self, before: u64, log: &mut PublicLog, pool: &mut QueuePool) {
+    fn repin(&mut self, before: u64, log: &mut PublicLog, pool: &mut QueuePool) {
         let behind = self.behind_bytes(log) > 0;
         match &mut self.public {
             Public::None => {}
-            Public::Room { is_pinned } => {
+            Public::Clients { is_pinned } => {
                 if std::mem::replace(is_pinned, behind) {
                     log.unpin(before);
                 }
@@ -293,19 +293,19 @@ impl Outbox {
                     log.pin(self.cursor);
                 }
             }
-            Public::Mesh(_) => self.claim(log, pool),
+            Public::Mesh(_) => self.take_over(log, pool),
         }
     }
 
-    fn is_in_room(&self) -> bool {
-        matches!(self.public, Public::Room { .. })
+    fn is_client(&self) -> bool {
+        matches!(self.public, Public::Clients { .. })
     }
 
     fn behind_bytes(&self, log: &PublicLog) -> usize {
         let end = match self.public {
             Public::None => return 0,
-            Public::Room { .. } => log.end(),
-            Public::Mesh(_) => log.forwards.end(),
+            Public::Clients { .. } => log.end(),
+            Public::Mesh(_) => log.link_batch.end(),
         };
         debug_assert!(self.cursor <= end);
         usize::try_from(end - self.cursor).unwrap_or(usize::MAX)
@@ -343,11 +343,11 @@ impl Outbox {
         }
         match self.public {
             Public::None => {}
-            Public::Room { .. } => {
+            Public::Clients { .. } => {
                 log_until(log.end(), &mut see);
             }
             Public::Mesh(_) => {
-                see(log.forwards.since(cursor));
+                see(log.link_batch.since(cursor));
             }
         }
     }

@@ -15,7 +15,7 @@
 
 use std::collections::VecDeque;
 
-use crate::core::output::forwards::Forwards;
+use crate::core::output::link_batch::LinkBatch;
 use crate::limits::LOG_BLOCK_BYTES;
 
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub struct PublicLog {
     end: u64,
     spare: Vec<u8>,
     /// What other servers get of it in this turn.
-    pub forwards: Forwards,
+    pub link_batch: LinkBatch,
 }
 
 impl PublicLog {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::Verdict;
-use crate::core::state::Turn;
+use crate::core::state::Context;
 use crate::core::state::counters::Ignored;
 use crate::wire::{ErrorReason, Packet, ServerId};
 
@@ -29,57 +29,63 @@ impl Client {
         self.is_registered
     }
 
-    pub(super) fn on_packet(&mut self, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
-        let (origin, sender) = (turn.core.config.id, &*self.nickname);
+    pub(super) fn on_packet(&mut self, packet: &Packet<'_>, context: &mut Context<'_>) -> Verdict {
+        let (origin, sender) = (context.core.config.id, &*self.nickname);
         match *packet {
             Packet::MsgPbl { message } => {
-                turn.effects.publish(&Packet::MsgPblInc { origin, sender, message });
+                context.effects.publish(&Packet::MsgPblInc { origin, sender, message });
                 Verdict::Handled
             }
             Packet::MsgPrv { destination, receiver, message } => {
                 let packet = Packet::MsgPrvInc { origin, sender, receiver, message };
-                self.deliver(destination, receiver, &packet, turn)
+                self.deliver(destination, receiver, &packet, context)
             }
             Packet::FileChnk { destination, receiver, chunk } => {
                 let packet = Packet::FileChnkInc { origin, sender, receiver, chunk };
-                self.deliver(destination, receiver, &packet, turn)
+                self.deliver(destination, receiver, &packet, context)
             }
             _ => Verdict::Ignored(Ignored::State),
         }
     }
 
-    pub(super) fn on_end(self, turn: &mut Turn<'_>) {
-        turn.core.directory.leave(&self.nickname);
+    pub(super) fn on_end(self, context: &mut Context<'_>) {
+        context.core.directory.leave(&self.nickname);
     }
 
     /// Sends `packet` to a client of any server, or an ERROR back (D13).
-    fn deliver(&self, destination: ServerId, receiver: &str, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
-        if destination != turn.core.config.id {
-            return self.forward(destination, packet, turn);
+    fn deliver(
+        &self,
+        destination: ServerId,
+        receiver: &str,
+        packet: &Packet<'_>,
+        context: &mut Context<'_>,
+    ) -> Verdict {
+        if destination != context.core.config.id {
+            return self.forward(destination, packet, context);
         }
-        match turn.core.directory.find(receiver) {
-            Some(receiver) if turn.core.pressure.is_past_high_water(receiver) => Verdict::WaitFor(receiver),
+        match context.core.directory.find(receiver) {
+            Some(receiver) if context.core.pressure.is_past_high_water(receiver) => Verdict::WaitFor(receiver),
             Some(receiver) => {
-                turn.effects.send(receiver, packet);
+                context.effects.send(receiver, packet);
                 Verdict::Handled
             }
-            None => self.fail(ErrorReason::UnknownReceiver, turn),
+            None => self.fail(ErrorReason::UnknownReceiver, context),
         }
     }
 
-    fn forward(&self, destination: ServerId, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
-        let Some(link) = turn.core.mesh.link_to(destination) else {
-            return self.fail(ErrorReason::UnknownServer, turn);
+    fn forward(&self, destination: ServerId, packet: &Packet<'_>, context: &mut Context<'_>) -> Verdict {
+        let Some(link) = context.core.mesh.link_to(destination) else {
+            return self.fail(ErrorReason::UnknownServer, context);
         };
-        if turn.core.pressure.is_past_high_water(link) {
+        if context.core.pressure.is_past_high_water(link) {
             return Verdict::WaitFor(link);
         }
-        turn.effects.forward(link, destination, packet);
+        context.effects.forward(link, destination, packet);
         Verdict::Handled
     }
 
-    fn fail(&self, reason: ErrorReason, turn: &mut Turn<'_>) -> Verdict {
-        turn.effects.send(turn.key, &Packet::Error { sender: &self.nickname, reason });
+    fn fail(&self, reason: ErrorReason, context: &mut Context<'_>) -> Verdict {
+        context.effects.send(context.key, &Packet::Error { sender: &self.nickname, reason });
         Verdict::Handled
     }
 }

@@ -1,7 +1,7 @@
 //! Nobody yet: the state of a connection before its first accepted packet.
 
 use super::{Client, Session, Verdict, merging};
-use crate::core::state::Turn;
+use crate::core::state::Context;
 use crate::core::state::address::AddressGroup;
 use crate::core::state::counters::Ignored;
 use crate::core::state::effects::{CloseMode, CloseReason, Effect};
@@ -37,98 +37,101 @@ impl Handshake {
         self.waited_ms.into()
     }
 
-    pub(super) fn on_packet(&mut self, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
+    pub(super) fn on_packet(&mut self, packet: &Packet<'_>, context: &mut Context<'_>) -> Verdict {
         match *packet {
             Packet::AuthGst { nickname } => match Nickname::parse(nickname) {
-                Some(nickname) => self.on_guest(nickname, turn),
+                Some(nickname) => self.on_guest(nickname, context),
                 None => Verdict::Ignored(Ignored::Nickname),
             },
             Packet::AuthUsr { nickname, password } => match Nickname::parse(nickname) {
-                Some(nickname) => self.on_user(nickname, password, turn),
+                Some(nickname) => self.on_user(nickname, password, context),
                 None => Verdict::Ignored(Ignored::Nickname),
             },
-            Packet::MrgReq { server, siblings } => merging::on_request(server, siblings, turn),
+            Packet::MrgReq { server, siblings } => merging::on_request(server, siblings, context),
             _ => Verdict::Ignored(Ignored::State),
         }
     }
 
     /// A password over its limit is a wrong one (D9); `head` then holds the nickname.
-    pub(super) fn on_overlong(&mut self, code: Code, head: &[u8], turn: &mut Turn<'_>) -> Verdict {
+    pub(super) fn on_overlong(&mut self, code: Code, head: &[u8], context: &mut Context<'_>) -> Verdict {
         match code {
-            Code::AuthUsr if nickname_before_password(head).is_some() => self.fail(AuthResponse::WrongPassword, turn),
-            Code::MrgReq => merging::on_too_many_descriptions(turn),
+            Code::AuthUsr if nickname_before_password(head).is_some() => {
+                self.fail(AuthResponse::WrongPassword, context)
+            }
+            Code::MrgReq => merging::on_too_many_descriptions(context),
             _ => Verdict::Ignored(Ignored::Overlong),
         }
     }
 
-    pub(super) fn on_password_checked(&mut self, nickname: &str, is_right: bool, turn: &mut Turn<'_>) -> Verdict {
+    pub(super) fn on_password_checked(&mut self, nickname: &str, is_right: bool, context: &mut Context<'_>) -> Verdict {
         let since = std::mem::replace(&mut self.checking_since, Millis::NEVER);
-        let waited_ms = u32::try_from(turn.now.since(since)).unwrap_or(u32::MAX);
+        let waited_ms = u32::try_from(context.now.since(since)).unwrap_or(u32::MAX);
         self.waited_ms = self.waited_ms.saturating_add(waited_ms);
         match Nickname::parse(nickname) {
-            Some(nickname) if is_right => self.enter(nickname, true, turn),
-            _ => self.fail(AuthResponse::WrongPassword, turn),
+            Some(nickname) if is_right => self.enter(nickname, true, context),
+            _ => self.fail(AuthResponse::WrongPassword, context),
         }
     }
 
-    pub(super) fn on_end(self, turn: &mut Turn<'_>) {
+    pub(super) fn on_end(self, context: &mut Context<'_>) {
         if self.is_checking_password() {
-            turn.core.password_checks.cancel(turn.key);
+            context.core.password_checks.cancel(context.key);
         }
     }
 
-    fn on_guest(&mut self, nickname: Nickname<'_>, turn: &mut Turn<'_>) -> Verdict {
-        if turn.core.users.contains(nickname.as_str()) {
-            self.fail(AuthResponse::Registered, turn)
-        } else if turn.core.config.no_guests {
-            self.fail(AuthResponse::WrongPassword, turn)
+    fn on_guest(&mut self, nickname: Nickname<'_>, context: &mut Context<'_>) -> Verdict {
+        if context.core.users.contains(nickname.as_str()) {
+            self.fail(AuthResponse::Registered, context)
+        } else if context.core.config.no_guests {
+            self.fail(AuthResponse::WrongPassword, context)
         } else {
-            self.enter(nickname, false, turn)
+            self.enter(nickname, false, context)
         }
     }
 
-    fn on_user(&mut self, nickname: Nickname<'_>, password: &str, turn: &mut Turn<'_>) -> Verdict {
-        let Some(stored) = turn.core.users.to_check(nickname.as_str()) else {
-            return self.fail(AuthResponse::WrongPassword, turn);
+    fn on_user(&mut self, nickname: Nickname<'_>, password: &str, context: &mut Context<'_>) -> Verdict {
+        let Some(stored) = context.core.users.to_check(nickname.as_str()) else {
+            return self.fail(AuthResponse::WrongPassword, context);
         };
-        let address = AddressGroup::of(turn.peer.map_or(std::net::Ipv4Addr::LOCALHOST.into(), |peer| peer.ip()));
-        if turn.core.password_checks.is_full_for(address) {
-            turn.effects.close(turn.key, CloseReason::PasswordChecks, CloseMode::AfterWriting);
+        let address =
+            AddressGroup::of(context.remote.map_or(std::net::Ipv4Addr::LOCALHOST.into(), |remote| remote.ip()));
+        if context.core.password_checks.is_full_for(address) {
+            context.effects.close(context.key, CloseReason::PasswordChecks, CloseMode::AfterWriting);
             return Verdict::Handled;
         }
         let check = PasswordCheck {
-            key: turn.key,
+            key: context.key,
             address,
             nickname: nickname.as_str().into(),
             stored: stored.clone(),
             work: stored.begin_check(password),
         };
-        turn.core.password_checks.add(check);
-        self.checking_since = turn.now;
+        context.core.password_checks.add(check);
+        self.checking_since = context.now;
         Verdict::Handled
     }
 
-    fn enter(&mut self, nickname: Nickname<'_>, is_registered: bool, turn: &mut Turn<'_>) -> Verdict {
-        match turn.core.directory.enter(nickname, turn.key) {
+    fn enter(&mut self, nickname: Nickname<'_>, is_registered: bool, context: &mut Context<'_>) -> Verdict {
+        match context.core.directory.enter(nickname, context.key) {
             Ok(name) => {
-                turn.effects.send(turn.key, &Packet::AuthRsp { response: AuthResponse::Accepted });
+                context.effects.send(context.key, &Packet::AuthRsp { response: AuthResponse::Accepted });
                 Verdict::Become(Session::Client(Client::new(name, is_registered)))
             }
             Err(holder) => {
                 if is_registered {
                     // The same user again: perhaps the first connection is dead and nobody has noticed (D9).
-                    turn.effects.push(Effect::Probe(holder));
+                    context.effects.push(Effect::Probe(holder));
                 }
-                self.fail(AuthResponse::InUse, turn)
+                self.fail(AuthResponse::InUse, context)
             }
         }
     }
 
-    fn fail(&mut self, response: AuthResponse, turn: &mut Turn<'_>) -> Verdict {
+    fn fail(&mut self, response: AuthResponse, context: &mut Context<'_>) -> Verdict {
         self.failed_logins += 1;
-        turn.effects.send(turn.key, &Packet::AuthRsp { response });
+        context.effects.send(context.key, &Packet::AuthRsp { response });
         if self.failed_logins >= LOGIN_TRIES_MAX {
-            turn.effects.close(turn.key, CloseReason::LoginTries, CloseMode::AfterWriting);
+            context.effects.close(context.key, CloseReason::LoginTries, CloseMode::AfterWriting);
         }
         Verdict::Handled
     }

@@ -1,63 +1,63 @@
 //! A connection that asks to merge (RFC section 7).
 
 use super::{Session, Sibling, Verdict};
-use crate::core::state::Turn;
+use crate::core::state::Context;
 use crate::core::state::effects::{CloseMode, CloseReason, Effect};
 use crate::core::state::mesh::{Decision, Offer};
 use crate::wire::{DeclineReason, Descriptions, Packet, ServerId};
 
 /// MRGREQ on a connection that is nobody yet.
-pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, turn: &mut Turn<'_>) -> Verdict {
-    if !is_permitted(turn) {
+pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, context: &mut Context<'_>) -> Verdict {
+    if !is_permitted(context) {
         return Verdict::Handled;
     }
     let offer = Offer::read(server, siblings);
-    match turn.core.mesh.decide(&offer, turn.now) {
+    match context.core.mesh.decide(&offer, context.now) {
         Decision::Decline(reason) => {
-            if let Some(link) = turn.core.mesh.link_to(server) {
+            if let Some(link) = context.core.mesh.link_to(server) {
                 // It would not ask if it still had that link (D17), also where it has come back elsewhere (D21).
-                turn.effects.push(Effect::Probe(link));
+                context.effects.push(Effect::Probe(link));
             }
             log::info!("declined a merge with server {server}: {reason:?}");
-            decline(reason, turn);
+            decline(reason, context);
             Verdict::Handled
         }
         Decision::Yield => {
-            turn.effects.close(turn.key, CloseReason::Superseded, CloseMode::AfterWriting);
+            context.effects.close(context.key, CloseReason::Superseded, CloseMode::AfterWriting);
             Verdict::Handled
         }
-        Decision::Accept => accept(&offer, turn),
+        Decision::Accept => accept(&offer, context),
     }
 }
 
 /// MRGREQ that announces more descriptions than a network may have servers: answered before they arrive (D17).
-pub(super) fn on_too_many_descriptions(turn: &mut Turn<'_>) -> Verdict {
-    if is_permitted(turn) {
-        decline(DeclineReason::ServerLimit, turn);
+pub(super) fn on_too_many_descriptions(context: &mut Context<'_>) -> Verdict {
+    if is_permitted(context) {
+        decline(DeclineReason::ServerLimit, context);
     }
     Verdict::Handled
 }
 
-fn accept(offer: &Offer, turn: &mut Turn<'_>) -> Verdict {
-    let mesh = &mut turn.core.mesh;
+fn accept(offer: &Offer, context: &mut Context<'_>) -> Verdict {
+    let mesh = &mut context.core.mesh;
     // Before the link is up, so that the list does not name the receiver.
     let list = mesh.describe(offer.address.is_some(), Some(offer.server), None);
     let siblings = Descriptions::new(&list).unwrap_or_default();
-    turn.effects.send(turn.key, &Packet::MrgRsp { server: turn.core.config.id, siblings });
-    mesh.on_link_up(turn.key, offer, None, turn.now, turn.effects);
+    context.effects.send(context.key, &Packet::MrgRsp { server: context.core.config.id, siblings });
+    mesh.on_link_up(context.key, offer, None, context.now, context.effects);
     Verdict::Become(Session::Sibling(Sibling::new(offer.server)))
 }
 
 /// Looks at the allow-list before anything else is looked at (D20).
-fn is_permitted(turn: &mut Turn<'_>) -> bool {
-    let permitted = turn.core.mesh.permits(turn.peer);
+fn is_permitted(context: &mut Context<'_>) -> bool {
+    let permitted = context.core.mesh.permits(context.remote);
     if !permitted {
-        turn.effects.close(turn.key, CloseReason::NotPermitted, CloseMode::AfterWriting);
+        context.effects.close(context.key, CloseReason::NotPermitted, CloseMode::AfterWriting);
     }
     permitted
 }
 
-fn decline(reason: DeclineReason, turn: &mut Turn<'_>) {
-    turn.effects.send(turn.key, &Packet::MrgDecl { reason });
-    turn.effects.close(turn.key, CloseReason::Declined, CloseMode::AfterWriting);
+fn decline(reason: DeclineReason, context: &mut Context<'_>) {
+    context.effects.send(context.key, &Packet::MrgDecl { reason });
+    context.effects.close(context.key, CloseReason::Declined, CloseMode::AfterWriting);
 }

@@ -16,7 +16,7 @@ pub use operator::Operator;
 pub use requesting::Requesting;
 pub use sibling::Sibling;
 
-use crate::core::state::Turn;
+use crate::core::state::Context;
 use crate::core::state::config::Config;
 use crate::core::state::counters::Ignored;
 use crate::core::state::effects::CloseReason;
@@ -40,7 +40,7 @@ pub enum Session {
     /// A scraper of metrics, over HTTP: one request, one answer.
     Scraper,
     /// On its way out, or not yet anything: its packets mean nothing.
-    Gone {
+    Closing {
         /// Most output that may still wait for it: what it was allowed as what it was.
         queue_limit_bytes: usize,
     },
@@ -68,50 +68,50 @@ impl std::fmt::Display for Session {
             Session::Requesting(_) => f.write_str("merge request"),
             Session::Operator(_) => f.write_str("operator"),
             Session::Scraper => f.write_str("metrics request"),
-            Session::Handshake(_) | Session::Gone { .. } => f.write_str("connection"),
+            Session::Handshake(_) | Session::Closing { .. } => f.write_str("connection"),
         }
     }
 }
 
 impl Session {
     /// A whole packet has arrived.
-    pub fn on_packet(&mut self, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
+    pub fn on_packet(&mut self, packet: &Packet<'_>, context: &mut Context<'_>) -> Verdict {
         match self {
-            Session::Handshake(handshake) => handshake.on_packet(packet, turn),
-            Session::Client(client) => client.on_packet(packet, turn),
-            Session::Requesting(requesting) => requesting.on_packet(packet, turn),
-            Session::Sibling(sibling) => sibling.on_packet(packet, turn),
-            Session::Operator(_) | Session::Scraper | Session::Gone { .. } => Verdict::Ignored(Ignored::State),
+            Session::Handshake(handshake) => handshake.on_packet(packet, context),
+            Session::Client(client) => client.on_packet(packet, context),
+            Session::Requesting(requesting) => requesting.on_packet(packet, context),
+            Session::Sibling(sibling) => sibling.on_packet(packet, context),
+            Session::Operator(_) | Session::Scraper | Session::Closing { .. } => Verdict::Ignored(Ignored::State),
         }
     }
 
     /// A packet with a field over its limit has begun to arrive; `head` are its bytes up to that field.
-    pub fn on_overlong(&mut self, code: Code, head: &[u8], turn: &mut Turn<'_>) -> Verdict {
+    pub fn on_overlong(&mut self, code: Code, head: &[u8], context: &mut Context<'_>) -> Verdict {
         match self {
-            Session::Handshake(handshake) => handshake.on_overlong(code, head, turn),
-            Session::Requesting(requesting) if code == Code::MrgRsp => requesting.on_too_many_descriptions(turn),
+            Session::Handshake(handshake) => handshake.on_overlong(code, head, context),
+            Session::Requesting(requesting) if code == Code::MrgRsp => requesting.on_too_many_descriptions(context),
             _ => Verdict::Ignored(Ignored::Overlong),
         }
     }
 
     /// The password of this connection's login was looked at.
-    pub fn on_password_checked(&mut self, nickname: &str, is_right: bool, turn: &mut Turn<'_>) -> Verdict {
+    pub fn on_password_checked(&mut self, nickname: &str, is_right: bool, context: &mut Context<'_>) -> Verdict {
         match self {
-            Session::Handshake(handshake) => handshake.on_password_checked(nickname, is_right, turn),
+            Session::Handshake(handshake) => handshake.on_password_checked(nickname, is_right, context),
             _ => Verdict::Handled,
         }
     }
 
     /// The connection is on its way out: what it was ends here.
-    pub fn on_end(&mut self, reason: CloseReason, turn: &mut Turn<'_>) {
-        let gone = Session::Gone { queue_limit_bytes: self.queue_limit(&turn.core.config) };
+    pub fn on_end(&mut self, reason: CloseReason, context: &mut Context<'_>) {
+        let gone = Session::Closing { queue_limit_bytes: self.queue_limit(&context.core.config) };
         match std::mem::replace(self, gone) {
-            Session::Handshake(handshake) => handshake.on_end(turn),
-            Session::Client(client) => client.on_end(turn),
-            Session::Requesting(requesting) => requesting.on_end(reason, turn),
-            Session::Sibling(sibling) => sibling.on_end(turn),
-            Session::Operator(_) => turn.core.mesh.on_operator_gone(turn.key),
-            Session::Scraper | Session::Gone { .. } => {}
+            Session::Handshake(handshake) => handshake.on_end(context),
+            Session::Client(client) => client.on_end(context),
+            Session::Requesting(requesting) => requesting.on_end(reason, context),
+            Session::Sibling(sibling) => sibling.on_end(context),
+            Session::Operator(_) => context.core.mesh.on_operator_gone(context.key),
+            Session::Scraper | Session::Closing { .. } => {}
         }
     }
 
@@ -142,7 +142,7 @@ impl Session {
         match self {
             Session::Sibling(_) => config.max_link_queue_bytes,
             Session::Operator(_) | Session::Scraper => limits::OPERATOR_QUEUE_MAX_BYTES,
-            Session::Gone { queue_limit_bytes } => *queue_limit_bytes,
+            Session::Closing { queue_limit_bytes } => *queue_limit_bytes,
             _ => config.max_queue_bytes,
         }
     }

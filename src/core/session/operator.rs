@@ -1,6 +1,6 @@
 //! An operator on the control socket: lines of text.
 
-use crate::core::state::mesh::Name;
+use crate::core::state::mesh::HostPort;
 use crate::wire::ServerId;
 
 /// An operator's connection.
@@ -20,7 +20,7 @@ pub enum Command {
     /// The other servers.
     Siblings,
     /// Merge with the server there.
-    Merge(Name),
+    Merge(HostPort),
     /// Give a lost server up.
     Forget(ServerId),
     /// Close a client.
@@ -54,7 +54,7 @@ impl Command {
     pub fn parse(line: &str) -> Result<Command, String> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let command = match (word, rest) {
-            ("merge", place) => Command::Merge(parse_name(place).ok_or("expected merge HOST:PORT")?),
+            ("merge", place) => Command::Merge(HostPort::parse(place).ok_or("expected merge HOST:PORT")?),
             ("forget", id) => Command::Forget(ServerId(id.trim().parse().map_err(|_| "expected forget ID")?)),
             ("kick", "") => return Err("expected kick NICKNAME".to_owned()),
             ("kick", nickname) => Command::Kick(nickname.to_owned()),
@@ -69,18 +69,4 @@ impl Command {
         };
         Ok(command)
     }
-}
-
-/// Reads `HOST:PORT`, with an IPv6 address in brackets.
-pub fn parse_name(text: &str) -> Option<Name> {
-    let (host, port) = text.trim().rsplit_once(':')?;
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let is_plain = !host.is_empty() && !host.contains([':', ' ', '\t', '[', ']']);
-    let host = match bare {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().ok()?.to_string(),
-        None if is_plain => host.to_owned(),
-        None => return None,
-    };
-    let port = port.parse().ok().filter(|&port| port != 0)?;
-    Some(Name { host, port })
 }

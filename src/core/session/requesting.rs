@@ -1,7 +1,7 @@
 //! A connection that we dialled, and on which we asked to merge.
 
 use super::{Session, Sibling, Verdict};
-use crate::core::state::Turn;
+use crate::core::state::Context;
 use crate::core::state::counters::Ignored;
 use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::mesh::{DialFor, Dialled, Offer};
@@ -19,15 +19,15 @@ pub struct Requesting {
 
 impl Requesting {
     /// Sends our request on a connection that has just been dialled.
-    pub fn begin(dial_for: DialFor, turn: &mut Turn<'_>) -> Requesting {
-        let mesh = &turn.core.mesh;
+    pub fn begin(dial_for: DialFor, context: &mut Context<'_>) -> Requesting {
+        let mesh = &context.core.mesh;
         let receiver = match dial_for {
             DialFor::Server(id) => Some(id),
-            DialFor::Target(_) => None,
+            DialFor::MergeTarget(_) => None,
         };
-        let list = mesh.describe(true, receiver, turn.peer);
+        let list = mesh.describe(true, receiver, context.remote);
         let siblings = Descriptions::new(&list).unwrap_or_default();
-        turn.effects.send(turn.key, &Packet::MrgReq { server: turn.core.config.id, siblings });
+        context.effects.send(context.key, &Packet::MrgReq { server: context.core.config.id, siblings });
         Requesting { dial_for, listed_at: mesh.links_made(), outcome: None }
     }
 
@@ -36,53 +36,53 @@ impl Requesting {
         self.dial_for
     }
 
-    pub(super) fn on_packet(&mut self, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
+    pub(super) fn on_packet(&mut self, packet: &Packet<'_>, context: &mut Context<'_>) -> Verdict {
         match *packet {
-            Packet::MrgRsp { server, siblings } => self.on_response(server, siblings, turn),
-            Packet::MrgDecl { reason } => self.end(Dialled::Declined(reason), CloseReason::Declined, turn),
+            Packet::MrgRsp { server, siblings } => self.on_response(server, siblings, context),
+            Packet::MrgDecl { reason } => self.end(Dialled::Declined(reason), CloseReason::Declined, context),
             _ => Verdict::Ignored(Ignored::State),
         }
     }
 
     /// More descriptions than a network may have servers.
-    pub(super) fn on_too_many_descriptions(&mut self, turn: &mut Turn<'_>) -> Verdict {
-        self.end(Dialled::Unfit(crate::wire::DeclineReason::ServerLimit), CloseReason::Unfit, turn)
+    pub(super) fn on_too_many_descriptions(&mut self, context: &mut Context<'_>) -> Verdict {
+        self.end(Dialled::Unfit(crate::wire::DeclineReason::ServerLimit), CloseReason::Unfit, context)
     }
 
-    pub(super) fn on_end(self, reason: CloseReason, turn: &mut Turn<'_>) {
+    pub(super) fn on_end(self, reason: CloseReason, context: &mut Context<'_>) {
         let outcome = self.outcome.unwrap_or_else(|| {
             Dialled::Failed(match reason {
                 CloseReason::Left | CloseReason::Lost => {
-                    "closed without an answer (does its --allow-peer permit us?)".to_owned()
+                    "closed without an answer (does its --allow-remote permit us?)".to_owned()
                 }
                 other => other.to_string(),
             })
         });
-        turn.core.mesh.on_dial_ended(self.dial_for, &outcome, turn.now, turn.effects);
+        context.core.mesh.on_dial_ended(self.dial_for, &outcome, context.now, context.effects);
     }
 
-    fn on_response(&mut self, server: ServerId, siblings: Descriptions<'_>, turn: &mut Turn<'_>) -> Verdict {
+    fn on_response(&mut self, server: ServerId, siblings: Descriptions<'_>, context: &mut Context<'_>) -> Verdict {
         let offer = Offer::read(server, siblings);
-        let mesh = &mut turn.core.mesh;
+        let mesh = &mut context.core.mesh;
         if let Err(reason) = mesh.fits(&offer) {
-            return self.end(Dialled::Unfit(reason), CloseReason::Unfit, turn);
+            return self.end(Dialled::Unfit(reason), CloseReason::Unfit, context);
         }
         if let Some(link) = mesh.link_to(server) {
             // It dialled us too, and neither could know that it was the same server.
             if !mesh.own_dial_stays(server) {
-                mesh.on_dial_accepted(self.dial_for, server, turn.now, turn.effects);
-                return self.end(Dialled::Failed("linked already".to_owned()), CloseReason::Superseded, turn);
+                mesh.on_dial_accepted(self.dial_for, server, context.now, context.effects);
+                return self.end(Dialled::Failed("linked already".to_owned()), CloseReason::Superseded, context);
             }
-            turn.effects.close(link, CloseReason::Superseded, CloseMode::AfterWriting);
+            context.effects.close(link, CloseReason::Superseded, CloseMode::AfterWriting);
         }
-        mesh.on_dial_accepted(self.dial_for, server, turn.now, turn.effects);
-        mesh.on_link_up(turn.key, &offer, Some(self.listed_at), turn.now, turn.effects);
+        mesh.on_dial_accepted(self.dial_for, server, context.now, context.effects);
+        mesh.on_link_up(context.key, &offer, Some(self.listed_at), context.now, context.effects);
         Verdict::Become(Session::Sibling(Sibling::new(server)))
     }
 
-    fn end(&mut self, outcome: Dialled, reason: CloseReason, turn: &mut Turn<'_>) -> Verdict {
+    fn end(&mut self, outcome: Dialled, reason: CloseReason, context: &mut Context<'_>) -> Verdict {
         self.outcome = Some(outcome);
-        turn.effects.close(turn.key, reason, CloseMode::AfterWriting);
+        context.effects.close(context.key, reason, CloseMode::AfterWriting);
         Verdict::Handled
     }
 }

@@ -1,7 +1,7 @@
 //! A link to another server.
 
 use super::Verdict;
-use crate::core::state::Turn;
+use crate::core::state::Context;
 use crate::core::state::counters::Ignored;
 use crate::core::state::mesh::Offer;
 use crate::wire::{ErrorReason, Nickname, Packet, ServerId};
@@ -22,15 +22,15 @@ impl Sibling {
         self.server
     }
 
-    pub(super) fn on_packet(&mut self, packet: &Packet<'_>, turn: &mut Turn<'_>) -> Verdict {
+    pub(super) fn on_packet(&mut self, packet: &Packet<'_>, context: &mut Context<'_>) -> Verdict {
         match *packet {
-            Packet::PckFwd { destination, content } if destination == turn.core.config.id => {
-                self.on_forwarded(content, turn)
+            Packet::PckFwd { destination, content } if destination == context.core.config.id => {
+                self.on_forwarded(content, context)
             }
             Packet::PckFwd { .. } => Verdict::Ignored(Ignored::Misaddressed),
             // An announcement of its present siblings (D23); an MRGRSP on an established link is read the same way.
             Packet::MrgReq { server, siblings } | Packet::MrgRsp { server, siblings } if server == self.server => {
-                turn.core.mesh.on_update(&Offer::read(server, siblings), turn.now);
+                context.core.mesh.on_update(&Offer::read(server, siblings), context.now);
                 Verdict::Handled
             }
             Packet::MrgReq { .. } | Packet::MrgRsp { .. } => Verdict::Ignored(Ignored::Misaddressed),
@@ -40,13 +40,13 @@ impl Sibling {
         }
     }
 
-    pub(super) fn on_end(self, turn: &mut Turn<'_>) {
-        turn.core.mesh.on_link_lost(self.server, turn.key, turn.now);
+    pub(super) fn on_end(self, context: &mut Context<'_>) {
+        context.core.mesh.on_link_lost(self.server, context.key, context.now);
     }
 
     /// One whole packet for a client of ours, or for all of them. It must come from a client of the other server: one
     /// server does not speak for another's users.
-    fn on_forwarded(&self, content: &[u8], turn: &mut Turn<'_>) -> Verdict {
+    fn on_forwarded(&self, content: &[u8], context: &mut Context<'_>) -> Verdict {
         let packet = match Packet::decode(content) {
             Ok(packet) => packet,
             Err(malformed) => return Verdict::Ignored(malformed.into()),
@@ -54,7 +54,7 @@ impl Sibling {
         match packet {
             Packet::MsgPblInc { origin, sender, .. } => match self.check_sender(origin, sender) {
                 Ok(()) => {
-                    turn.effects.publish_encoded(content);
+                    context.effects.publish_encoded(content);
                     Verdict::Handled
                 }
                 Err(reason) => Verdict::Ignored(reason),
@@ -63,14 +63,14 @@ impl Sibling {
             | Packet::FileChnkInc { origin, sender, receiver, .. } => match self.check_sender(origin, sender) {
                 Ok(()) => {
                     let can_wait = matches!(packet, Packet::FileChnkInc { .. });
-                    self.deliver(sender, receiver, content, can_wait, turn)
+                    self.deliver(sender, receiver, content, can_wait, context)
                 }
                 Err(reason) => Verdict::Ignored(reason),
             },
             Packet::Error { sender, .. } => {
                 // For a client of ours whose packet failed over there; where it is gone, nobody needs it (D13).
-                if let Some(client) = turn.core.directory.find(sender) {
-                    turn.effects.send_encoded(client, content);
+                if let Some(client) = context.core.directory.find(sender) {
+                    context.effects.send_encoded(client, content);
                 }
                 Verdict::Handled
             }
@@ -90,15 +90,22 @@ impl Sibling {
 
     /// A file waits a little for a receiver that is behind, and the link with it; a message never does. Whoever stays
     /// behind is delivered to until it is over its limit and closed: nobody else behind this link is to stand still.
-    fn deliver(&self, sender: &str, receiver: &str, content: &[u8], can_wait: bool, turn: &mut Turn<'_>) -> Verdict {
-        match turn.core.directory.find(receiver) {
-            Some(receiver) if can_wait && turn.core.pressure.holds_links(receiver, turn.now) => {
+    fn deliver(
+        &self,
+        sender: &str,
+        receiver: &str,
+        content: &[u8],
+        can_wait: bool,
+        context: &mut Context<'_>,
+    ) -> Verdict {
+        match context.core.directory.find(receiver) {
+            Some(receiver) if can_wait && context.core.pressure.holds_links(receiver, context.now) => {
                 return Verdict::WaitFor(receiver);
             }
-            Some(receiver) => turn.effects.send_encoded(receiver, content),
+            Some(receiver) => context.effects.send_encoded(receiver, content),
             None => {
                 let error = Packet::Error { sender, reason: ErrorReason::UnknownReceiver };
-                turn.effects.forward(turn.key, self.server, &error);
+                context.effects.forward(context.key, self.server, &error);
             }
         }
         Verdict::Handled

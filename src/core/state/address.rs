@@ -5,12 +5,12 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 /// The other end of a connection; on the control socket, it has no address. Smaller than a `SocketAddr`, since every
 /// idle client has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(Option<(IpAddr, u16)>);
+pub struct Remote(Option<(IpAddr, u16)>);
 
-impl Peer {
+impl Remote {
     /// The other end at this address.
-    pub fn new(address: Option<SocketAddr>) -> Peer {
-        Peer(address.map(|address| (address.ip(), address.port())))
+    pub fn new(address: Option<SocketAddr>) -> Remote {
+        Remote(address.map(|address| (address.ip(), address.port())))
     }
 
     /// Its address.
@@ -19,7 +19,7 @@ impl Peer {
     }
 }
 
-impl std::fmt::Display for Peer {
+impl std::fmt::Display for Remote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.address() {
             Some(address) => address.fmt(f),

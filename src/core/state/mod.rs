@@ -65,11 +65,11 @@ impl Core {
 
 /// What a handler is given: which connection it is called for, when, and what it may look at and change.
 #[derive(Debug)]
-pub struct Turn<'a> {
+pub struct Context<'a> {
     /// The connection.
     pub key: Key,
     /// Its other end, where that has an address.
-    pub peer: Option<SocketAddr>,
+    pub remote: Option<SocketAddr>,
     /// The time of this turn of the loop.
     pub now: Millis,
     /// The shared state.

@@ -1,4 +1,6 @@
-//! Host names to addresses without blocking: a resolver that has no socket, and the socket that it is lent.
+//! Host names to addresses without blocking: a [resolver] that has no socket, and the [`Socket`] that it is lent.
 
 pub mod resolver;
-pub mod socket;
+mod socket;
+
+pub use socket::Socket;

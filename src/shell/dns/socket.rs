@@ -30,7 +30,7 @@ pub struct Answer {
 
 /// Lookups under way.
 #[allow(missing_debug_implementations, reason = "the resolver has none")]
-pub struct Lookup {
+pub struct Socket {
     resolver: Resolver,
     /// Open while something is being looked up. A new one each time: its port, which the kernel draws, is half of
     /// what a forger would have to guess.
@@ -39,10 +39,10 @@ pub struct Lookup {
     next_id: u64,
 }
 
-impl Lookup {
+impl Socket {
     /// No lookup is under way. Query IDs are drawn from `seed`.
-    pub fn new(seed: u64) -> Lookup {
-        Lookup { resolver: Resolver::new(seed), socket: None, asked: BTreeMap::new(), next_id: 0 }
+    pub fn new(seed: u64) -> Socket {
+        Socket { resolver: Resolver::new(seed), socket: None, asked: BTreeMap::new(), next_id: 0 }
     }
 
     /// Begins to look `host` up; the socket is watched under `token`.

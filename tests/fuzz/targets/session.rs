@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
                 server.send(slot, input.bytes(count), times);
             }
             2 => server.turn(0),
-            3 => server.settle(),
+            3 => server.run_until_idle(),
             4 => match input.count() {
                 255 => server.set_room(slot, usize::MAX),
                 small => server.set_room(slot, small * small),

@@ -16,13 +16,13 @@ use crate::wire::{DeclineReason, ServerId};
 pub struct Permissions {
     networks: Vec<IpNet>,
     /// Addresses that we were ourselves told to merge with.
-    told: BTreeSet<IpAddr>,
+    named_addresses: BTreeSet<IpAddr>,
 }
 
 impl Permissions {
     /// What `--allow-peer` adds.
     pub fn new(networks: Vec<IpNet>) -> Permissions {
-        Permissions { networks, told: BTreeSet::new() }
+        Permissions { networks, named_addresses: BTreeSet::new() }
     }
 }
 
@@ -43,15 +43,15 @@ impl Mesh {
     pub fn permits(&self, peer: Option<SocketAddr>) -> bool {
         let Some(address) = peer.map(|peer| canonical(peer.ip())) else { return true };
         address.is_loopback()
-            || self.permissions.told.contains(&address)
+            || self.permissions.named_addresses.contains(&address)
             || self.permissions.networks.iter().any(|network| network.contains(&address))
             || self.servers.values().any(|server| server.address.is_some_and(|known| *known.ip() == address))
     }
 
     /// The operator named this address: it may also merge with us.
     pub(super) fn permit(&mut self, address: IpAddr) {
-        if self.permissions.told.len() < limits::TOLD_ADDRESSES_MAX {
-            self.permissions.told.insert(canonical(address));
+        if self.permissions.named_addresses.len() < limits::NAMED_ADDRESSES_MAX {
+            self.permissions.named_addresses.insert(canonical(address));
         }
     }
 
@@ -63,7 +63,7 @@ impl Mesh {
         if self.link_to(offer.server).is_some() {
             return Decision::Decline(DeclineReason::AlreadyMerged);
         }
-        if self.exceeds_limit(offer) || self.is_left_out(offer.server, now) {
+        if self.exceeds_limit(offer) || self.is_excluded(offer.server, now) {
             return Decision::Decline(DeclineReason::ServerLimit);
         }
         if self.has_unanswered_request_to(offer) && self.id > offer.server {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
-use super::{DialState, Link, Mesh, Name};
+use super::{DialState, HostPort, Link, Mesh};
 use crate::core::state::effects::{CloseMode, CloseReason, Effect, Effects};
 use crate::core::state::key::Key;
 use crate::core::state::random::Random;
@@ -16,7 +16,7 @@ pub enum DialFor {
     /// A server that we know.
     Server(ServerId),
     /// A merge that was asked for by name.
-    Target(u32),
+    MergeTarget(u32),
 }
 
 /// Where to dial.
@@ -25,7 +25,7 @@ pub enum DialTo {
     /// There.
     Address(SocketAddr),
     /// Wherever this name leads; to be looked up first.
-    Name(Name),
+    Name(HostPort),
 }
 
 /// Something to dial. The answer is [`Mesh::on_dialled`], and then what becomes of the connection.
@@ -87,8 +87,8 @@ pub(super) fn jittered(delay_ms: u64, random: &mut Random) -> u64 {
 
 /// A merge that was asked for by name.
 #[derive(Debug)]
-pub(super) struct Target {
-    name: Name,
+pub(super) struct MergeTarget {
+    name: HostPort,
     /// From `--merge`: tried until it is accepted or declined, and redialled for ever. Else from an operator.
     is_permanent: bool,
     /// The operator's connection that waits for the outcome.
@@ -105,7 +105,7 @@ enum TargetState {
     Dialling(DialState),
 }
 
-impl Target {
+impl MergeTarget {
     pub fn is_sent(&self) -> bool {
         matches!(self.state, TargetState::Dialling(DialState { is_sent: true, .. }))
     }
@@ -151,16 +151,16 @@ pub enum Dialled {
 
 impl Mesh {
     /// The operator wants a merge. `operator` waits for the outcome; without one it is tried until it is done.
-    pub fn ask(&mut self, name: Name, operator: Option<Key>, now: Millis) {
+    pub fn request_merge(&mut self, name: HostPort, operator: Option<Key>, now: Millis) {
         let is_permanent = operator.is_none();
         let (state, retry) = (TargetState::Waiting, Retry::at(now));
         let id = self.next_target;
         self.next_target = id.wrapping_add(1);
-        self.targets.insert(id, Target { name, is_permanent, operator, state, address: None, retry });
+        self.targets.insert(id, MergeTarget { name, is_permanent, operator, state, address: None, retry });
     }
 
     /// Merges that are waiting or under way.
-    pub fn asked(&self) -> usize {
+    pub fn pending_merges(&self) -> usize {
         self.targets.len()
     }
 
@@ -177,7 +177,7 @@ impl Mesh {
         let target = self.targets.iter_mut().find(|(_, t)| t.state == TargetState::Waiting && due(&t.retry));
         if let Some((&id, target)) = target {
             target.state = TargetState::Dialling(DialState::default());
-            return Some(Dial { dial_for: DialFor::Target(id), to: DialTo::Name(target.name.clone()) });
+            return Some(Dial { dial_for: DialFor::MergeTarget(id), to: DialTo::Name(target.name.clone()) });
         }
         let dialable = |server: &super::Server| server.address.is_some() || server.name.is_some();
         let down = |server: &super::Server| server.link == Link::Down && due(&server.retry) && dialable(server);
@@ -193,13 +193,13 @@ impl Mesh {
         Some(Dial { dial_for: DialFor::Server(id), to })
     }
 
-    /// When [`Mesh::poll_dial`], [`Mesh::forget_old`] or [`Mesh::review`] will have something.
+    /// When [`Mesh::poll_dial`], [`Mesh::forget_old`] or [`Mesh::reconcile`] will have something.
     pub fn next_deadline(&self) -> Option<Millis> {
         let targets = self.targets.values().filter(|t| t.state == TargetState::Waiting).map(|t| t.retry.next);
         let down = self.servers.values().filter(|server| server.link == Link::Down);
         let dials = down.filter(|server| server.address.is_some() || server.name.is_some()).map(|s| s.retry.next);
         let lost = self.servers.values().filter_map(super::Server::forget_at);
-        targets.chain(dials).chain(lost).chain(self.next_review()).min()
+        targets.chain(dials).chain(lost).chain(self.next_reconcile()).min()
     }
 
     /// A connection has been opened for a dial, to `address`. Returns whether it is still wanted.
@@ -213,7 +213,7 @@ impl Mesh {
                 }
                 _ => false,
             },
-            DialFor::Target(id) => {
+            DialFor::MergeTarget(id) => {
                 let Some(target) = self.targets.get_mut(&id) else { return false };
                 target.state = TargetState::Dialling(state);
                 target.address = Some(address);
@@ -231,7 +231,7 @@ impl Mesh {
         }
         let failures = match dial_for {
             DialFor::Server(id) => self.servers.get(&id)?.retry.failures,
-            DialFor::Target(id) => self.targets.get(&id)?.retry.failures,
+            DialFor::MergeTarget(id) => self.targets.get(&id)?.retry.failures,
         };
         addresses.iter().copied().cycle().nth(failures as usize % addresses.len().max(1))
     }
@@ -255,7 +255,7 @@ impl Mesh {
                 Some(Link::Dialling(state)) => state,
                 _ => return,
             },
-            DialFor::Target(id) => match self.targets.get_mut(&id).map(|target| &mut target.state) {
+            DialFor::MergeTarget(id) => match self.targets.get_mut(&id).map(|target| &mut target.state) {
                 Some(TargetState::Dialling(state)) => state,
                 _ => return,
             },
@@ -273,7 +273,7 @@ impl Mesh {
         match dial_for {
             DialFor::Server(id) if id != server => self.fail_server(id, now),
             DialFor::Server(_) => {}
-            DialFor::Target(id) => {
+            DialFor::MergeTarget(id) => {
                 let Some(target) = self.targets.remove(&id) else { return };
                 if target.is_permanent {
                     let known = self.servers.entry(server).or_insert_with(|| super::Server::new(None, now));
@@ -295,7 +295,7 @@ impl Mesh {
                     self.on_unfit(id, *reason, now, effects);
                 }
             }
-            DialFor::Target(id) => self.on_target_ended(id, dialled, now, effects),
+            DialFor::MergeTarget(id) => self.on_target_ended(id, dialled, now, effects),
         }
     }
 
@@ -308,7 +308,7 @@ impl Mesh {
             self.forget(id, effects);
             if let Some(name) = name {
                 // It has a place in the network no longer, and gets one when it is back.
-                self.ask(name, None, now);
+                self.request_merge(name, None, now);
             }
         }
     }

@@ -10,12 +10,12 @@
 //! | `offer.rs` | what another server says of itself and of its siblings |
 //! | `admission.rs` | whether an offer fits (D15 to D18), and who may make one (D20) |
 //! | `dialling.rs` | whom to dial, when, and what comes of it (D18, D21) |
-//! | `review.rs` | what to do about merges that raced and don't fit together |
+//! | `reconcile.rs` | what to do about merges that raced and don't fit together |
 
 mod admission;
 mod dialling;
 mod offer;
-mod review;
+mod reconcile;
 #[cfg(test)]
 mod tests;
 
@@ -32,8 +32,8 @@ use super::random::Random;
 use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::{Descriptions, Packet, ServerId};
-use dialling::{Retry, Target};
-use review::{Announcement, Review};
+use dialling::{MergeTarget, Retry};
+use reconcile::{Announcement, Reconciliation};
 
 /// Another server of our network.
 #[derive(Debug)]
@@ -49,20 +49,36 @@ pub struct Server {
     /// When a sibling last said that it is linked with it.
     heard_of: Millis,
     /// The name that `--merge` had for it: it is dialled under that name too, for ever, also when it is forgotten.
-    name: Option<Name>,
+    name: Option<HostPort>,
     retry: Retry,
 }
 
 /// A host and port, as the operator wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name {
+pub struct HostPort {
     /// Host name or address.
     pub host: String,
     /// Port.
     pub port: u16,
 }
 
-impl std::fmt::Display for Name {
+impl HostPort {
+    /// Reads `HOST:PORT`, with an IPv6 address in brackets.
+    pub fn parse(text: &str) -> Option<HostPort> {
+        let (host, port) = text.trim().rsplit_once(':')?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_plain = !host.is_empty() && !host.contains([':', ' ', '\t', '[', ']']);
+        let host = match bare {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().ok()?.to_string(),
+            None if is_plain => host.to_owned(),
+            None => return None,
+        };
+        let port = port.parse().ok().filter(|&port| port != 0)?;
+        Some(HostPort { host, port })
+    }
+}
+
+impl std::fmt::Display for HostPort {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
@@ -111,13 +127,13 @@ pub struct Mesh {
     advertise: Option<SocketAddrV4>,
     servers: BTreeMap<ServerId, Server>,
     /// Merges that were asked for by name and are not done yet.
-    targets: BTreeMap<u32, Target>,
+    targets: BTreeMap<u32, MergeTarget>,
     next_target: u32,
     permissions: Permissions,
     random: Random,
     /// Links that have come up so far: tells whether a list that was sent earlier is still what we would send.
     links_made: u64,
-    review: Review,
+    reconciliation: Reconciliation,
 }
 
 impl Mesh {
@@ -132,7 +148,7 @@ impl Mesh {
             permissions,
             random: Random::new(seed),
             links_made: 0,
-            review: Review::default(),
+            reconciliation: Reconciliation::default(),
         }
     }
 
@@ -207,7 +223,7 @@ impl Mesh {
         log::info!(
             "linked with server {} ({}), {} siblings now",
             offer.server,
-            Address(offer.address),
+            OrDash(offer.address),
             others.len() + 1
         );
         let list_is_stale = listed_at.is_some_and(|then| then != self.links_made);
@@ -230,7 +246,7 @@ impl Mesh {
         if let Some(server) = self.servers.get_mut(&offer.server) {
             server.announcement = Announcement { others, at: now };
         }
-        self.plan_review(now);
+        self.plan_reconcile(now);
     }
 
     /// A link is gone.
@@ -241,8 +257,8 @@ impl Mesh {
         }
         server.retry.on_link_lost(now.since(server.since), now, &mut self.random);
         (server.link, server.since, server.announcement) = (Link::Down, now, Announcement::default());
-        log::warn!("lost the link to server {id} ({}); dialling it again", Address(server.address));
-        self.plan_review(now);
+        log::warn!("lost the link to server {id} ({}); dialling it again", OrDash(server.address));
+        self.plan_reconcile(now);
     }
 
     /// Gives a server up that is not linked. Returns whether there was such a one.
@@ -250,7 +266,7 @@ impl Mesh {
         let is_lost = self.servers.get(&id).is_some_and(|server| server.up().is_none());
         if is_lost && let Some(server) = self.servers.remove(&id) {
             server.close_dial(effects);
-            log::info!("server {id} ({}) is forgotten", Address(server.address));
+            log::info!("server {id} ({}) is forgotten", OrDash(server.address));
         }
         is_lost
     }
@@ -270,7 +286,7 @@ impl Mesh {
     /// Takes in what a sibling says of others. What conflicts or would be too many is passed over.
     fn learn(&mut self, from: ServerId, others: &BTreeMap<ServerId, SocketAddrV4>, now: Millis) {
         for (&id, &address) in others.iter().filter(|&(id, _)| *id != from) {
-            if !self.servers.contains_key(&id) && self.is_left_out(id, now) {
+            if !self.servers.contains_key(&id) && self.is_excluded(id, now) {
                 continue;
             }
             // It is said again until both sides agree; one line for it is enough.
@@ -341,9 +357,9 @@ impl Server {
 }
 
 /// An address, or `-` where there is none.
-pub struct Address(pub Option<SocketAddrV4>);
+pub struct OrDash(pub Option<SocketAddrV4>);
 
-impl std::fmt::Display for Address {
+impl std::fmt::Display for OrDash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Some(address) => address.fmt(f),

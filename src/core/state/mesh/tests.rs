@@ -54,7 +54,7 @@ impl Play {
                     }
                 }
             }
-            self.mesh.review(self.now, &mut self.effects);
+            self.mesh.reconcile(self.now, &mut self.effects);
             while let Some(dial) = self.mesh.poll_dial(self.now) {
                 let DialFor::Server(ServerId(id)) = dial.dial_for else { panic!("nobody asked for a merge") };
                 let outcome = if self.declines.contains(&id) {

@@ -11,8 +11,8 @@
 //! libc's resolver blocks, and does not work in a static binary. This one has no socket, clock or file: its owner has
 //! them, and after each call takes what `poll_transmit` and `poll_answer` have and looks at `next_deadline` again.
 
-mod lookup;
 mod message;
+mod query;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -23,7 +23,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use sha2::{Digest, Sha256};
 
-use self::lookup::{Lookup, Step};
+use self::query::{Query, Step};
 use self::settings::Settings;
 use crate::core::time::Millis;
 use crate::limits::{DNS_ANSWER_MAX_BYTES, LOOKUPS_MAX};
@@ -31,7 +31,7 @@ use crate::limits::{DNS_ANSWER_MAX_BYTES, LOOKUPS_MAX};
 /// Looks up many names at once.
 pub struct Resolver {
     /// Those that wait for a name server, by their owner's id. At most [`LOOKUPS_MAX`].
-    lookups: BTreeMap<u64, Lookup>,
+    lookups: BTreeMap<u64, Query>,
     /// What `poll_answer` has not handed over yet: one at most for each id.
     answers: VecDeque<(u64, Result<Vec<Ipv4Addr>, ResolveError>)>,
     query_ids: QueryIds,
@@ -92,7 +92,7 @@ impl Resolver {
             return;
         }
         let settings = Settings::parse(resolv_conf);
-        match Lookup::new(settings.names_to_try(host), &settings, self.query_ids.next(), now) {
+        match Query::new(settings.names_to_try(host), &settings, self.query_ids.next(), now) {
             Some(lookup) => drop(self.lookups.insert(id, lookup)),
             None => self.answers.push_back((id, Err(ResolveError::NoUsableServer))),
         }
@@ -133,12 +133,12 @@ impl Resolver {
 
     /// When `on_deadline` wants to be called, if nothing happens before.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.lookups.values().map(Lookup::deadline).min()
+        self.lookups.values().map(Query::deadline).min()
     }
 
     /// A datagram to send, and to which name server. Sending it is worth one try: a lost one is asked again.
     pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
-        self.lookups.values_mut().find_map(Lookup::poll_transmit)
+        self.lookups.values_mut().find_map(Query::poll_transmit)
     }
 
     /// A lookup that has ended: its addresses, at least one, in the order in which to try them.

@@ -7,21 +7,21 @@ use crate::limits;
 
 /// The service manager's end.
 #[derive(Debug)]
-pub struct Supervisor {
+pub struct Systemd {
     is_watched: bool,
     interval_ms: u64,
     next: Millis,
 }
 
-impl Supervisor {
+impl Systemd {
     /// Finds out whether somebody listens, and how often they want to hear that the loop turns.
-    pub fn new() -> Supervisor {
+    pub fn new() -> Systemd {
         let watchdog = sd_notify::watchdog_enabled();
         // Twice as often as asked, as sd_watchdog_enabled(3) recommends.
         let half_ms = watchdog
             .map_or(limits::STATUS_MS, |interval| u64::try_from(interval.as_millis()).unwrap_or(limits::STATUS_MS) / 2);
         let is_listened_to = std::env::var_os("NOTIFY_SOCKET").is_some();
-        Supervisor {
+        Systemd {
             is_watched: watchdog.is_some(),
             interval_ms: half_ms.clamp(1, limits::STATUS_MS),
             next: if is_listened_to { Millis(0) } else { Millis::NEVER },
@@ -49,7 +49,7 @@ impl Supervisor {
         say(&[NotifyState::Ready]);
     }
 
-    /// A reload begins; [`Supervisor::on_ready`] ends it.
+    /// A reload begins; [`Systemd::on_ready`] ends it.
     pub fn on_reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(when) => say(&[NotifyState::Reloading, when]),
@@ -63,9 +63,9 @@ impl Supervisor {
     }
 }
 
-impl Default for Supervisor {
+impl Default for Systemd {
     fn default() -> Self {
-        Supervisor::new()
+        Systemd::new()
     }
 }
 

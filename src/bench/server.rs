@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::dialect::Language;
 use super::meter::Meter;
+use super::protocol::ProtocolKind;
 use super::{Doing, Fault, Result};
 
 /// A started server must listen within this.
@@ -20,20 +20,20 @@ const START_MAX: Duration = Duration::from_secs(10);
 const START_POLL: Duration = Duration::from_millis(1);
 
 /// A running server.
-pub struct Subject {
+pub struct ServerUnderTest {
     /// Where it listens.
     pub address: SocketAddr,
     /// What it costs, where its process is known.
     pub meter: Option<Meter>,
     /// What it speaks.
-    pub language: Language,
+    pub language: ProtocolKind,
     _process: Option<Process>,
 }
 
-impl Subject {
+impl ServerUnderTest {
     /// One that somebody else has started.
-    pub fn running(address: SocketAddr, pid: Option<u32>, language: Language) -> Subject {
-        Subject { address, meter: pid.map(Meter::new), language, _process: None }
+    pub fn running(address: SocketAddr, pid: Option<u32>, language: ProtocolKind) -> ServerUnderTest {
+        ServerUnderTest { address, meter: pid.map(Meter::new), language, _process: None }
     }
 }
 
@@ -100,7 +100,7 @@ impl Launcher {
 
     /// Starts `program` and waits until it listens. `arguments` are added to its command line; of the floor's first
     /// connections `paired` are partners.
-    pub fn start(&self, program: Program, arguments: &[String], paired: usize) -> Result<Subject> {
+    pub fn start(&self, program: Program, arguments: &[String], paired: usize) -> Result<ServerUnderTest> {
         let own = std::env::current_exe().doing("cannot find the own program")?;
         let mut process = Process { child: None, folder: None };
         let address = if program == Program::Floor { None } else { Some(free_address()?) };
@@ -115,20 +115,20 @@ impl Launcher {
                 if !arguments.iter().any(|argument| argument == "--id") {
                     command.args(["--id", "7"]);
                 }
-                Language::Cfp
+                ProtocolKind::Cfp
             }
             Program::Floor => {
                 command.arg(&own).args(["floor", "--listen", "127.0.0.1:0", "--paired", &paired.to_string()]);
-                Language::Floor
+                ProtocolKind::Floor
             }
             Program::Redis => {
                 command.args(["redis-server", "--bind", "127.0.0.1", "--port", &port, "--save", ""]);
                 command.args(["--maxclients", "15000", "--tcp-backlog", "4096", "--loglevel", "warning"]);
-                Language::Redis
+                ProtocolKind::Redis
             }
             Program::Nats => {
                 command.args(["nats-server", "--addr", "127.0.0.1", "--port", &port]);
-                Language::Nats
+                ProtocolKind::Nats
             }
             Program::Mosquitto => {
                 // Without the limit's removal it drops messages for a reader that is behind by 1,000.
@@ -139,7 +139,7 @@ impl Launcher {
                 let path = process.folder()?.join("mosquitto.conf");
                 std::fs::write(&path, text).doing("cannot write mosquitto's configuration")?;
                 command.arg("mosquitto").arg("-c").arg(path);
-                Language::Mqtt
+                ProtocolKind::Mqtt
             }
         };
         command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null());
@@ -157,7 +157,7 @@ impl Launcher {
             (None, None) => return Err(Fault::Wrong("the floor has no output".into())),
         };
         let meter = process.child.as_ref().map(|child| Meter::new(child.id()));
-        Ok(Subject { address, meter, language, _process: Some(process) })
+        Ok(ServerUnderTest { address, meter, language, _process: Some(process) })
     }
 }
 

@@ -17,14 +17,14 @@ use crate::wire::{ServerId, forward_header};
 
 /// The turn's packets. Positions are bytes since the server started.
 #[derive(Debug, Default)]
-pub struct Forwards {
+pub struct LinkBatch {
     bytes: Vec<u8>,
     /// Where in `bytes` each packet begins.
     packets: Vec<usize>,
     start: u64,
 }
 
-impl Forwards {
+impl LinkBatch {
     /// The position behind the newest packet.
     pub fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
@@ -40,7 +40,7 @@ impl Forwards {
     }
 
     /// From now on the packets are for this server.
-    pub fn address_to(&mut self, server: ServerId) {
+    pub fn set_destination(&mut self, server: ServerId) {
         let header = forward_header(server);
         for &packet in &self.packets {
             if let Some(place) = self.bytes.get_mut(packet..packet + header.len()) {
@@ -54,7 +54,7 @@ impl Forwards {
         self.bytes.get(self.offset(position)..).unwrap_or(&[])
     }
 
-    /// The sizes of the packets that [`Forwards::since`] gives, and whether the first of them is the rest of one that
+    /// The sizes of the packets that [`LinkBatch::since`] gives, and whether the first of them is the rest of one that
     /// began before.
     pub fn packets_since(&self, position: u64) -> (impl Iterator<Item = usize>, bool) {
         let offset = self.offset(position);
@@ -84,25 +84,25 @@ mod tests {
 
     #[test]
     fn packets_are_addressed_to_one_server_after_the_other() {
-        let mut forwards = Forwards::default();
-        assert_eq!((forwards.append(b"hi"), forwards.append(b"ho")), (7, 7));
-        forwards.address_to(ServerId(8));
-        assert_eq!(forwards.since(0), b"\x50\0\0\0\x08hi\x50\0\0\0\x08ho");
-        forwards.address_to(ServerId(9));
-        assert_eq!(forwards.since(0), b"\x50\0\0\0\x09hi\x50\0\0\0\x09ho");
+        let mut link_batch = LinkBatch::default();
+        assert_eq!((link_batch.append(b"hi"), link_batch.append(b"ho")), (7, 7));
+        link_batch.set_destination(ServerId(8));
+        assert_eq!(link_batch.since(0), b"\x50\0\0\0\x08hi\x50\0\0\0\x08ho");
+        link_batch.set_destination(ServerId(9));
+        assert_eq!(link_batch.since(0), b"\x50\0\0\0\x09hi\x50\0\0\0\x09ho");
     }
 
     #[test]
     fn a_position_stands_between_two_packets_or_within_one() {
-        let mut forwards = Forwards::default();
-        forwards.append(b"of an earlier turn");
-        forwards.clear();
-        let start = forwards.end();
-        forwards.append(b"one");
-        forwards.append(b"three");
+        let mut link_batch = LinkBatch::default();
+        link_batch.append(b"of an earlier turn");
+        link_batch.clear();
+        let start = link_batch.end();
+        link_batch.append(b"one");
+        link_batch.append(b"three");
         let rest = |offset| {
-            let (packets, is_begun) = forwards.packets_since(start + offset);
-            (packets.collect::<Vec<_>>(), is_begun, forwards.since(start + offset).len())
+            let (packets, is_begun) = link_batch.packets_since(start + offset);
+            (packets.collect::<Vec<_>>(), is_begun, link_batch.since(start + offset).len())
         };
         assert_eq!(rest(0), (vec![8, 10], false, 18));
         assert_eq!(rest(1), (vec![7, 10], true, 17));

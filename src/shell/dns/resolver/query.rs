@@ -17,7 +17,7 @@ pub(super) enum Step {
     Done(Result<Vec<Ipv4Addr>, ResolveError>),
 }
 
-pub(super) struct Lookup {
+pub(super) struct Query {
     /// Full names still to try, the first of them being asked for. Never empty.
     names: VecDeque<String>,
     /// Never empty.
@@ -43,14 +43,14 @@ struct Server {
     has_failed: bool,
 }
 
-impl Lookup {
+impl Query {
     /// Begins with the first of `names`, or `None` without names or servers.
-    pub fn new(names: Vec<String>, settings: &Settings, query_id: u16, now: Millis) -> Option<Lookup> {
+    pub fn new(names: Vec<String>, settings: &Settings, query_id: u16, now: Millis) -> Option<Query> {
         if names.is_empty() || settings.servers.is_empty() {
             return None;
         }
         let servers = settings.servers.iter().map(|&address| Server { address, asked: 0, has_failed: false }).collect();
-        let mut lookup = Lookup {
+        let mut lookup = Query {
             names: names.into(),
             servers,
             current: 0,

@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use super::message::{Frame, Hello, describe};
-use super::{Doing, Fault, Result, peers};
+use super::{Doing, Fault, Result, rivals};
 
 /// Readiness events taken in one turn.
 const EVENTS_PER_TURN: usize = 4096;
@@ -25,7 +25,7 @@ const PAUSED_RECEIVE_BYTES: usize = 16 * 1024;
 pub const STALL: Duration = Duration::from_secs(20);
 
 /// What a workload does with what comes.
-pub trait Audience {
+pub trait Receiver {
     /// Takes what it can off the front of `bytes`, which `member` got; the rest is kept and comes again with more
     /// behind it. `at` is the time of the read.
     fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], at: Instant, members: &mut Members) -> Result<()>;
@@ -37,7 +37,7 @@ pub trait Audience {
 }
 
 /// All connections of one run.
-pub struct Crowd {
+pub struct Connections {
     poll: Poll,
     events: Events,
     buffer: Vec<u8>,
@@ -58,10 +58,10 @@ struct Member {
     is_over: bool,
 }
 
-impl Crowd {
-    /// A crowd of nobody.
-    pub fn new() -> Result<Crowd> {
-        Ok(Crowd {
+impl Connections {
+    /// A set of connections with none in it.
+    pub fn new() -> Result<Connections> {
+        Ok(Connections {
             poll: Poll::new().doing("cannot create a poll")?,
             events: Events::with_capacity(EVENTS_PER_TURN),
             buffer: vec![0; READ_BYTES],
@@ -130,7 +130,7 @@ impl Crowd {
     }
 
     /// Waits for input, `timeout` at most, and hands it out. Returns how many events there were.
-    pub fn turn(&mut self, timeout: Option<Duration>, audience: &mut impl Audience) -> Result<usize> {
+    pub fn turn(&mut self, timeout: Option<Duration>, audience: &mut impl Receiver) -> Result<usize> {
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(0),
             other => other.doing("cannot wait for input")?,
@@ -150,7 +150,7 @@ impl Crowd {
     }
 
     /// A turn that must bring something: an error where nothing comes for [`STALL`].
-    pub fn turn_or_stall(&mut self, audience: &mut impl Audience) -> Result<()> {
+    pub fn turn_or_stall(&mut self, audience: &mut impl Receiver) -> Result<()> {
         let since = Instant::now();
         while self.turn(Some(STALL), audience)? == 0 {
             if since.elapsed() >= STALL {
@@ -161,7 +161,7 @@ impl Crowd {
     }
 
     /// Reads again for a member that was paused.
-    pub fn resume(&mut self, index: usize, audience: &mut impl Audience) -> Result<()> {
+    pub fn resume(&mut self, index: usize, audience: &mut impl Receiver) -> Result<()> {
         if let Some(member) = self.members.0.get_mut(index) {
             member.is_paused = false;
         }
@@ -170,7 +170,7 @@ impl Crowd {
     }
 
     /// Turns for `time`.
-    pub fn turn_for(&mut self, time: Duration, audience: &mut impl Audience) -> Result<()> {
+    pub fn turn_for(&mut self, time: Duration, audience: &mut impl Receiver) -> Result<()> {
         let end = Instant::now() + time;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -202,9 +202,9 @@ impl Members {
 
     /// NATS asks from time to time whether a client is alive. Answers that, and says whether `bytes` began so.
     pub fn answer_ping(&mut self, index: usize, bytes: &mut &[u8]) -> Result<bool> {
-        let is_ping = peers::take_ping(bytes);
+        let is_ping = rivals::take_ping(bytes);
         if is_ping {
-            self.send(index, peers::PONG)?;
+            self.send(index, rivals::PONG)?;
         }
         Ok(is_ping)
     }
@@ -248,7 +248,7 @@ impl Members {
 
     /// Reads until a read comes back short, which for a stream socket means that it is drained (epoll(7)), and to its
     /// end where the event said that there is one.
-    fn read(&mut self, index: usize, to_end: bool, buffer: &mut [u8], audience: &mut impl Audience) -> Result<()> {
+    fn read(&mut self, index: usize, to_end: bool, buffer: &mut [u8], audience: &mut impl Receiver) -> Result<()> {
         loop {
             let Some(member) = self.0.get_mut(index) else { return Ok(()) };
             if member.is_over || member.is_paused {
@@ -304,7 +304,7 @@ struct Joining {
     pending: usize,
 }
 
-impl Audience for Joining {
+impl Receiver for Joining {
     fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], _at: Instant, members: &mut Members) -> Result<()> {
         if members.answer_ping(member, bytes)? {
             return Ok(());

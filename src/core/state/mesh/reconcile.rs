@@ -39,7 +39,7 @@ pub(super) struct Announcement {
 
 /// When to look next, and how often in a row it did not fit.
 #[derive(Debug, Default)]
-pub(super) struct Review {
+pub(super) struct Reconciliation {
     next: Option<Millis>,
     unfit: u32,
     /// Whom we follow, and until when.
@@ -66,21 +66,21 @@ impl Seen {
 }
 
 impl Mesh {
-    /// When [`Mesh::review`] has something to do.
-    pub(super) fn next_review(&self) -> Option<Millis> {
-        self.review.next
+    /// When [`Mesh::reconcile`] has something to do.
+    pub(super) fn next_reconcile(&self) -> Option<Millis> {
+        self.reconciliation.next
     }
 
     /// Something has changed: looks at it in a while, if a sibling has other siblings than we have.
-    pub(super) fn plan_review(&mut self, now: Millis) {
-        if self.review.next.is_none() && self.differing().next().is_some() {
-            self.review.next = Some(now + jittered(limits::REVIEW_MS, &mut self.random));
+    pub(super) fn plan_reconcile(&mut self, now: Millis) {
+        if self.reconciliation.next.is_none() && self.differing().next().is_some() {
+            self.reconciliation.next = Some(now + jittered(limits::RECONCILE_MS, &mut self.random));
         }
     }
 
     /// Tells siblings that have others than we have what we have (D23), and leaves those who don't fit.
-    pub fn review(&mut self, now: Millis, effects: &mut Effects) {
-        if self.review.next.is_none_or(|next| next > now) {
+    pub fn reconcile(&mut self, now: Millis, effects: &mut Effects) {
+        if self.reconciliation.next.is_none_or(|next| next > now) {
             return;
         }
         let differing: Vec<(ServerId, Key)> = self.differing().collect();
@@ -88,23 +88,23 @@ impl Mesh {
             self.send_update(id, link, effects);
         }
         let fits = differing.is_empty() || self.network(now).fits();
-        self.review.unfit = if fits && !self.is_refused(now) { 0 } else { self.review.unfit + 1 };
-        let patience = if fits { limits::REVIEWS_REFUSED_MAX } else { limits::REVIEWS_UNFIT_MAX };
-        if self.review.unfit >= patience {
-            self.review.unfit = 0;
+        self.reconciliation.unfit = if fits && !self.is_refused(now) { 0 } else { self.reconciliation.unfit + 1 };
+        let patience = if fits { limits::RECONCILES_REFUSED_MAX } else { limits::RECONCILES_UNFIT_MAX };
+        if self.reconciliation.unfit >= patience {
+            self.reconciliation.unfit = 0;
             if !fits && self.described_network(now).fits() {
                 self.leave_undescribed(now, effects);
             } else {
                 self.follow_lowest(now, effects);
             }
         }
-        self.review.next = None;
-        self.plan_review(now);
+        self.reconciliation.next = None;
+        self.plan_reconcile(now);
     }
 
     /// Whether we follow a sibling that is not linked with this server.
-    pub(super) fn is_left_out(&self, id: ServerId, now: Millis) -> bool {
-        let Some((followed, _)) = self.review.followed.filter(|&(_, until)| now < until) else { return false };
+    pub(super) fn is_excluded(&self, id: ServerId, now: Millis) -> bool {
+        let Some((followed, _)) = self.reconciliation.followed.filter(|&(_, until)| now < until) else { return false };
         let followed_server = self.servers.get(&followed).filter(|server| server.up().is_some());
         id != followed && followed_server.is_some_and(|server| !server.announcement.others.contains_key(&id))
     }
@@ -210,7 +210,7 @@ impl Mesh {
             log::warn!("merges that don't fit together: leaving server {id}, which server {lowest} is not linked with");
             self.leave(id, effects);
         }
-        self.review.followed = Some((lowest, now + limits::FOLLOW_MS));
+        self.reconciliation.followed = Some((lowest, now + limits::FOLLOW_MS));
         self.learn(lowest, &theirs, now);
     }
 

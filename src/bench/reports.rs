@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::report::{figure, median, percentiles, print_table};
-use super::subject::{Launcher, Program, Subject, scratch_folder};
+use super::server::{Launcher, Program, ServerUnderTest, scratch_folder};
 use super::workload::cross::{CrossPlan, CrossSample, Setting, cross};
 use super::workload::fairness::fairness;
 use super::workload::files::{FilesPlan, PAIRED, files};
@@ -17,13 +17,13 @@ use super::{Doing, Fault, Result};
 pub const REGISTERED: &str = "bench-registered";
 
 /// Files, with cfp-server and the floor in turn.
-pub fn print_files(launcher: &Launcher, external: Option<Subject>, plan: FilesPlan) -> Result<()> {
+pub fn print_files(launcher: &Launcher, external: Option<ServerUnderTest>, plan: FilesPlan) -> Result<()> {
     let mut table = vec![
         ["", "file alone, MB/s", "file with room, MB/s", "room alone, µs", "room with file, µs"]
             .map(str::to_owned)
             .to_vec(),
     ];
-    let mut add = |name: &str, subject: &Subject| -> Result<()> {
+    let mut add = |name: &str, subject: &ServerUnderTest| -> Result<()> {
         let sample = files(subject, plan)?;
         table.push(vec![
             name.to_owned(),
@@ -47,7 +47,7 @@ pub fn print_files(launcher: &Launcher, external: Option<Subject>, plan: FilesPl
 }
 
 /// What a flooder does to others.
-pub fn print_fairness(subject: &Subject, messages: u64) -> Result<()> {
+pub fn print_fairness(subject: &ServerUnderTest, messages: u64) -> Result<()> {
     let sample = fairness(subject, messages)?;
     print_table(&[
         ["others", "a pair's latency at 50 / 99 / 99.9 %, µs", "flooder, messages a second"]
@@ -87,7 +87,7 @@ fn compare(
     title: usize,
     runs: usize,
     paired: usize,
-    workload: impl Fn(&Subject) -> Result<Option<f64>>,
+    workload: impl Fn(&ServerUnderTest) -> Result<Option<f64>>,
 ) -> Result<Vec<String>> {
     let (mut floor_ns, mut server_ns, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs {
@@ -104,7 +104,7 @@ fn compare(
 /// A message's way to another server, and what the same costs without one. `external`: two merged servers.
 pub fn print_cross(
     launcher: &Launcher,
-    external: Option<(Subject, Subject)>,
+    external: Option<(ServerUnderTest, ServerUnderTest)>,
     plan: CrossPlan,
     runs: usize,
 ) -> Result<()> {
@@ -144,7 +144,7 @@ pub fn print_cross(
 }
 
 /// Memory for slow readers. Without `external`, the server that is started closes nobody for being behind.
-pub fn print_slow(launcher: &Launcher, external: Option<Subject>, plan: SlowPlan) -> Result<()> {
+pub fn print_slow(launcher: &Launcher, external: Option<ServerUnderTest>, plan: SlowPlan) -> Result<()> {
     let patient = ["--max-queue", "1073741824", "--max-memory", "2147483648"].map(str::to_owned);
     let subject = external.map_or_else(|| launcher.start(Program::Server, &patient, 0), Ok)?;
     let lines = slow(&subject, plan)?;
@@ -163,7 +163,7 @@ pub fn print_slow(launcher: &Launcher, external: Option<Subject>, plan: SlowPlan
 }
 
 /// Wrong passwords. Without `external`, starts a server with one registered user.
-pub fn print_logins(launcher: &Launcher, external: Option<(Subject, String)>, plan: LoginsPlan) -> Result<()> {
+pub fn print_logins(launcher: &Launcher, external: Option<(ServerUnderTest, String)>, plan: LoginsPlan) -> Result<()> {
     let (subject, nickname, folder) = match external {
         Some((subject, nickname)) => (subject, nickname, None),
         None => {

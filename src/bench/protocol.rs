@@ -4,15 +4,15 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::crowd::STALL;
+use super::connections::STALL;
 use super::message::{Frame, Hello, MESSAGE_BYTES, numbered};
-use super::{Doing, Fault, Result, peers};
+use super::{Doing, Fault, Result, rivals};
 use crate::limits::CHUNK_BYTES;
 use crate::wire::{FileChunk, FrameLimits, Packet, Scan, ServerId, scan};
 
 /// A language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
+pub enum ProtocolKind {
     /// A CFP server.
     Cfp,
     /// The floor: the sender sends what receivers are to get.
@@ -25,15 +25,15 @@ pub enum Language {
     Mqtt,
 }
 
-impl Language {
+impl ProtocolKind {
     /// Its name on the command line.
-    pub fn parse(name: &str) -> Option<Language> {
+    pub fn parse(name: &str) -> Option<ProtocolKind> {
         Some(match name {
-            "cfp" => Language::Cfp,
-            "floor" => Language::Floor,
-            "redis" => Language::Redis,
-            "nats" => Language::Nats,
-            "mqtt" => Language::Mqtt,
+            "cfp" => ProtocolKind::Cfp,
+            "floor" => ProtocolKind::Floor,
+            "redis" => ProtocolKind::Redis,
+            "nats" => ProtocolKind::Nats,
+            "mqtt" => ProtocolKind::Mqtt,
             _ => return None,
         })
     }
@@ -41,9 +41,9 @@ impl Language {
 
 /// A language and the names used in one run.
 #[derive(Debug, Clone)]
-pub struct Dialect {
+pub struct Protocol {
     /// The language.
-    pub language: Language,
+    pub language: ProtocolKind,
     /// The server that messages come from and go to.
     origin: ServerId,
     /// Stands in every nickname, so that two runs against one server don't meet each other's.
@@ -58,22 +58,22 @@ pub struct Route {
     pub delivered: Frame,
 }
 
-impl Dialect {
+impl Protocol {
     /// For a run against the server at `address`, whose ID a CFP server is asked for by a guest of its own.
-    pub fn open(language: Language, address: SocketAddr) -> Result<Dialect> {
+    pub fn open(language: ProtocolKind, address: SocketAddr) -> Result<Protocol> {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let tag = (std::process::id().wrapping_mul(31).wrapping_add(run) & 0xFFFF) as u16;
-        let mut dialect = Dialect { language, origin: ServerId(7), tag };
-        if language == Language::Cfp {
-            dialect.origin = server_id(address, &dialect.nickname(99_999))?;
+        let mut protocol = Protocol { language, origin: ServerId(7), tag };
+        if language == ProtocolKind::Cfp {
+            protocol.origin = server_id(address, &protocol.nickname(99_999))?;
         }
-        Ok(dialect)
+        Ok(protocol)
     }
 
     /// Whether a receiver of public messages cannot send them, so that one more connection does.
     pub fn has_separate_publisher(&self) -> bool {
-        !matches!(self.language, Language::Cfp | Language::Floor)
+        !matches!(self.language, ProtocolKind::Cfp | ProtocolKind::Floor)
     }
 
     /// The server messages come from.
@@ -89,13 +89,13 @@ impl Dialect {
     /// What a member says first. `is_publisher`: it gets no messages.
     pub fn hello(&self, member: usize, is_publisher: bool) -> Hello {
         match self.language {
-            Language::Cfp | Language::Floor => {
+            ProtocolKind::Cfp | ProtocolKind::Floor => {
                 let nickname = self.nickname(member);
                 Hello { greeting: encode(&Packet::AuthGst { nickname: &nickname }), answer: vec![0x10, 0] }
             }
-            Language::Redis => peers::redis_hello(&self.nickname(member), is_publisher),
-            Language::Nats => peers::nats_hello(&self.nickname(member), is_publisher),
-            Language::Mqtt => peers::mqtt_hello(&self.nickname(member), is_publisher),
+            ProtocolKind::Redis => rivals::redis_hello(&self.nickname(member), is_publisher),
+            ProtocolKind::Nats => rivals::nats_hello(&self.nickname(member), is_publisher),
+            ProtocolKind::Mqtt => rivals::mqtt_hello(&self.nickname(member), is_publisher),
         }
     }
 
@@ -105,7 +105,7 @@ impl Dialect {
         let text = text(&message);
         let sent = encode(&Packet::MsgPbl { message: text });
         let delivered = encode(&Packet::MsgPblInc { origin: self.origin, sender: &sender, message: text });
-        self.route(peers::ROOM, &message, &sent, &delivered)
+        self.route(rivals::ROOM, &message, &sent, &delivered)
     }
 
     /// Private messages of `sender` to `receiver`.
@@ -130,11 +130,11 @@ impl Dialect {
 
     fn route(&self, topic: &str, message: &[u8], sent: &[u8], delivered: &[u8]) -> Route {
         let (sent, delivered) = match self.language {
-            Language::Cfp => return Route { sent: Frame::new(sent), delivered: Frame::new(delivered) },
-            Language::Floor => return Route { sent: Frame::new(delivered), delivered: Frame::new(delivered) },
-            Language::Redis => peers::redis_message(topic, message),
-            Language::Nats => peers::nats_message(topic, message),
-            Language::Mqtt => peers::mqtt_message(topic, message),
+            ProtocolKind::Cfp => return Route { sent: Frame::new(sent), delivered: Frame::new(delivered) },
+            ProtocolKind::Floor => return Route { sent: Frame::new(delivered), delivered: Frame::new(delivered) },
+            ProtocolKind::Redis => rivals::redis_message(topic, message),
+            ProtocolKind::Nats => rivals::nats_message(topic, message),
+            ProtocolKind::Mqtt => rivals::mqtt_message(topic, message),
         };
         Route { sent: Frame::new(&sent), delivered: Frame::new(&delivered) }
     }

@@ -11,7 +11,7 @@ use crate::wire::{Code, ErrorReason, Packet};
 
 impl<S: Socket> Engine<S> {
     /// Applies all effects, those included that applying them brings up.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn apply_effects(&mut self) {
         while !self.effects.is_empty() {
             let list = self.effects.take_list();
             for effect in &list {
@@ -40,17 +40,17 @@ impl<S: Socket> Engine<S> {
     /// A public message for everybody here, and, from one of our own clients, for every other server.
     fn publish(&mut self, bytes: std::ops::Range<usize>, from_here: bool) {
         let message = self.effects.bytes(bytes);
-        self.log.append(message);
+        self.public.append(message);
         self.core.counters.packets_out.count(message.first(), message.len(), self.core.directory.len());
         let links = self.core.mesh.links().count();
         if from_here && links > 0 {
-            let packet_bytes = self.log.forwards.append(message);
+            let packet_bytes = self.public.link_batch.append(message);
             self.core.counters.packets_out.count(Some(&Code::PckFwd.byte()), packet_bytes, links);
         }
     }
 
     fn queue_bytes(&mut self, to: Key, bytes: std::ops::Range<usize>) {
-        self.claim_forwards(to);
+        self.take_over_batch(to);
         let Some(connection) = self.connections.get_mut(to) else { return };
         if !connection.is_open() {
             return;
@@ -59,17 +59,17 @@ impl<S: Socket> Engine<S> {
         let speaks_packets = usize::from(connection.session.speaks_packets());
         self.core.counters.packets_out.count(bytes.first(), bytes.len(), speaks_packets);
         let is_link = connection.session.as_sibling().is_some();
-        connection.outbox.push(bytes, is_link, &self.log, &mut self.queues);
+        connection.outbox.push(bytes, is_link, &self.public, &mut self.queues);
         self.private_queued_bytes += bytes.len();
         self.mark_dirty(to);
         self.check_queue(to);
     }
 
     /// What comes next for a link comes behind what was said in public before.
-    fn claim_forwards(&mut self, link: Key) {
+    fn take_over_batch(&mut self, link: Key) {
         let Some(connection) = self.connections.get_mut(link) else { return };
         let before = connection.outbox.own_bytes();
-        connection.outbox.claim(&mut self.log, &mut self.queues);
+        connection.outbox.take_over(&mut self.public, &mut self.queues);
         self.private_queued_bytes += connection.outbox.own_bytes() - before;
     }
 
@@ -78,7 +78,7 @@ impl<S: Socket> Engine<S> {
     pub(super) fn check_queue(&mut self, key: Key) {
         let Some(connection) = self.connections.get(key) else { return };
         let limit = connection.session.queue_limit(&self.core.config);
-        let pending_bytes = connection.outbox.pending_bytes(&self.log);
+        let pending_bytes = connection.outbox.pending_bytes(&self.public);
         if pending_bytes > limit && !connection.is_writable {
             self.close(key, CloseReason::SlowReader, CloseMode::Now);
         } else if connection.is_open() && pending_bytes > connection.session.high_water(&self.core.config) {
@@ -99,13 +99,13 @@ impl<S: Socket> Engine<S> {
             CloseMode::AfterWriting => {
                 connection.phase = Phase::Draining(reason);
                 let before = connection.outbox.own_bytes();
-                connection.outbox.leave(&mut self.log, &mut self.queues);
+                connection.outbox.leave(&mut self.public, &mut self.queues);
                 self.private_queued_bytes += connection.outbox.own_bytes() - before;
                 self.mark_dirty(key);
             }
             CloseMode::Now => {
                 self.private_queued_bytes -= connection.outbox.own_bytes();
-                connection.outbox.discard(&mut self.log, &mut self.queues);
+                connection.outbox.discard(&mut self.public, &mut self.queues);
                 connection.phase = Phase::Closed;
                 self.closed.push(key);
             }
@@ -130,10 +130,10 @@ impl<S: Socket> Engine<S> {
 
     /// The part of closing that the rest of the server notices.
     fn end_session(&mut self, key: Key, reason: CloseReason) {
-        self.claim_forwards(key);
+        self.take_over_batch(key);
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.core.counters.close(reason);
-        log_end(connection, reason, connection.outbox.pending_bytes(&self.log), self.now.since(connection.opened));
+        log_end(connection, reason, connection.outbox.pending_bytes(&self.public), self.now.since(connection.opened));
         self.private_queued_bytes -= connection.kept_bytes();
         connection.inbox = None;
         connection.has_backlog = false;
@@ -143,8 +143,8 @@ impl<S: Socket> Engine<S> {
         if connection.session.as_sibling().is_some() {
             report_undelivered(connection, &mut self.core, &mut self.effects);
         }
-        let mut turn = Self::handler(&mut self.core, &mut self.effects, key, connection.peer, self.now);
-        connection.session.on_end(reason, &mut turn);
+        let mut context = Self::context(&mut self.core, &mut self.effects, key, connection.remote, self.now);
+        connection.session.on_end(reason, &mut context);
         self.release_waiting(key);
     }
 
@@ -209,7 +209,7 @@ fn log_end<S>(connection: &Connection<S>, reason: CloseReason, queued_bytes: usi
         level,
         "{} from {} ended: {reason} ({} bytes in, {} out, {queued_bytes} queued, {} s)",
         connection.session,
-        connection.peer,
+        connection.remote,
         connection.bytes_in,
         connection.bytes_out,
         open_ms / 1000,

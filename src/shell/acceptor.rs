@@ -8,17 +8,17 @@ use crate::limits;
 /// A listener. The kernel says only once that somebody has come (edge-triggered), so it is remembered here until
 /// nobody waits any more.
 #[derive(Debug)]
-pub struct Door<L> {
+pub struct Acceptor<L> {
     listener: L,
     may_have_more: bool,
     /// No descriptor was left for a connection: not before then again.
     again: Option<Millis>,
 }
 
-impl<L> Door<L> {
-    /// A door at which somebody may wait already.
-    pub fn new(listener: L) -> Door<L> {
-        Door { listener, may_have_more: true, again: None }
+impl<L> Acceptor<L> {
+    /// An acceptor at which somebody may wait already.
+    pub fn new(listener: L) -> Acceptor<L> {
+        Acceptor { listener, may_have_more: true, again: None }
     }
 
     /// The kernel says that somebody has come.
@@ -26,7 +26,7 @@ impl<L> Door<L> {
         self.may_have_more = true;
     }
 
-    /// Whether [`Door::admit`] has something to do at once.
+    /// Whether [`Acceptor::accept_ready`] has something to do at once.
     pub fn wants_turn(&self) -> bool {
         self.may_have_more && self.again.is_none()
     }
@@ -38,7 +38,7 @@ impl<L> Door<L> {
 
     /// Lets in whoever waits, [`limits::ACCEPTS_PER_TURN`] at most. `whom` is what the log calls them. Returns how many
     /// accepts failed.
-    pub fn admit<S>(
+    pub fn accept_ready<S>(
         &mut self,
         now: Millis,
         whom: &str,
@@ -82,11 +82,11 @@ mod tests {
 
     type Answers = RefCell<Vec<io::Result<u32>>>;
 
-    /// Comes to the door once; who got in, and how many accepts failed.
-    fn admit(door: &mut Door<Answers>, now: u64) -> (Vec<u32>, u64) {
+    /// Runs the acceptor once; who got in, and how many accepts failed.
+    fn accept_ready(acceptor: &mut Acceptor<Answers>, now: u64) -> (Vec<u32>, u64) {
         let mut admitted = Vec::new();
         let next = |answers: &Answers| answers.borrow_mut().pop().unwrap_or(Err(io::ErrorKind::WouldBlock.into()));
-        let failed = door.admit(Millis(now), "guests", next, |guest| admitted.push(guest));
+        let failed = acceptor.accept_ready(Millis(now), "guests", next, |guest| admitted.push(guest));
         (admitted, failed)
     }
 
@@ -99,33 +99,33 @@ mod tests {
     #[test]
     fn everybody_is_let_in_with_one_word_from_the_kernel_a_bounded_number_at_a_time() {
         let crowd = limits::ACCEPTS_PER_TURN as u32 + 10;
-        let mut door = Door::new(answers((0..crowd).map(Ok)));
-        assert_eq!(admit(&mut door, 0).0.len(), limits::ACCEPTS_PER_TURN);
-        assert!(door.wants_turn());
-        assert_eq!(admit(&mut door, 0).0.len(), 10);
-        assert!(!door.wants_turn());
-        *door.listener.borrow_mut() = vec![Ok(7)];
-        assert_eq!(admit(&mut door, 0).0, [], "nobody has come as far as the kernel said");
-        door.on_ready();
-        assert_eq!(admit(&mut door, 0).0, [7]);
+        let mut acceptor = Acceptor::new(answers((0..crowd).map(Ok)));
+        assert_eq!(accept_ready(&mut acceptor, 0).0.len(), limits::ACCEPTS_PER_TURN);
+        assert!(acceptor.wants_turn());
+        assert_eq!(accept_ready(&mut acceptor, 0).0.len(), 10);
+        assert!(!acceptor.wants_turn());
+        *acceptor.listener.borrow_mut() = vec![Ok(7)];
+        assert_eq!(accept_ready(&mut acceptor, 0).0, [], "nobody has come as far as the kernel said");
+        acceptor.on_ready();
+        assert_eq!(accept_ready(&mut acceptor, 0).0, [7]);
     }
 
     #[test]
     fn who_comes_while_no_descriptor_is_left_waits_and_is_let_in_later() {
         let no_descriptor = || Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()));
-        let mut door = Door::new(answers([Ok(1), no_descriptor(), Ok(2)]));
-        assert_eq!(admit(&mut door, 0), (vec![1], 1));
-        let again = door.next_deadline().unwrap();
-        door.on_ready();
-        assert!(!door.wants_turn());
-        assert_eq!(admit(&mut door, again.0 - 1), (vec![], 0));
-        assert_eq!(admit(&mut door, again.0), (vec![2], 0));
-        assert_eq!(door.next_deadline(), None);
+        let mut acceptor = Acceptor::new(answers([Ok(1), no_descriptor(), Ok(2)]));
+        assert_eq!(accept_ready(&mut acceptor, 0), (vec![1], 1));
+        let again = acceptor.next_deadline().unwrap();
+        acceptor.on_ready();
+        assert!(!acceptor.wants_turn());
+        assert_eq!(accept_ready(&mut acceptor, again.0 - 1), (vec![], 0));
+        assert_eq!(accept_ready(&mut acceptor, again.0), (vec![2], 0));
+        assert_eq!(acceptor.next_deadline(), None);
     }
 
     #[test]
     fn one_who_is_gone_again_does_not_keep_the_next_one_out() {
-        let mut door = Door::new(answers([Err(io::ErrorKind::ConnectionAborted.into()), Ok(2)]));
-        assert_eq!(admit(&mut door, 0), (vec![2], 1));
+        let mut acceptor = Acceptor::new(answers([Err(io::ErrorKind::ConnectionAborted.into()), Ok(2)]));
+        assert_eq!(accept_ready(&mut acceptor, 0), (vec![2], 1));
     }
 }

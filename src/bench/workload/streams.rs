@@ -5,14 +5,14 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::paced::Pace;
-use crate::bench::crowd::{Audience, Crowd, Members};
-use crate::bench::dialect::Route;
+use crate::bench::connections::{Connections, Members, Receiver};
 use crate::bench::message::describe;
+use crate::bench::protocol::Route;
 use crate::bench::report::{Latencies, latencies, record};
 use crate::bench::{Fault, Result};
 
 /// One stream.
-pub struct Lane {
+pub struct Stream {
     route: Route,
     sender: usize,
     receivers: Range<usize>,
@@ -31,16 +31,16 @@ pub struct Lane {
 
 /// All streams of a run.
 #[derive(Default)]
-pub struct Lanes {
-    lanes: Vec<Lane>,
+pub struct Streams {
+    streams: Vec<Stream>,
     bytes: Vec<u8>,
 }
 
-/// A lane whose sender sends as fast as its socket takes it.
+/// A stream whose sender sends as fast as its socket takes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Flood {
-    /// Index of the lane.
-    pub lane: usize,
+    /// Index of the stream.
+    pub stream: usize,
     /// Messages written at once.
     pub batch: u64,
     /// No more is written while so many deliveries for each receiver are outstanding: what the generator itself has
@@ -48,10 +48,10 @@ pub struct Flood {
     pub under_way_max: u64,
 }
 
-impl Lanes {
+impl Streams {
     /// Adds a stream and returns its index. `is_timed`: latencies are wanted, and the time of each message is kept.
     pub fn add(&mut self, route: Route, sender: usize, receivers: Range<usize>, is_timed: bool) -> usize {
-        self.lanes.push(Lane {
+        self.streams.push(Stream {
             route,
             sender,
             next: vec![0; receivers.len()],
@@ -62,77 +62,77 @@ impl Lanes {
             delivered: 0,
             latencies: latencies(),
         });
-        self.lanes.len() - 1
+        self.streams.len() - 1
     }
 
     /// A stream.
-    pub fn lane(&self, index: usize) -> Option<&Lane> {
-        self.lanes.get(index)
+    pub fn stream(&self, index: usize) -> Option<&Stream> {
+        self.streams.get(index)
     }
 
     /// Forgets latencies and counts, not what is under way.
     pub fn reset(&mut self) {
-        for lane in &mut self.lanes {
-            lane.latencies.reset();
-            lane.delivered = 0;
+        for stream in &mut self.streams {
+            stream.latencies.reset();
+            stream.delivered = 0;
         }
     }
 
     /// Deliveries to come.
     pub fn outstanding(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.outstanding).sum()
+        self.streams.iter().map(|stream| stream.outstanding).sum()
     }
 
     /// Sends the next `count` messages of a stream in one write.
     pub fn send(&mut self, index: usize, count: u64, at: Instant, members: &mut Members) -> Result<()> {
-        let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
+        let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
         self.bytes.clear();
-        for number in lane.end..lane.end + count {
-            lane.route.sent.append(number, &mut self.bytes);
+        for number in stream.end..stream.end + count {
+            stream.route.sent.append(number, &mut self.bytes);
         }
-        lane.end += count;
-        lane.outstanding += count * lane.receivers.len() as u64;
-        if let Some(times) = &mut lane.sent_at {
+        stream.end += count;
+        stream.outstanding += count * stream.receivers.len() as u64;
+        if let Some(times) = &mut stream.sent_at {
             times.extend((0..count).map(|_| at));
         }
-        members.send(lane.sender, &self.bytes)
+        members.send(stream.sender, &self.bytes)
     }
 
     /// Sends each of `paced` when it is due and floods, until the first of them is over; then waits for what is under
     /// way.
     pub fn drive(
         &mut self,
-        crowd: &mut Crowd,
+        connections: &mut Connections,
         paced: &mut [(usize, Pace)],
         floods: &[Flood],
-        audience: &mut impl FnMut(&mut Lanes, usize, &mut &[u8]) -> Result<bool>,
+        audience: &mut impl FnMut(&mut Streams, usize, &mut &[u8]) -> Result<bool>,
     ) -> Result<()> {
         while !paced.first().is_none_or(|(_, pace)| pace.is_over()) {
             let mut wait = Duration::from_millis(100);
-            for (lane, pace) in paced.iter_mut() {
+            for (stream, pace) in paced.iter_mut() {
                 if let Some(due) = pace.take(Instant::now()) {
-                    self.send(*lane, 1, due, crowd.members())?;
+                    self.send(*stream, 1, due, connections.members())?;
                 }
                 wait = wait.min(pace.wait(Instant::now()));
             }
             for flood in floods {
-                if self.may_flood(flood, crowd.members()) {
-                    self.send(flood.lane, flood.batch, Instant::now(), crowd.members())?;
+                if self.may_flood(flood, connections.members()) {
+                    self.send(flood.stream, flood.batch, Instant::now(), connections.members())?;
                     wait = Duration::ZERO;
                 }
             }
-            crowd.turn(Some(wait), &mut With { lanes: self, first: audience })?;
+            connections.turn(Some(wait), &mut With { streams: self, first: audience })?;
         }
         while self.outstanding() > 0 {
-            crowd.turn_or_stall(&mut With { lanes: self, first: audience })?;
+            connections.turn_or_stall(&mut With { streams: self, first: audience })?;
         }
         Ok(())
     }
 
     fn may_flood(&self, flood: &Flood, members: &Members) -> bool {
-        self.lanes.get(flood.lane).is_some_and(|lane| {
-            let receivers = lane.receivers.len().max(1) as u64;
-            lane.outstanding / receivers < flood.under_way_max && !members.is_blocked(lane.sender)
+        self.streams.get(flood.stream).is_some_and(|stream| {
+            let receivers = stream.receivers.len().max(1) as u64;
+            stream.outstanding / receivers < flood.under_way_max && !members.is_blocked(stream.sender)
         })
     }
 
@@ -140,15 +140,15 @@ impl Lanes {
     pub fn receive(&mut self, member: usize, bytes: &mut &[u8], at: Instant) -> Result<()> {
         loop {
             let before = bytes.len();
-            for lane in self.lanes.iter_mut().filter(|lane| lane.receivers.contains(&member)) {
-                lane.take(member, bytes, at)?;
+            for stream in self.streams.iter_mut().filter(|stream| stream.receivers.contains(&member)) {
+                stream.take(member, bytes, at)?;
             }
             if bytes.len() == before || bytes.is_empty() {
                 break;
             }
         }
-        let mut lanes = self.lanes.iter().filter(|lane| lane.receivers.contains(&member));
-        if bytes.is_empty() || lanes.any(|lane| lane.route.delivered.is_start_of(bytes)) {
+        let mut streams = self.streams.iter().filter(|stream| stream.receivers.contains(&member));
+        if bytes.is_empty() || streams.any(|stream| stream.route.delivered.is_start_of(bytes)) {
             return Ok(());
         }
         Err(Fault::Wrong(format!("expected a delivery, got {}", describe(bytes))))
@@ -156,11 +156,11 @@ impl Lanes {
 }
 
 /// Nothing comes but what the streams bring.
-pub fn nothing_else(_: &mut Lanes, _: usize, _: &mut &[u8]) -> Result<bool> {
+pub fn nothing_else(_: &mut Streams, _: usize, _: &mut &[u8]) -> Result<bool> {
     Ok(false)
 }
 
-impl Lane {
+impl Stream {
     fn take(&mut self, member: usize, bytes: &mut &[u8], at: Instant) -> Result<()> {
         let Some(next) = self.next.get_mut(member - self.receivers.start) else { return Ok(()) };
         let first = *next;
@@ -179,12 +179,12 @@ impl Lane {
 
 /// The streams, and somebody who looks first and says whether it was for him.
 struct With<'a, F> {
-    lanes: &'a mut Lanes,
+    streams: &'a mut Streams,
     first: &'a mut F,
 }
 
-impl<F: FnMut(&mut Lanes, usize, &mut &[u8]) -> Result<bool>> Audience for With<'_, F> {
+impl<F: FnMut(&mut Streams, usize, &mut &[u8]) -> Result<bool>> Receiver for With<'_, F> {
     fn on_bytes(&mut self, member: usize, bytes: &mut &[u8], at: Instant, _members: &mut Members) -> Result<()> {
-        if (self.first)(self.lanes, member, bytes)? { Ok(()) } else { self.lanes.receive(member, bytes, at) }
+        if (self.first)(self.streams, member, bytes)? { Ok(()) } else { self.streams.receive(member, bytes, at) }
     }
 }
