@@ -204,7 +204,8 @@ pub const MERGE_ANSWER_PATIENCE_MS: u64 = 30_000;
 pub const PASSWORD_ITERATIONS: u32 = 600_000;
 /// More iterations than this in the users file is taken for a mistake: one check would take seconds.
 pub const PASSWORD_ITERATIONS_MAX: u32 = 10_000_000;
-/// Iterations done between two turns: about half a millisecond of processor time where SHA is done in hardware, two where not.
+/// Iterations done between two turns: about half a millisecond of processor time if the processor hashes in hardware, two
+/// if not.
 pub const PASSWORD_SLICE_ITERATIONS: u32 = 2_048;
 /// Password checks that wait at once; one more closes the connection that asks. At a tenth of a second each, more
 /// than this would be answered after its client has lost patience.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Longest source file, in lines.
 const FILE_MAX_LINES: usize = 500;
 /// Longest line, in characters.
-const LINE_MAX_CHARS: usize = 130;
+const LINE_MAX_CHARS: usize = 125;
 
 /// What each folder (or file) may import of the crate, besides itself. Longest prefix first.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -140,7 +140,8 @@ fn no_file_is_too_long_to_read_and_no_line_too_wide() {
             wrong.push(format!("{}: {lines} lines", path.display()));
         }
         for (number, line) in text.lines().enumerate() {
-            if line.chars().count() > LINE_MAX_CHARS {
+            // A string is not cut for the sake of its line.
+            if line.chars().count() > LINE_MAX_CHARS && !line.contains('"') {
                 wrong.push(format!("{}:{}: too wide", path.display(), number + 1));
             }
         }

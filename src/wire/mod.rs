@@ -12,6 +12,7 @@ mod code;
 mod encode;
 mod frame;
 mod inbox;
+pub(crate) mod listed;
 mod nickname;
 mod packet;
 pub mod pool;

@@ -85,7 +85,8 @@ pub struct Connection<S> {
     pub is_queued: bool,
     /// On the list of those that have something of their own to write.
     pub is_dirty: bool,
-    /// Not read from before a receiver's queue has drained; [`Pressure`](crate::core::state::pressure::Pressure) knows whose.
+    /// Not read from before a receiver's queue has drained.
+    /// [`Pressure`](crate::core::state::pressure::Pressure) knows whose.
     pub is_waiting: bool,
     /// Counts for `--max-clients`: accepted, and no link to a server.
     pub is_counted: bool,

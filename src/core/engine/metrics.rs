@@ -141,12 +141,12 @@ impl<S: Socket> Engine<S> {
         text.head("cfp_ignored_packets_total", "counter", "Ignored packets by reason.");
         for reason in Ignored::ALL {
             let labels = format!("cfp_ignored_packets_total{{reason=\"{}\"}}", reason.name());
-            text.line(&labels, counters.ignored.get(reason as usize));
+            text.line(&labels, counters.ignored.get(reason.index()));
         }
         text.head("cfp_closed_connections_total", "counter", "Ends of connections by reason.");
         for reason in CloseReason::ALL {
             let labels = format!("cfp_closed_connections_total{{reason=\"{}\"}}", reason.name());
-            text.line(&labels, counters.closed.get(reason as usize));
+            text.line(&labels, counters.closed.get(reason.index()));
         }
     }
 

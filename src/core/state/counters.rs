@@ -1,50 +1,26 @@
 //! What happened since the start, in numbers.
 
 use super::effects::CloseReason;
+use crate::wire::listed::listed;
 use crate::wire::{Code, Malformed};
 
-/// Why a packet was ignored (D1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ignored {
-    /// Its code does not fit the state of the connection, or the direction.
-    State,
-    /// Unknown code.
-    UnknownCode,
-    /// A field over its limit.
-    Overlong,
-    /// A text that is not UTF-8.
-    NotUtf8,
-    /// A value that its layout does not allow.
-    Value,
-    /// A login with a nickname that nobody can have (D7).
-    Nickname,
-    /// A forwarded packet that is not for us, or not from a client of the server that sent it (D19).
-    Misaddressed,
-}
-
-impl Ignored {
-    /// Every reason, in the order of the counters.
-    pub const ALL: [Ignored; 7] = [
-        Ignored::State,
-        Ignored::UnknownCode,
-        Ignored::Overlong,
-        Ignored::NotUtf8,
-        Ignored::Value,
-        Ignored::Nickname,
-        Ignored::Misaddressed,
-    ];
-
-    /// In words, for logs and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Ignored::State => "state",
-            Ignored::UnknownCode => "unknown_code",
-            Ignored::Overlong => "overlong",
-            Ignored::NotUtf8 => "not_utf8",
-            Ignored::Value => "value",
-            Ignored::Nickname => "nickname",
-            Ignored::Misaddressed => "misaddressed",
-        }
+listed! {
+    /// Why a packet was ignored (D1).
+    pub enum Ignored {
+        /// Its code does not fit the state of the connection, or the direction.
+        State => "state";
+        /// Unknown code.
+        UnknownCode => "unknown_code";
+        /// A field over its limit.
+        Overlong => "overlong";
+        /// A text that is not UTF-8.
+        NotUtf8 => "not_utf8";
+        /// A value that its layout does not allow.
+        Value => "value";
+        /// A login with a nickname that nobody can have (D7).
+        Nickname => "nickname";
+        /// A forwarded packet that is not for us, or not from a client of the server that sent it (D19).
+        Misaddressed => "misaddressed";
     }
 }
 
@@ -172,11 +148,11 @@ pub struct Counters {
 impl Counters {
     /// A packet was ignored.
     pub fn ignore(&mut self, reason: Ignored) {
-        self.ignored.count(reason as usize);
+        self.ignored.count(reason.index());
     }
 
     /// A connection has ended.
     pub fn close(&mut self, reason: CloseReason) {
-        self.closed.count(reason as usize);
+        self.closed.count(reason.index());
     }
 }

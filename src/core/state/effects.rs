@@ -3,134 +3,54 @@
 use std::ops::Range;
 
 use super::key::Key;
+use crate::wire::listed::listed;
 use crate::wire::{Packet, ServerId, forward_header};
 
-/// Why a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CloseReason {
-    /// The other side closed, and has everything (D22).
-    Left,
-    /// The other side reset it, or the kernel gave it up.
-    Lost,
-    /// It did not log in or merge in time (D8).
-    HandshakeTimeout,
-    /// Five logins failed (D8).
-    LoginTries,
-    /// Too many ignored packets (D3).
-    IgnoredPackets,
-    /// It stopped in the middle of a packet (D3).
-    MidPacket,
-    /// More output waits for it than its limit.
-    SlowReader,
-    /// It took nothing of what waits for it.
-    Stalled,
-    /// All queues together were over their limit, and its queue was the largest.
-    Memory,
-    /// Too many password checks were waiting.
-    PasswordChecks,
-    /// One connection more than `--max-clients`, or `--max-per-address`, allows.
-    TooMany,
-    /// The users file changed: its nickname is now registered, or is no longer.
-    UsersChanged,
-    /// The operator closed it.
-    Kicked,
-    /// Another connection to the same server stays instead (D18).
-    Superseded,
-    /// It asked to merge, from an address that may not (D20).
-    NotPermitted,
-    /// The merge was declined, by us or by the other side.
-    Declined,
-    /// The answer to our request to merge does not fit us, or merges that raced don't fit together.
-    Unfit,
-    /// Nobody listens where we dialled.
-    Refused,
-    /// The server that we dialled did not answer in time.
-    NoAnswer,
-    /// An unknown code on a link: its bytes can't be followed any more (D19).
-    OutOfFrame,
-    /// The server stops.
-    Shutdown,
-}
-
-impl CloseReason {
-    /// Every reason, in the order of the counters.
-    pub const ALL: [CloseReason; 21] = [
-        CloseReason::Left,
-        CloseReason::Lost,
-        CloseReason::HandshakeTimeout,
-        CloseReason::LoginTries,
-        CloseReason::IgnoredPackets,
-        CloseReason::MidPacket,
-        CloseReason::SlowReader,
-        CloseReason::Stalled,
-        CloseReason::Memory,
-        CloseReason::PasswordChecks,
-        CloseReason::TooMany,
-        CloseReason::UsersChanged,
-        CloseReason::Kicked,
-        CloseReason::Superseded,
-        CloseReason::NotPermitted,
-        CloseReason::Declined,
-        CloseReason::Unfit,
-        CloseReason::Refused,
-        CloseReason::NoAnswer,
-        CloseReason::OutOfFrame,
-        CloseReason::Shutdown,
-    ];
-
-    /// As metrics name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            CloseReason::Left => "left",
-            CloseReason::Lost => "lost",
-            CloseReason::HandshakeTimeout => "handshake_timeout",
-            CloseReason::LoginTries => "login_tries",
-            CloseReason::IgnoredPackets => "ignored_packets",
-            CloseReason::MidPacket => "mid_packet",
-            CloseReason::SlowReader => "slow_reader",
-            CloseReason::Stalled => "stalled",
-            CloseReason::Memory => "memory",
-            CloseReason::PasswordChecks => "password_checks",
-            CloseReason::TooMany => "too_many",
-            CloseReason::UsersChanged => "users_changed",
-            CloseReason::Kicked => "kicked",
-            CloseReason::Superseded => "superseded",
-            CloseReason::NotPermitted => "not_permitted",
-            CloseReason::Declined => "declined",
-            CloseReason::Unfit => "unfit",
-            CloseReason::Refused => "refused",
-            CloseReason::NoAnswer => "no_answer",
-            CloseReason::OutOfFrame => "out_of_frame",
-            CloseReason::Shutdown => "shutdown",
-        }
-    }
-}
-
-impl std::fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            CloseReason::Left => "left",
-            CloseReason::Lost => "connection lost",
-            CloseReason::HandshakeTimeout => "did not log in or merge in time",
-            CloseReason::LoginTries => "too many failed logins",
-            CloseReason::IgnoredPackets => "too many ignored packets",
-            CloseReason::MidPacket => "stopped in the middle of a packet",
-            CloseReason::SlowReader => "slow reader: more is queued for it than its limit",
-            CloseReason::Stalled => "slow reader: takes nothing of what is queued for it",
-            CloseReason::Memory => "largest queue when all queues together were over --max-memory",
-            CloseReason::PasswordChecks => "too many password checks are waiting",
-            CloseReason::TooMany => "too many connections",
-            CloseReason::UsersChanged => "the users file changed",
-            CloseReason::Kicked => "closed by the operator",
-            CloseReason::Superseded => "another link to the same server stays",
-            CloseReason::NotPermitted => "may not merge with us; --allow-peer would permit its address",
-            CloseReason::Declined => "the merge was declined",
-            CloseReason::Unfit => "does not fit into our network",
-            CloseReason::Refused => "connection refused",
-            CloseReason::NoAnswer => "no answer in time",
-            CloseReason::OutOfFrame => "an unknown code on a link: out of frame",
-            CloseReason::Shutdown => "the server stops",
-        })
+listed! {
+    /// Why a connection ended.
+    pub enum CloseReason {
+        /// The other side closed, and has everything (D22).
+        Left => "left", "left";
+        /// The other side reset it, or the kernel gave it up.
+        Lost => "lost", "connection lost";
+        /// It did not log in or merge in time (D8).
+        HandshakeTimeout => "handshake_timeout", "did not log in or merge in time";
+        /// Five logins failed (D8).
+        LoginTries => "login_tries", "too many failed logins";
+        /// Too many ignored packets (D3).
+        IgnoredPackets => "ignored_packets", "too many ignored packets";
+        /// It stopped in the middle of a packet (D3).
+        MidPacket => "mid_packet", "stopped in the middle of a packet";
+        /// More output waits for it than its limit.
+        SlowReader => "slow_reader", "slow reader: more is queued for it than its limit";
+        /// It took nothing of what waits for it.
+        Stalled => "stalled", "slow reader: takes nothing of what is queued for it";
+        /// All queues together were over their limit, and its queue was the largest.
+        Memory => "memory", "largest queue when all queues together were over --max-memory";
+        /// Too many password checks were waiting.
+        PasswordChecks => "password_checks", "too many password checks are waiting";
+        /// One connection more than `--max-clients`, or `--max-per-address`, allows.
+        TooMany => "too_many", "too many connections";
+        /// The users file changed: its nickname is now registered, or is no longer.
+        UsersChanged => "users_changed", "the users file changed";
+        /// The operator closed it.
+        Kicked => "kicked", "closed by the operator";
+        /// Another connection to the same server stays instead (D18).
+        Superseded => "superseded", "another link to the same server stays";
+        /// It asked to merge, from an address that may not (D20).
+        NotPermitted => "not_permitted", "may not merge with us; --allow-peer would permit its address";
+        /// The merge was declined, by us or by the other side.
+        Declined => "declined", "the merge was declined";
+        /// The answer to our request to merge does not fit us, or merges that raced don't fit together.
+        Unfit => "unfit", "does not fit into our network";
+        /// Nobody listens where we dialled.
+        Refused => "refused", "connection refused";
+        /// The server that we dialled did not answer in time.
+        NoAnswer => "no_answer", "no answer in time";
+        /// An unknown code on a link: its bytes can't be followed any more (D19).
+        OutOfFrame => "out_of_frame", "an unknown code on a link: out of frame";
+        /// The server stops.
+        Shutdown => "shutdown", "the server stops";
     }
 }
 

@@ -1,5 +1,5 @@
 //! What the states of all connections share. No sockets, no clock, no randomness in here: time and seeds come in as
-//! arguments, and what is to be done comes out as [effects](effects).
+//! arguments, and what is to be done comes out as [effects].
 
 pub mod address;
 pub mod config;
