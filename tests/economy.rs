@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
-use cfp::core::engine::connection::Socket;
+use cfp::core::engine::socket::{Received, Sent, Socket};
 use cfp::core::engine::{Engine, Readiness};
 use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
@@ -37,28 +37,28 @@ impl Counted {
         self.0.calls.set(self.0.calls.get() + 1);
     }
 
-    fn written(&self, bytes: usize) -> io::Result<usize> {
+    fn written(&self, bytes: usize) -> io::Result<Sent> {
         self.call();
         self.0.written_bytes.set(self.0.written_bytes.get() + bytes as u64);
-        Ok(bytes)
+        Ok(Sent::plain(bytes, bytes))
     }
 }
 
 impl Socket for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         self.call();
         let mut input = self.0.input.borrow_mut();
         let count = input.len().min(buffer.len());
         buffer[..count].copy_from_slice(&input[..count]);
         input.drain(..count);
-        if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+        if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(Received::plain(count, buffer.len())) }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
         self.written(bytes.len())
     }
 
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
         self.written(slices.iter().map(|slice| slice.len()).sum())
     }
 

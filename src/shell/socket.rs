@@ -11,7 +11,7 @@ use mio::{Interest, Registry, Token};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use socket2::SockRef;
 
-use crate::core::engine::connection::Socket;
+use crate::core::engine::socket::{Received, Sent, Socket};
 use crate::limits::{self, Keepalive};
 
 /// Opens a listener. Accepted sockets inherit its options on Linux, so that accepting one costs no call for them.
@@ -79,25 +79,28 @@ impl Stream {
 }
 
 impl Socket for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        let count = match self {
             Stream::Tcp(stream) => stream.read(buffer),
             Stream::Unix(stream) => stream.read(buffer),
-        }
+        }?;
+        Ok(Received::plain(count, buffer.len()))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
+        let count = match self {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
-        }
+        }?;
+        Ok(Sent::plain(count, bytes.len()))
     }
 
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
+        let count = match self {
             Stream::Tcp(stream) => stream.write_vectored(slices),
             Stream::Unix(stream) => stream.write_vectored(slices),
-        }
+        }?;
+        Ok(Sent::plain(count, slices.iter().map(|slice| slice.len()).sum()))
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
-use cfp::core::engine::connection::Socket;
+use cfp::core::engine::socket::{Received, Sent, Socket};
 use cfp::core::engine::{Engine, Readiness};
 use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
@@ -106,20 +106,21 @@ fn encode_filechnk(bencher: Bencher<'_, '_>) {
 struct Sink(Rc<RefCell<Vec<u8>>>);
 
 impl Socket for Sink {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         let mut input = self.0.borrow_mut();
         let count = input.len();
         buffer[..count].copy_from_slice(&input);
         input.clear();
-        if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+        if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(Received::plain(count, buffer.len())) }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(black_box(bytes).len())
+    fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
+        Ok(Sent::plain(black_box(bytes).len(), bytes.len()))
     }
 
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        Ok(black_box(slices).iter().map(|slice| slice.len()).sum())
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
+        let count = black_box(slices).iter().map(|slice| slice.len()).sum();
+        Ok(Sent::plain(count, count))
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 
-use cfp::core::engine::connection::Socket;
+use cfp::core::engine::socket::{Received, Socket};
 use cfp::limits::{FORGET_MS, LINK_KEEPALIVE, NETWORK_MAX_SERVERS};
 use cfp::wire::{DeclineReason, Descriptions, ErrorReason, FrameLimits, Packet, Scan, ServerId, scan};
 
@@ -69,7 +69,7 @@ impl Line {
             && let Some(end) = &mut self.end
         {
             match end.write(&self.out) {
-                Ok(count) => drop(self.out.drain(..count)),
+                Ok(sent) => drop(self.out.drain(..sent.bytes)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => self.end = None,
             }
@@ -80,9 +80,9 @@ impl Line {
         let mut buffer = [0; 4096];
         while let Some(end) = &mut self.end {
             match end.read(&mut buffer) {
-                Ok(count) if count > 0 => self.input.extend_from_slice(&buffer[..count]),
+                Ok(Received::Bytes { count, .. }) => self.input.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Ok(_) | Err(_) => self.end = None,
+                Ok(Received::End) | Err(_) => self.end = None,
             }
         }
     }

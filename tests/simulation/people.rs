@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
-use cfp::core::engine::connection::Socket;
+use cfp::core::engine::socket::{Received, Socket};
 use cfp::wire::{AuthResponse, FrameLimits, Packet, Scan, ServerId, scan};
 
 use super::dice::Dice;
@@ -88,7 +88,7 @@ impl Person {
             let Some(end) = &mut self.end else { return };
             let bytes = self.out.make_contiguous();
             match end.write(bytes) {
-                Ok(count) => drop(self.out.drain(..count)),
+                Ok(sent) => drop(self.out.drain(..sent.bytes)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => self.end = None,
             }
@@ -108,8 +108,8 @@ impl Person {
             && let Some(end) = &mut self.end
         {
             match end.read(&mut buffer) {
-                Ok(0) => self.end = None,
-                Ok(count) => self.input.extend_from_slice(&buffer[..count]),
+                Ok(Received::End) => self.end = None,
+                Ok(Received::Bytes { count, .. }) => self.input.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(_) => self.end = None,
             }

@@ -15,7 +15,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use cfp::core::engine::Readiness;
-use cfp::core::engine::connection::Socket;
+use cfp::core::engine::socket::{Received, Sent, Socket};
 use cfp::core::state::key::Key;
 use cfp::limits::{CLIENT_KEEPALIVE, Keepalive, LINK_KEEPALIVE};
 
@@ -373,13 +373,13 @@ impl Drop for PipeEnd {
 }
 
 impl Socket for PipeEnd {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         let net = &mut *self.net.borrow_mut();
         let end = &mut net.pipes[self.id.pipe].ends[self.id.side];
         if end.received.is_empty() {
             return match end.error {
                 Some(kind) => Err(kind.into()),
-                None if end.end_received => Ok(0),
+                None if end.end_received => Ok(Received::End),
                 None => Err(ErrorKind::WouldBlock.into()),
             };
         }
@@ -393,10 +393,10 @@ impl Socket for PipeEnd {
             net.edge(self.id);
         }
         net.schedule_delivery(self.id.other());
-        Ok(count)
+        Ok(Received::plain(count, buffer.len()))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
         let net = &mut *self.net.borrow_mut();
         let capacity_bytes = net.capacity_bytes;
         let pipe = &mut net.pipes[self.id.pipe];
@@ -427,10 +427,10 @@ impl Socket for PipeEnd {
         net.hash.write(written);
         net.bytes += count as u64;
         net.schedule_delivery(self.id);
-        Ok(count)
+        Ok(Sent::plain(count, bytes.len()))
     }
 
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
         let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         self.write(&all)
     }

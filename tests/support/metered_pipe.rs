@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
-use cfp::core::engine::connection::Socket;
+use cfp::core::engine::socket::{Received, Sent, Socket};
 use cfp::limits::Keepalive;
 
 /// Both ends look at this.
@@ -46,22 +46,22 @@ impl PipeEnd {
 }
 
 impl Socket for PipeEnd {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         let mut pipe = self.0.borrow_mut();
         if pipe.is_reset {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         if pipe.input.is_empty() {
-            return if pipe.is_ended { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
+            return if pipe.is_ended { Ok(Received::End) } else { Err(io::ErrorKind::WouldBlock.into()) };
         }
         let count = buffer.len().min(pipe.read_max_bytes).min(pipe.input.len());
         for (place, byte) in buffer.iter_mut().zip(pipe.input.drain(..count)) {
             *place = byte;
         }
-        Ok(count)
+        Ok(Received::plain(count, buffer.len()))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
         let mut pipe = self.0.borrow_mut();
         assert!(!pipe.is_shut, "nothing is written behind the end");
         assert!(!bytes.is_empty(), "nothing is written in vain");
@@ -74,10 +74,10 @@ impl Socket for PipeEnd {
         let count = bytes.len().min(pipe.room_bytes);
         pipe.room_bytes -= count;
         pipe.output.extend_from_slice(&bytes[..count]);
-        Ok(count)
+        Ok(Sent::plain(count, bytes.len()))
     }
 
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         self.write(&bytes)
     }

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use cfp::core::engine::connection::Socket;
+use cfp::core::engine::socket::{Received, Sent, Socket};
 use cfp::core::engine::{Engine, Readiness};
 use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
@@ -40,7 +40,7 @@ struct PipeState {
 }
 
 impl Socket for Pipe {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         let mut state = self.0.borrow_mut();
         if state.is_broken {
             return Err(ErrorKind::ConnectionReset.into());
@@ -52,10 +52,10 @@ impl Socket for Pipe {
         for (place, byte) in buffer.iter_mut().zip(state.input.drain(..count)) {
             *place = byte;
         }
-        Ok(count)
+        Ok(Received::plain(count, buffer.len()))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
         let mut state = self.0.borrow_mut();
         if state.is_broken {
             return Err(ErrorKind::ConnectionReset.into());
@@ -66,10 +66,10 @@ impl Socket for Pipe {
         }
         state.output.extend_from_slice(&bytes[..count]);
         state.room_bytes -= count;
-        Ok(count)
+        Ok(Sent::plain(count, bytes.len()))
     }
 
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         self.write(&bytes)
     }

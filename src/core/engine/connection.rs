@@ -1,6 +1,5 @@
 //! The context of one connection: socket, inbox, outbox, state.
 
-use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 
 use crate::core::output::outbox::Outbox;
@@ -9,22 +8,8 @@ use crate::core::state::address::Remote;
 use crate::core::state::config::Config;
 use crate::core::state::effects::CloseReason;
 use crate::core::time::Millis;
-use crate::limits::{Keepalive, LINGER_MS, MID_PACKET_MS, POOL_MAX_BUFFERS, PROBE_MS, STALLED_READER_MS};
+use crate::limits::{LINGER_MS, MID_PACKET_MS, POOL_MAX_BUFFERS, PROBE_MS, STALLED_READER_MS};
 use crate::wire::Inbox;
-
-/// A non-blocking stream of bytes, as the kernel has them: in the program a socket, in the simulator a pipe end.
-pub trait Socket {
-    /// Reads what is there. `Ok(0)` is the end of input, `WouldBlock` means that nothing is there yet.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-    /// Writes as much as fits now; `WouldBlock` where nothing does.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// The same, gathered.
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
-    /// Tells the other side that nothing more comes.
-    fn shutdown_write(&mut self) -> io::Result<()>;
-    /// Tells the kernel how patient to be with a peer that says nothing.
-    fn set_keepalive(&mut self, keepalive: Keepalive);
-}
 
 /// Where a connection is in its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

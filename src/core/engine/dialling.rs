@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Engine, Request};
-use crate::core::engine::connection::{Connection, Socket};
+use crate::core::engine::connection::Connection;
+use crate::core::engine::socket::Socket;
 use crate::core::session::{Requesting, Session};
 use crate::core::state::address::Remote;
 use crate::core::state::key::Key;

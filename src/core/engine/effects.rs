@@ -1,7 +1,8 @@
 //! Applying effects: the one place where what handlers said becomes queued bytes and closed connections.
 
 use super::Engine;
-use crate::core::engine::connection::{Connection, Phase, Socket};
+use crate::core::engine::connection::{Connection, Phase};
+use crate::core::engine::socket::Socket;
 use crate::core::session::Session;
 use crate::core::state::Core;
 use crate::core::state::effects::{CloseMode, CloseReason, Effect, Effects};

@@ -3,7 +3,8 @@
 use std::io;
 
 use super::Engine;
-use crate::core::engine::connection::{Phase, Socket};
+use crate::core::engine::connection::Phase;
+use crate::core::engine::socket::{Received, Socket};
 use crate::core::session::{Session, Verdict};
 use crate::core::state::counters::Ignored;
 use crate::core::state::effects::{CloseMode, CloseReason};
@@ -78,11 +79,12 @@ impl<S: Socket> Engine<S> {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match connection.socket.read(&mut buffer) {
             // A link is one thing in both directions: its other side never leaves halfway.
-            Ok(0) if connection.session.as_sibling().is_some() => self.close(key, CloseReason::Left, CloseMode::Now),
-            Ok(0) => self.close(key, CloseReason::Left, CloseMode::AfterWriting),
-            Ok(count) => {
-                // A short read has drained the socket (epoll(7)), unless the end of input is behind it.
-                connection.is_readable = count == buffer.len() || connection.end_is_near;
+            Ok(Received::End) if connection.session.as_sibling().is_some() => {
+                self.close(key, CloseReason::Left, CloseMode::Now);
+            }
+            Ok(Received::End) => self.close(key, CloseReason::Left, CloseMode::AfterWriting),
+            Ok(Received::Bytes { count, is_drained }) => {
+                connection.is_readable = !is_drained || connection.end_is_near;
                 connection.bytes_in += count as u64;
                 self.core.counters.bytes_in += count as u64;
                 self.turn_input_bytes += count;
@@ -105,7 +107,7 @@ impl<S: Socket> Engine<S> {
     fn serve_lingering(&mut self, key: Key, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match connection.socket.read(&mut self.read_buffer) {
-            Ok(count) if count > 0 && connection.lingered_bytes < limits::LINGER_MAX_BYTES => {
+            Ok(Received::Bytes { count, .. }) if connection.lingered_bytes < limits::LINGER_MAX_BYTES => {
                 connection.lingered_bytes += count as u64;
                 self.turn_input_bytes += count;
             }

@@ -3,7 +3,8 @@
 use std::fmt::{Display, Write as _};
 
 use super::Engine;
-use crate::core::engine::connection::{Connection, Socket};
+use crate::core::engine::connection::Connection;
+use crate::core::engine::socket::Socket;
 use crate::core::session::Session;
 use crate::core::state::counters::Ignored;
 use crate::core::state::effects::{CloseMode, CloseReason};

@@ -20,6 +20,7 @@ mod input;
 mod metrics;
 mod operators;
 mod output;
+pub mod socket;
 mod table;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -27,7 +28,8 @@ use std::net::SocketAddr;
 
 pub use table::Table;
 
-use crate::core::engine::connection::{Connection, Due, KeptInput, Phase, Socket};
+use crate::core::engine::connection::{Connection, Due, KeptInput, Phase};
+use crate::core::engine::socket::Socket;
 use crate::core::output::outbox::QueuePool;
 use crate::core::output::public_log::PublicLog;
 use crate::core::session::{Handshake, Session};

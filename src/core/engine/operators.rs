@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Engine, Request};
-use crate::core::engine::connection::{Connection, Socket};
+use crate::core::engine::connection::Connection;
+use crate::core::engine::socket::Socket;
 use crate::core::session::operator::{Command, HELP};
 use crate::core::session::{Operator, Session};
 use crate::core::state::effects::{CloseMode, CloseReason};

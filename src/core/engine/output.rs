@@ -3,8 +3,9 @@
 use std::io::{self, IoSlice};
 
 use super::Engine;
-use crate::core::engine::connection::{Connection, Phase, Socket};
-use crate::core::output::outbox::QueuePool;
+use crate::core::engine::connection::{Connection, Phase};
+use crate::core::engine::socket::{Sent, Socket};
+use crate::core::output::outbox::{Outbox, QueuePool};
 use crate::core::output::public_log::PublicLog;
 use crate::core::session::Session;
 use crate::core::state::effects::{CloseMode, CloseReason};
@@ -139,13 +140,12 @@ fn write<S: Socket>(
     }
     if connection.is_writable {
         connection.outbox.set_destination(log);
-        let (result, offered) = offer(&mut connection.socket, &connection.outbox, log);
-        match result {
-            Ok(count) => {
-                connection.bytes_out += count as u64;
-                connection.is_writable = count == offered;
+        match offer(&mut connection.socket, &connection.outbox, log) {
+            Ok(sent) => {
+                connection.bytes_out += sent.bytes as u64;
+                connection.is_writable = !sent.is_stuck;
                 connection.blocked_since = if connection.is_writable { Millis::NEVER } else { now };
-                written.bytes = count;
+                written.bytes = sent.bytes;
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {
                 connection.is_writable = false;
@@ -160,18 +160,12 @@ fn write<S: Socket>(
     written
 }
 
-/// Hands the socket what is next; returns what it said, and how many bytes it was offered.
-fn offer<S: Socket>(
-    socket: &mut S,
-    outbox: &crate::core::output::outbox::Outbox,
-    log: &PublicLog,
-) -> (io::Result<usize>, usize) {
+/// Hands the socket what is next.
+fn offer<S: Socket>(socket: &mut S, outbox: &Outbox, log: &PublicLog) -> io::Result<Sent> {
     if let Some(slice) = outbox.only_slice(log) {
-        return (socket.write(slice), slice.len());
+        return socket.write(slice);
     }
     let mut slices = [IoSlice::new(&[]); limits::SLICES_PER_WRITE];
     let count = outbox.gather(log, &mut slices);
-    let slices = slices.get(..count).unwrap_or(&[]);
-    let offered = slices.iter().map(|slice| slice.len()).sum();
-    (socket.write_vectored(slices), offered)
+    socket.write_vectored(slices.get(..count).unwrap_or(&[]))
 }

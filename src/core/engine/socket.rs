@@ -1,0 +1,57 @@
+//! What the engine needs of a stream of bytes.
+
+use std::io::{self, IoSlice};
+
+use crate::limits::Keepalive;
+
+/// A non-blocking stream of bytes, as the kernel has them: in the program a socket, in the simulator a pipe end.
+pub trait Socket {
+    /// Reads what is there into `buffer`; `WouldBlock` means that nothing is there yet.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received>;
+    /// Writes as much as fits now; `WouldBlock` where nothing does.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<Sent>;
+    /// The same, gathered.
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent>;
+    /// Tells the other side that nothing more comes.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+    /// Tells the kernel how patient to be with a peer that says nothing.
+    fn set_keepalive(&mut self, keepalive: Keepalive);
+}
+
+/// What one read came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// So many bytes are in the buffer.
+    Bytes {
+        /// How many: none, where all that was read is not for us.
+        count: usize,
+        /// The kernel has nothing more now, and will say so when it has.
+        is_drained: bool,
+    },
+    /// The end of input. All bytes before it were handed out earlier.
+    End,
+}
+
+impl Received {
+    /// What a read of `count` bytes into a buffer of `room` bytes says, where bytes are handed on as they are: a short
+    /// read has drained the socket (epoll(7)).
+    pub fn plain(count: usize, room: usize) -> Received {
+        if count == 0 { Received::End } else { Received::Bytes { count, is_drained: count < room } }
+    }
+}
+
+/// What one write came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// So many of the bytes that were offered were taken.
+    pub bytes: usize,
+    /// The kernel takes nothing more before it says so.
+    pub is_stuck: bool,
+}
+
+impl Sent {
+    /// What a write says that took `bytes` of `offered`, where bytes are handed on as they are.
+    pub fn plain(bytes: usize, offered: usize) -> Sent {
+        Sent { bytes, is_stuck: bytes < offered }
+    }
+}
