@@ -2,86 +2,42 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 use std::alloc::System;
-use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice};
-use std::rc::Rc;
 
-use cfp::core::engine::socket::{Received, Sent, Socket};
 use cfp::core::engine::{Engine, Readiness};
 use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
 use cfp::core::state::users::Users;
 use cfp::core::time::Millis;
-use cfp::limits::{CHUNK_BYTES, Keepalive, PUBLIC_WAIT_INPUT_BYTES, READ_BYTES};
+use cfp::limits::{CHUNK_BYTES, PUBLIC_WAIT_INPUT_BYTES, READ_BYTES};
 use cfp::wire::{Descriptions, FileChunk, Packet, ServerId};
+use metered_pipe::PipeEnd;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[path = "support/metered_pipe.rs"]
+mod metered_pipe;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const ID: ServerId = ServerId(7);
 
-/// A socket whose other side takes everything at once.
-#[derive(Clone, Default)]
-struct Counted(Rc<Counts>);
-
-#[derive(Default)]
-struct Counts {
-    input: RefCell<Vec<u8>>,
-    calls: Cell<u64>,
-    written_bytes: Cell<u64>,
-}
-
-impl Counted {
-    fn call(&self) {
-        self.0.calls.set(self.0.calls.get() + 1);
-    }
-
-    fn written(&self, bytes: usize) -> io::Result<Sent> {
-        self.call();
-        self.0.written_bytes.set(self.0.written_bytes.get() + bytes as u64);
-        Ok(Sent::plain(bytes, bytes))
-    }
-}
-
-impl Socket for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
-        self.call();
-        let mut input = self.0.input.borrow_mut();
-        let count = input.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&input[..count]);
-        input.drain(..count);
-        if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(Received::plain(count, buffer.len())) }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
-        self.written(bytes.len())
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
-        self.written(slices.iter().map(|slice| slice.len()).sum())
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.call();
-        Ok(())
-    }
-
-    fn set_keepalive(&mut self, _: Keepalive) {
-        self.call();
-    }
+/// A socket whose other side takes everything at once, and whose calls are counted.
+fn socket() -> PipeEnd {
+    let socket = PipeEnd::new();
+    socket.0.borrow_mut().keeps_output = false;
+    socket
 }
 
 struct Room {
-    engine: Engine<Counted>,
-    members: Vec<(Key, Counted)>,
+    engine: Engine<PipeEnd>,
+    members: Vec<(Key, PipeEnd)>,
 }
 
 impl Room {
     fn of(members: usize) -> Room {
         let mut room = Room { engine: Engine::new(Config::new(ID), Users::none()), members: Vec::new() };
         for index in 0..members {
-            let socket = Counted::default();
+            let socket = socket();
             let key = room.engine.on_accepted(socket.clone(), None, Millis(0)).unwrap();
             room.members.push((key, socket));
             room.send(index, &encoded(&Packet::AuthGst { nickname: &format!("member{index}") }));
@@ -91,7 +47,7 @@ impl Room {
 
     /// Another server merges; its connection counts as one more member.
     fn merge_with(&mut self, server: u32) {
-        let socket = Counted::default();
+        let socket = socket();
         let key = self.engine.on_accepted(socket.clone(), None, Millis(0)).unwrap();
         self.members.push((key, socket));
         let request = Packet::MrgReq { server: ServerId(server), siblings: Descriptions::default() };
@@ -101,7 +57,7 @@ impl Room {
     /// One member's bytes arrive, and the loop turns until it has nothing to do.
     fn send(&mut self, member: usize, bytes: &[u8]) {
         let (key, socket) = &self.members[member];
-        socket.0.input.borrow_mut().extend_from_slice(bytes);
+        socket.0.borrow_mut().input.extend(bytes);
         self.engine.on_ready(*key, Readiness { readable: true, ..Readiness::default() });
         self.engine.turn(Millis(0));
         while self.engine.wants_turn() {
@@ -110,17 +66,17 @@ impl Room {
     }
 
     fn calls(&self) -> u64 {
-        self.members.iter().map(|(_, socket)| socket.0.calls.get()).sum()
+        self.members.iter().map(|(_, socket)| socket.0.borrow().calls).sum()
     }
 
     fn written_bytes(&self) -> u64 {
-        self.members.iter().map(|(_, socket)| socket.0.written_bytes.get()).sum()
+        self.members.iter().map(|(_, socket)| socket.0.borrow().written_bytes).sum()
     }
 
     /// System calls and allocations of the second of two equal inputs, and the bytes that it made us write.
     fn cost(&mut self, member: usize, bytes: &[u8]) -> (u64, usize, u64) {
         self.send(member, bytes);
-        self.members[member].1.0.input.borrow_mut().reserve(bytes.len());
+        self.members[member].1.0.borrow_mut().input.reserve(bytes.len());
         let (calls, written) = (self.calls(), self.written_bytes());
         let region = Region::new(ALLOCATOR);
         self.send(member, bytes);
@@ -195,22 +151,22 @@ fn a_room_beside_a_file_gets_several_messages_in_one_write_and_waits_for_a_few_r
     let message = encoded(&Packet::MsgPbl { message: "hi" });
     let delivered = encoded(&Packet::MsgPblInc { origin: ID, sender: "member3", message: "hi" }).len() as u64;
     let (sender, speaker, listener) = (room.members[0].clone(), room.members[3].clone(), room.members[5].1.clone());
-    sender.1.0.input.borrow_mut().extend_from_slice(&chunk.repeat(READS * READ_BYTES / chunk.len()));
+    sender.1.0.borrow_mut().input.extend(&chunk.repeat(READS * READ_BYTES / chunk.len()));
     let readable = Readiness { readable: true, ..Readiness::default() };
     room.engine.on_ready(sender.0, readable);
-    let (calls, bytes) = (listener.0.calls.get(), listener.0.written_bytes.get());
+    let (calls, bytes) = (listener.0.borrow().calls, listener.0.borrow().written_bytes);
     let mut longest_wait = 0;
     for turn in 1..=READS as u64 {
-        speaker.1.0.input.borrow_mut().extend_from_slice(&message);
+        speaker.1.0.borrow_mut().input.extend(&message);
         room.engine.on_ready(speaker.0, readable);
         room.engine.turn(Millis(0));
-        longest_wait = longest_wait.max(turn - (listener.0.written_bytes.get() - bytes) / delivered);
+        longest_wait = longest_wait.max(turn - (listener.0.borrow().written_bytes - bytes) / delivered);
     }
     while room.engine.wants_turn() {
         room.engine.turn(Millis(0));
     }
-    let writes = listener.0.calls.get() - calls;
-    assert_eq!(listener.0.written_bytes.get() - bytes, READS as u64 * delivered);
+    let writes = listener.0.borrow().calls - calls;
+    assert_eq!(listener.0.borrow().written_bytes - bytes, READS as u64 * delivered);
     assert!(longest_wait < (PUBLIC_WAIT_INPUT_BYTES / READ_BYTES) as u64, "{longest_wait} messages waited");
     assert!(writes <= READS as u64 / 4, "{writes} writes for {READS} messages");
 }

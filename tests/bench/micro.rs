@@ -2,20 +2,19 @@
 //! kernel, for each client and each link: `cargo bench`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
-use std::cell::RefCell;
-use std::io::{self, IoSlice};
-use std::rc::Rc;
-
-use cfp::core::engine::socket::{Received, Sent, Socket};
 use cfp::core::engine::{Engine, Readiness};
 use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
 use cfp::core::state::users::Users;
 use cfp::core::time::Millis;
-use cfp::limits::{CHUNK_BYTES, Keepalive, SIBLINGS_MAX};
+use cfp::limits::{CHUNK_BYTES, SIBLINGS_MAX};
 use cfp::wire::{Descriptions, FileChunk, FrameLimits, Packet, Scan, ServerId, scan};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
+use metered_pipe::PipeEnd;
+
+#[path = "../support/metered_pipe.rs"]
+mod metered_pipe;
 
 /// Packets handled in one iteration, as many as one read may bring.
 const PACKETS: usize = 64;
@@ -101,37 +100,8 @@ fn encode_filechnk(bencher: Bencher<'_, '_>) {
     bench_encode(bencher, file_chunk);
 }
 
-/// A socket that takes everything at once, and gives what was put in.
-#[derive(Clone, Default)]
-struct Sink(Rc<RefCell<Vec<u8>>>);
-
-impl Socket for Sink {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
-        let mut input = self.0.borrow_mut();
-        let count = input.len();
-        buffer[..count].copy_from_slice(&input);
-        input.clear();
-        if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(Received::plain(count, buffer.len())) }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
-        Ok(Sent::plain(black_box(bytes).len(), bytes.len()))
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
-        let count = black_box(slices).iter().map(|slice| slice.len()).sum();
-        Ok(Sent::plain(count, count))
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_keepalive(&mut self, _: Keepalive) {}
-}
-
-fn say(engine: &mut Engine<Sink>, key: Key, socket: &Sink, bytes: &[u8]) {
-    socket.0.borrow_mut().extend_from_slice(bytes);
+fn say(engine: &mut Engine<PipeEnd>, key: Key, socket: &PipeEnd, bytes: &[u8]) {
+    socket.0.borrow_mut().input.extend(bytes);
     engine.on_ready(key, Readiness { readable: true, ..Readiness::default() });
     while engine.wants_turn() {
         engine.turn(Millis(0));
@@ -142,8 +112,9 @@ fn say(engine: &mut Engine<Sink>, key: Key, socket: &Sink, bytes: &[u8]) {
 fn bench_publish(bencher: Bencher<'_, '_>, clients: usize, links: usize, window: usize) {
     let mut engine = Engine::new(Config::new(ServerId(7)), Users::none());
     let mut add = |packet: &Packet<'_>| {
-        let (socket, mut bytes) = (Sink::default(), Vec::new());
+        let (socket, mut bytes) = (PipeEnd::new(), Vec::new());
         packet.encode(&mut bytes);
+        socket.0.borrow_mut().keeps_output = false;
         let key = engine.on_accepted(socket.clone(), None, Millis(0)).unwrap();
         say(&mut engine, key, &socket, &bytes);
         (key, socket)

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cfp::core::state::random::Random;
 use cfp::limits::CHUNK_BYTES;
 use cfp::wire::pool::BufferPool;
 use cfp::wire::{FileChunk, FrameLimits, Inbox, Input, Packet, ServerId};
@@ -271,13 +272,10 @@ impl Scratch {
 
     /// A file with content that is the same for the same size, and no two chunks alike.
     pub fn file(&self, name: &str, size: usize) -> String {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ size as u64;
+        let mut numbers = Random::new(size as u64);
         let mut content = Vec::with_capacity(size + 8);
         while content.len() < size {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            content.extend_from_slice(&state.to_le_bytes());
+            content.extend_from_slice(&numbers.below(u64::MAX).to_le_bytes());
         }
         content.truncate(size);
         let path = self.0.join(name);

@@ -1,4 +1,6 @@
-//! The far end of a connection, in memory: what a client has sent and got, and how its kernel behaves.
+//! The far end of a connection, in memory: what a client has sent and got, and how its kernel behaves. The one socket
+//! of all tests that drive an engine by hand; the simulator's (`tests/simulation/pipes.rs`) has two ends and a network
+//! between them.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -21,13 +23,21 @@ pub struct Pipe {
     pub read_max_bytes: usize,
     /// What the server may still write before it blocks.
     pub room_bytes: usize,
-    /// Written by the server.
+    /// Written by the server, if `keeps_output`.
     pub output: Vec<u8>,
+    /// Whether `output` is kept. If not, what is written is only counted.
+    pub keeps_output: bool,
     /// The server has shut its sending side.
     pub is_shut: bool,
+    /// The settings that the kernel was given, in order.
+    pub keepalives: Vec<Keepalive>,
+    /// System calls so far.
+    pub calls: u64,
+    /// Bytes written so far.
+    pub written_bytes: u64,
 }
 
-/// The server's end.
+/// The server's end. The test holds a clone.
 #[derive(Debug, Clone)]
 pub struct PipeEnd(pub Rc<RefCell<Pipe>>);
 
@@ -40,14 +50,34 @@ impl PipeEnd {
             read_max_bytes: usize::MAX,
             room_bytes: usize::MAX,
             output: Vec::new(),
+            keeps_output: true,
             is_shut: false,
+            keepalives: Vec::new(),
+            calls: 0,
+            written_bytes: 0,
         })))
+    }
+}
+
+impl Pipe {
+    /// One system call that writes `bytes` after what the same call has written.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.room_bytes);
+        if self.room_bytes != usize::MAX {
+            self.room_bytes -= count;
+        }
+        self.written_bytes += count as u64;
+        if self.keeps_output {
+            self.output.extend_from_slice(&bytes[..count]);
+        }
+        count
     }
 }
 
 impl Socket for PipeEnd {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         let mut pipe = self.0.borrow_mut();
+        pipe.calls += 1;
         if pipe.is_reset {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
@@ -55,37 +85,44 @@ impl Socket for PipeEnd {
             return if pipe.is_ended { Ok(Received::End) } else { Err(io::ErrorKind::WouldBlock.into()) };
         }
         let count = buffer.len().min(pipe.read_max_bytes).min(pipe.input.len());
-        for (place, byte) in buffer.iter_mut().zip(pipe.input.drain(..count)) {
-            *place = byte;
-        }
+        // All of it at once: a short read tells the engine that there is no more.
+        let (front, back) = pipe.input.as_slices();
+        let from_front = count.min(front.len());
+        buffer[..from_front].copy_from_slice(&front[..from_front]);
+        buffer[from_front..count].copy_from_slice(&back[..count - from_front]);
+        pipe.input.drain(..count);
         Ok(Received::plain(count, buffer.len()))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
         let mut pipe = self.0.borrow_mut();
+        pipe.calls += 1;
         assert!(!pipe.is_shut, "nothing is written behind the end");
-        assert!(!bytes.is_empty(), "nothing is written in vain");
+        assert!(slices.iter().any(|slice| !slice.is_empty()), "nothing is written in vain");
         if pipe.is_reset {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         if pipe.room_bytes == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let count = bytes.len().min(pipe.room_bytes);
-        pipe.room_bytes -= count;
-        pipe.output.extend_from_slice(&bytes[..count]);
-        Ok(Sent::plain(count, bytes.len()))
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
-        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-        self.write(&bytes)
+        let count = slices.iter().map(|slice| pipe.take(slice)).sum();
+        Ok(Sent::plain(count, slices.iter().map(|slice| slice.len()).sum()))
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.0.borrow_mut().is_shut = true;
+        let mut pipe = self.0.borrow_mut();
+        pipe.calls += 1;
+        pipe.is_shut = true;
         Ok(())
     }
 
-    fn set_keepalive(&mut self, _: Keepalive) {}
+    fn set_keepalive(&mut self, keepalive: Keepalive) {
+        let mut pipe = self.0.borrow_mut();
+        pipe.calls += 1;
+        pipe.keepalives.push(keepalive);
+    }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 pub mod client;
+pub mod metered_pipe;
 pub mod pipe;
 pub mod server;
 pub mod users;

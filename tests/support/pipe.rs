@@ -1,12 +1,8 @@
 //! The real engine over pipes, with a clock that the test moves.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use cfp::core::engine::socket::{Received, Sent, Socket};
 use cfp::core::engine::{Engine, Readiness};
 use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
@@ -17,6 +13,7 @@ use cfp::wire::{AuthResponse, Packet};
 
 use super::ID;
 use super::client::encoded;
+use super::metered_pipe::PipeEnd;
 
 /// Turns that any amount of work in these tests comes to at most.
 const TURNS_MAX: usize = 1_000_000;
@@ -24,75 +21,16 @@ const TURNS_MAX: usize = 1_000_000;
 /// Where all peers come from.
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
 
-/// The server's end of a connection. The test holds a clone.
-#[derive(Clone, Default)]
-pub struct Pipe(Rc<RefCell<PipeState>>);
-
-#[derive(Default)]
-struct PipeState {
-    input: VecDeque<u8>,
-    input_is_over: bool,
-    is_broken: bool,
-    output: Vec<u8>,
-    /// How many more bytes the kernel takes.
-    room_bytes: usize,
-    keepalives: Vec<Keepalive>,
-}
-
-impl Socket for Pipe {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
-        let mut state = self.0.borrow_mut();
-        if state.is_broken {
-            return Err(ErrorKind::ConnectionReset.into());
-        }
-        if state.input.is_empty() && !state.input_is_over {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let count = buffer.len().min(state.input.len());
-        for (place, byte) in buffer.iter_mut().zip(state.input.drain(..count)) {
-            *place = byte;
-        }
-        Ok(Received::plain(count, buffer.len()))
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
-        let mut state = self.0.borrow_mut();
-        if state.is_broken {
-            return Err(ErrorKind::ConnectionReset.into());
-        }
-        let count = bytes.len().min(state.room_bytes);
-        if count == 0 && !bytes.is_empty() {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        state.output.extend_from_slice(&bytes[..count]);
-        state.room_bytes -= count;
-        Ok(Sent::plain(count, bytes.len()))
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
-        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-        self.write(&bytes)
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_keepalive(&mut self, keepalive: Keepalive) {
-        self.0.borrow_mut().keepalives.push(keepalive);
-    }
-}
-
 /// A server without sockets and clock.
 pub struct Rig {
-    pub engine: Engine<Pipe>,
+    pub engine: Engine<PipeEnd>,
     now: Millis,
 }
 
 /// The other end of a connection.
 pub struct Peer {
     key: Key,
-    pipe: Pipe,
+    pipe: PipeEnd,
 }
 
 impl Rig {
@@ -103,8 +41,7 @@ impl Rig {
 
     /// A new connection, whose kernel takes everything.
     pub fn connect(&mut self) -> Peer {
-        let pipe = Pipe::default();
-        pipe.0.borrow_mut().room_bytes = usize::MAX;
+        let pipe = PipeEnd::new();
         let key = self.engine.on_accepted(pipe.clone(), Some(LOOPBACK), self.now).expect("there is room");
         Peer { key, pipe }
     }
@@ -139,7 +76,7 @@ impl Rig {
 
     /// The peer's connection breaks.
     pub fn reset(&mut self, peer: &Peer) {
-        peer.pipe.0.borrow_mut().is_broken = true;
+        peer.pipe.0.borrow_mut().is_reset = true;
         self.engine.on_ready(peer.key, Readiness { readable: true, writable: true, read_closed: true, broken: true });
         self.run_until_idle();
     }
