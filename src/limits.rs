@@ -66,7 +66,9 @@ pub const TURN_PUBLIC_MIN_BYTES: usize = 16 * 1024;
 pub const FORWARDS_KEPT_BYTES: usize = 2 * TURN_PUBLIC_BYTES;
 /// Slices given to one gathering write; what does not fit goes with the next turn.
 pub const SLICES_PER_WRITE: usize = 64;
-/// Pause after the kernel had no descriptor for a new connection, so that the loop does not spin on it.
+/// Connections in a row that were gone before they were accepted; after so many, accepting waits as after any error.
+pub const ACCEPTS_GONE_MAX: u32 = 16;
+/// Pause after an accept failed (no descriptor was left, or anything else), so that the loop does not spin on it.
 pub const ACCEPT_RETRY_MS: u64 = 100;
 /// Connections that the kernel holds for us until we accept them.
 pub const LISTEN_BACKLOG: i32 = 4096;
@@ -77,6 +79,9 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
 /// Largest `--max-message`: a packet must stay well below what a queue may hold.
 pub const MESSAGE_CEILING_BYTES: usize = 16 * 1024 * 1024;
+/// A field on a link that announces more is no field (D19): no server may allow more, so the frame is lost, and to skip
+/// what it announces would make the link mute for up to 4 GiB. A sibling can use it up; it loses its own link.
+pub const LINK_FIELD_MAX_BYTES: u64 = MESSAGE_CEILING_BYTES as u64;
 /// Default of what a client may be behind with before it is closed as a slow reader.
 pub const QUEUE_MAX_BYTES: usize = 1024 * 1024;
 /// Default of the same for a link to another server, behind which a whole server's users stand.

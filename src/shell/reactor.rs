@@ -20,6 +20,9 @@ use crate::shell::socket::Stream;
 use crate::shell::systemd::Systemd;
 use crate::shell::users_file::UsersFile;
 
+// A token holds a slab index and a serial number. With fewer bits every connection would get the listener's token.
+const _: () = assert!(usize::BITS >= 64);
+
 const LISTENER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
 const CONTROL: Token = Token(usize::MAX - 2);

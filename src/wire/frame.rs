@@ -167,6 +167,8 @@ fn content(code: Code, position: usize, bytes: &[u8], limits: &FrameLimits) -> S
 pub struct Skip {
     /// Bytes of the current field still to drop.
     remaining: u64,
+    /// Bytes that the current field announced.
+    announced: u64,
     count: [u8; 4],
     count_len: u8,
     /// Index of the next field in the code's layout.
@@ -187,7 +189,12 @@ pub enum Skipped {
 
 impl Skip {
     fn after(code: Code, field: usize, remaining: u64) -> Skip {
-        Skip { remaining, count: [0; 4], count_len: 0, field: field as u8, code }
+        Skip { remaining, announced: remaining, count: [0; 4], count_len: 0, field: field as u8, code }
+    }
+
+    /// Length of the field that is being skipped, in bytes, as the packet announced it.
+    pub fn announced_bytes(&self) -> u64 {
+        self.announced
     }
 
     /// Drops what belongs to the packet from the front of `bytes`.
@@ -219,6 +226,7 @@ impl Skip {
             if self.count_len == 4 {
                 let unit = if let Field::Descriptions = *field { Descriptions::ENTRY_BYTES as u64 } else { 1 };
                 self.remaining = u64::from(u32::from_be_bytes(self.count)) * unit;
+                self.announced = self.remaining;
                 self.count_len = 0;
                 self.field += 1;
             }

@@ -143,6 +143,12 @@ impl Inbox {
         std::mem::take(&mut self.carry)
     }
 
+    /// Length of the field that is being skipped, in bytes, as its packet announced it; 0 if none is. Where the other
+    /// side must be trusted to keep the frame, a length that it can't mean tells that the frame is lost (D19).
+    pub fn skipped_field_bytes(&self) -> u64 {
+        self.skip.as_ref().map_or(0, Skip::announced_bytes)
+    }
+
     /// Bytes kept.
     pub fn kept_bytes(&self) -> usize {
         self.carry.len()

@@ -1,7 +1,7 @@
 //! What a link carries, and what comes of everything else on it.
 
 use crate::node::{Node, expect_nothing_else, expect_private, expect_public, tell};
-use crate::peer::{Home, expect, link, linked, send, text};
+use crate::peer::{Home, expect, hex, link, linked, send, text};
 use crate::support::Client;
 
 /// A server, a client of it, and a link from a peer.
@@ -179,7 +179,7 @@ fn an_unknown_code_closes_the_link_and_it_is_dialled_anew() {
     for unknown in ["77", "50 00000007 77"] {
         send(&mut peer, unknown);
         peer.expect_end();
-        node.server.wait_for_log("unknown code");
+        node.server.wait_for_log("out of frame");
         peer = home.accept();
         assert_eq!(peer.receive()[0], 0xA0);
         send(&mut peer, &format!("A1 00000009 00000001 {}", home.described(9)));
@@ -187,6 +187,63 @@ fn an_unknown_code_closes_the_link_and_it_is_dialled_anew() {
         send(&mut peer, &format!("50 00000007 {}", public(9, "bob", "back again")));
         expect_public(&mut ana, 9, "bob", "back again");
     }
+}
+
+#[test]
+fn a_misread_length_does_not_make_a_link_mute_it_is_closed_and_dialled_anew() {
+    let Scene { node, mut ana, home, mut peer } = scene();
+    // A MSGPRVINC without its receiver: the next packet's code is read as a part of a length.
+    let without_receiver = format!("50 00000007 31 00000009 {} {}", text("x"), text("hi"));
+    let sound = format!("50 00000007 {}", public(9, "bob", "nobody hears me"));
+    peer.send_bytes_if_open(&hex(&[without_receiver, sound.repeat(75)].concat()));
+    peer.receive_to_end();
+    node.server.wait_for_log("out of frame");
+    let mut peer = home.accept();
+    assert_eq!(peer.receive()[0], 0xA0);
+    send(&mut peer, &format!("A1 00000009 00000001 {}", home.described(9)));
+    node.wait_until_linked_with(&[9]);
+    send(&mut peer, &format!("50 00000007 {}", public(9, "bob", "back again")));
+    expect_public(&mut ana, 9, "bob", "back again");
+}
+
+#[test]
+fn a_length_that_no_server_allows_closes_a_link_whatever_field_of_whatever_packet_it_stands_in() {
+    let (bob, ana) = (text("bob"), text("ana"));
+    for head in [
+        "00".to_owned(),
+        format!("01 {bob}"),
+        "20".to_owned(),
+        format!("21 00000007 {ana}"),
+        "30 00000009".to_owned(),
+        format!("50 00000007 30 00000009 {bob}"),
+        "50 00000007 31 00000009".to_owned(),
+        format!("50 00000007 31 00000009 {bob}"),
+        format!("50 00000007 31 00000009 {bob} {ana}"),
+        "50 00000007 41 00000009".to_owned(),
+        format!("50 00000007 41 00000009 {bob}"),
+        format!("50 00000007 41 00000009 {bob} {ana} 00000001"),
+        "50 00000007 F0".to_owned(),
+        "50 00000007 50 00000007 F0".to_owned(),
+        // Behind a field that is skipped.
+        format!("50 00000007 30 00000009 {}", text(&"x".repeat(65))),
+    ] {
+        let Scene { node: _node, mut ana, home: _home, mut peer } = scene();
+        // As much as some server may allow is skipped. The test need not send it all to see that the link stays.
+        peer.send_bytes_if_open(&hex(&format!("{head} 01000001")));
+        peer.expect_end();
+        expect_nothing_else(&mut ana, 7, "ana");
+    }
+    let Scene { node, mut ana, home: _home, mut peer } = scene();
+    send(&mut peer, "50 00000007 30 00000009 00000003 626f62 01000000");
+    peer.send_bytes(&vec![b'x'; 16 << 20]);
+    send(&mut peer, "A0 00000009 00155555");
+    peer.send_bytes(&vec![b'x'; 0x15_5555 * 12]);
+    send(&mut peer, &format!("50 00000007 {}", public(9, "bob", "in frame")));
+    expect_public(&mut ana, 9, "bob", "in frame");
+    // Descriptions are twelve bytes each.
+    send(&mut peer, "A0 00000009 00155556");
+    peer.expect_end();
+    node.wait_until_lost(9);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::Engine;
-use crate::core::engine::connection::Phase;
+use crate::core::engine::connection::{Connection, Phase};
 use crate::core::engine::socket::{Received, Socket};
 use crate::core::session::{Session, Verdict};
 use crate::core::state::counters::Ignored;
@@ -135,13 +135,18 @@ impl<S: Socket> Engine<S> {
             }
             let before = rest;
             let next = match inbox.next(&mut rest, &frame) {
-                Input::Packet(bytes) => self.on_packet(key, bytes),
-                Input::Overlong { code, head } => self.on_overlong(key, code, head),
-                Input::Unknown => self.on_unknown(key),
-                Input::Pending => break None,
+                Input::Packet(bytes) => Some(self.on_packet(key, bytes)),
+                Input::Overlong { code, head } => Some(self.on_overlong(key, code, head)),
+                Input::Unknown => Some(self.on_unknown(key)),
+                Input::Pending => None,
             };
-            if next != Next::Packet {
-                break Some((next, before));
+            if inbox.skipped_field_bytes() > limits::LINK_FIELD_MAX_BYTES && self.is_link(key) {
+                self.on_out_of_frame(key);
+            }
+            match next {
+                Some(Next::Packet) if self.connections.get(key).is_some_and(Connection::is_open) => {}
+                Some(next) => break Some((next, before)),
+                None => break None,
             }
         };
         match stopped {
@@ -177,13 +182,22 @@ impl<S: Socket> Engine<S> {
 
     /// An unknown code: one more ignored packet, but on a link it means that the bytes can't be followed (D19).
     fn on_unknown(&mut self, key: Key) -> Next {
-        if self.connections.get(key).is_some_and(|connection| connection.session.as_sibling().is_some()) {
+        if self.is_link(key) {
             self.core.counters.ignore(Ignored::UnknownCode);
-            self.close(key, CloseReason::OutOfFrame, CloseMode::Now);
-            self.apply_effects();
+            self.on_out_of_frame(key);
             return Next::Stop;
         }
         self.ignore(key, Ignored::UnknownCode)
+    }
+
+    /// A link's bytes can't be followed any more: it is dialled anew.
+    fn on_out_of_frame(&mut self, key: Key) {
+        self.close(key, CloseReason::OutOfFrame, CloseMode::Now);
+        self.apply_effects();
+    }
+
+    fn is_link(&self, key: Key) -> bool {
+        self.connections.get(key).is_some_and(|connection| connection.session.as_sibling().is_some())
     }
 
     fn ignore(&mut self, key: Key, reason: Ignored) -> Next {

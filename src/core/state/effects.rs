@@ -47,8 +47,8 @@ listed! {
         Refused => "refused", "connection refused";
         /// The server that we dialled did not answer in time.
         NoAnswer => "no_answer", "no answer in time";
-        /// An unknown code on a link: its bytes can't be followed any more (D19).
-        OutOfFrame => "out_of_frame", "an unknown code on a link: out of frame";
+        /// An unknown code on a link, or a length that no server allows: its bytes can't be followed any more (D19).
+        OutOfFrame => "out_of_frame", "out of frame: an unknown code, or a length that no server allows";
         /// The server stops.
         Shutdown => "shutdown", "the server stops";
     }
