@@ -11,14 +11,16 @@ use crate::limits;
 pub struct Acceptor<L> {
     listener: L,
     may_have_more: bool,
-    /// No descriptor was left for a connection: not before then again.
+    /// An accept has failed: not before then again.
     again: Option<Millis>,
+    /// The log has said that accepts fail. Until nobody waits any more, it says so no more.
+    is_failing: bool,
 }
 
 impl<L> Acceptor<L> {
     /// An acceptor at which somebody may wait already.
     pub fn new(listener: L) -> Acceptor<L> {
-        Acceptor { listener, may_have_more: true, again: None }
+        Acceptor { listener, may_have_more: true, again: None, is_failing: false }
     }
 
     /// The kernel says that somebody has come.
@@ -47,20 +49,32 @@ impl<L> Acceptor<L> {
     ) -> u64 {
         self.again.take_if(|again| *again <= now);
         let mut failed = 0;
+        let mut gone_in_a_row = 0;
         for _ in 0..limits::ACCEPTS_PER_TURN {
             if !self.wants_turn() {
                 break;
             }
             match accept(&self.listener) {
-                Ok(socket) => take(socket),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.may_have_more = false,
+                Ok(socket) => {
+                    gone_in_a_row = 0;
+                    take(socket);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.may_have_more = false;
+                    self.is_failing = false;
+                }
+                // Somebody was gone before we came to them: the next one need not wait for that.
+                Err(error) if is_of_one(&error) && gone_in_a_row < limits::ACCEPTS_GONE_MAX => {
+                    failed += 1;
+                    gone_in_a_row += 1;
+                }
+                // Whatever it is, to try again at once would make the loop spin.
                 Err(error) => {
                     failed += 1;
-                    // Else they were gone before we came to them.
-                    if is_out_of_resources(&error) {
+                    if !std::mem::replace(&mut self.is_failing, true) {
                         log::warn!("cannot accept a connection: {error}; new {whom} wait until there is room");
-                        self.again = Some(now + limits::ACCEPT_RETRY_MS);
                     }
+                    self.again = Some(now + limits::ACCEPT_RETRY_MS);
                 }
             }
         }
@@ -68,10 +82,9 @@ impl<L> Acceptor<L> {
     }
 }
 
-fn is_out_of_resources(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let out = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| out.contains(&errno))
+/// Whether an accept failed for the one connection that it would have returned.
+fn is_of_one(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted)
 }
 
 #[cfg(test)]
@@ -127,5 +140,38 @@ mod tests {
     fn one_who_is_gone_again_does_not_keep_the_next_one_out() {
         let mut acceptor = Acceptor::new(answers([Err(io::ErrorKind::ConnectionAborted.into()), Ok(2)]));
         assert_eq!(accept_ready(&mut acceptor, 0), (vec![2], 1));
+    }
+    #[test]
+    fn an_error_of_whatever_kind_waits_so_that_the_loop_does_not_spin() {
+        use rustix::io::Errno;
+        let unlisted =
+            [Errno::MFILE, Errno::NOMEM, Errno::PERM, Errno::PROTO, Errno::BADF, Errno::INVAL, Errno::TIMEDOUT];
+        for errno in unlisted {
+            let error = || Err(io::Error::from_raw_os_error(errno.raw_os_error()));
+            let mut acceptor = Acceptor::new(answers([error(), error(), Ok(1)]));
+            for now in [0, limits::ACCEPT_RETRY_MS] {
+                assert_eq!(accept_ready(&mut acceptor, now), (vec![], 1), "{errno:?}");
+                assert!(!acceptor.wants_turn());
+                assert_eq!(acceptor.next_deadline(), Some(Millis(now + limits::ACCEPT_RETRY_MS)));
+            }
+            assert_eq!(accept_ready(&mut acceptor, 2 * limits::ACCEPT_RETRY_MS), (vec![1], 0));
+        }
+        // One that is gone is no reason to wait; nothing but such is.
+        let gone = || Err(io::ErrorKind::ConnectionAborted.into());
+        let mut acceptor = Acceptor::new(answers((0..100).map(|_| gone())));
+        assert_eq!(accept_ready(&mut acceptor, 0), (vec![], u64::from(limits::ACCEPTS_GONE_MAX) + 1));
+        assert!(!acceptor.wants_turn());
+    }
+
+    #[test]
+    fn what_fails_for_long_is_said_once_and_again_when_it_had_worked_meanwhile() {
+        let error = || Err(io::ErrorKind::PermissionDenied.into());
+        let mut acceptor = Acceptor::new(answers([error(), Ok(1), error()]));
+        accept_ready(&mut acceptor, 0);
+        assert!(acceptor.is_failing);
+        assert_eq!(accept_ready(&mut acceptor, limits::ACCEPT_RETRY_MS), (vec![1], 1));
+        assert!(acceptor.is_failing, "some get in, and others do not");
+        accept_ready(&mut acceptor, 2 * limits::ACCEPT_RETRY_MS);
+        assert!(!acceptor.is_failing, "nobody waits any more");
     }
 }
