@@ -53,6 +53,8 @@ pub const TURN_INPUT_BYTES: usize = 2 * 1024 * 1024;
 pub const PUBLIC_WAIT_INPUT_BYTES: usize = 6 * READ_BYTES;
 /// Readiness events taken from the kernel in one turn; the rest come with the next.
 pub const EVENTS_PER_TURN: usize = 1024;
+/// Time between two log lines about connections that found no place.
+pub const TURNED_AWAY_LINE_MS: u64 = 10_000;
 /// Connections accepted in one turn, so that a storm of them does not hold up those who are in.
 pub const ACCEPTS_PER_TURN: usize = 256;
 /// Bytes that the public messages of one turn may come to before the turn stops handling input and writes.
@@ -135,8 +137,8 @@ pub const SOCKET_BYTES_PER_BUFFER_BYTE: u64 = 4;
 // ---- Descriptors and connections ----------------------------------------------------------------------------------
 
 /// Descriptors left to the program itself when `--max-clients` is derived from the descriptor limit: standard streams,
-/// poll, signals, listeners, links to servers, dials, operators and the users file.
-pub const RESERVED_DESCRIPTORS: u64 = 64;
+/// poll, signals, listeners, links to servers, dials, operators, scrapers and the users file.
+pub const RESERVED_DESCRIPTORS: u64 = 96;
 
 // ---- The mesh (D16 to D23) ------------------------------------------------------------------------------------------
 
@@ -182,14 +184,20 @@ pub const TARGETS_MAX: usize = 64;
 
 // ---- The control socket ---------------------------------------------------------------------------------------------
 
-/// Operators connected at once.
+/// Operators connected at once; for one more, the one that has been idle for longest gives way. Only who may use the
+/// control socket can use it up.
 pub const OPERATORS_MAX: usize = 16;
+/// Operators accepted in one turn, and scrapers: a storm of them holds up nobody else.
+pub const OPERATOR_ACCEPTS_PER_TURN: usize = 4;
+/// After a line whose answer leaves so much to be written, the operator's next line waits until half of it is.
+pub const OPERATOR_HIGH_WATER_BYTES: usize = 64 * 1024;
 /// Longest command line.
 pub const COMMAND_MAX_BYTES: usize = 4096;
 /// Most of an answer that waits: the list of the clients of a large server.
 pub const OPERATOR_QUEUE_MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// Connections of metrics scrapers at once.
+/// Connections of metrics scrapers at once, those on their way out included. For one more, the oldest from the address
+/// that has most of them gives way, so that nobody can keep out a health check from elsewhere.
 pub const SCRAPERS_MAX: usize = 16;
 /// Time for a scraper's whole request.
 pub const SCRAPE_MS: u64 = 5_000;

@@ -38,19 +38,19 @@ impl<L> Acceptor<L> {
         self.again
     }
 
-    /// Lets in whoever waits, [`limits::ACCEPTS_PER_TURN`] at most. `whom` is what the log calls them. Returns how many
-    /// accepts failed.
+    /// Lets in whoever waits, `max` at most. `whom` is what the log calls them. Returns how many accepts failed.
     pub fn accept_ready<S>(
         &mut self,
         now: Millis,
         whom: &str,
+        max: usize,
         accept: impl Fn(&L) -> io::Result<S>,
         mut take: impl FnMut(S),
     ) -> u64 {
         self.again.take_if(|again| *again <= now);
         let mut failed = 0;
         let mut gone_in_a_row = 0;
-        for _ in 0..limits::ACCEPTS_PER_TURN {
+        for _ in 0..max {
             if !self.wants_turn() {
                 break;
             }
@@ -99,7 +99,8 @@ mod tests {
     fn accept_ready(acceptor: &mut Acceptor<Answers>, now: u64) -> (Vec<u32>, u64) {
         let mut admitted = Vec::new();
         let next = |answers: &Answers| answers.borrow_mut().pop().unwrap_or(Err(io::ErrorKind::WouldBlock.into()));
-        let failed = acceptor.accept_ready(Millis(now), "guests", next, |guest| admitted.push(guest));
+        let failed =
+            acceptor.accept_ready(Millis(now), "guests", limits::ACCEPTS_PER_TURN, next, |guest| admitted.push(guest));
         (admitted, failed)
     }
 

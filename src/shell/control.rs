@@ -65,7 +65,10 @@ pub fn ask(path: &Path, command: &str, out: &mut impl Write) -> Result<bool, Str
     (&stream).write_all(format!("{command}\n").as_bytes()).map_err(problem)?;
     for line in BufReader::new(&stream).lines() {
         let line = line.map_err(problem)?;
-        writeln!(out, "{line}").map_err(|error| format!("standard output: {error}"))?;
+        // The metrics are for a program that reads their format, to which `ok` would be a mistake.
+        if line != "ok" || command.trim() != "metrics" {
+            writeln!(out, "{line}").map_err(|error| format!("standard output: {error}"))?;
+        }
         if line == "ok" || line.starts_with("error ") {
             return Ok(line == "ok");
         }

@@ -6,6 +6,7 @@ pub mod dns;
 pub mod logging;
 pub mod memory;
 pub mod options;
+pub mod process;
 pub mod reactor;
 pub mod socket;
 pub mod start;

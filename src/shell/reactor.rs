@@ -16,6 +16,7 @@ use crate::limits;
 use crate::shell::acceptor::Acceptor;
 use crate::shell::control::ControlListener;
 use crate::shell::dns;
+use crate::shell::process::Process;
 use crate::shell::socket::Stream;
 use crate::shell::systemd::Systemd;
 use crate::shell::users_file::UsersFile;
@@ -58,6 +59,7 @@ pub struct Reactor {
     /// The bound on each buffer of a socket that dials; those that are accepted have it from their listener.
     socket_buffer_bytes: Option<usize>,
     systemd: Systemd,
+    process: Process,
     started: Instant,
 }
 
@@ -110,6 +112,7 @@ impl Reactor {
             lookup,
             socket_buffer_bytes,
             systemd: Systemd::new(),
+            process: Process::start(),
             started: Instant::now(),
         })
     }
@@ -219,25 +222,23 @@ impl Reactor {
         let Reactor { doors, engine, poll, .. } = self;
         let mut failed = 0;
         if let Some(acceptor) = &mut doors.clients {
-            failed += acceptor.accept_ready(now, "clients", TcpListener::accept, |(socket, peer)| {
+            let accept = TcpListener::accept;
+            failed += acceptor.accept_ready(now, "clients", limits::ACCEPTS_PER_TURN, accept, |(socket, peer)| {
                 let key = engine.on_accepted(Stream::Tcp(socket), Some(peer), now);
                 watch(poll, engine, key);
             });
         }
+        let few = limits::OPERATOR_ACCEPTS_PER_TURN;
         if let Some(acceptor) = &mut doors.operators {
-            failed += acceptor.accept_ready(
-                now,
-                "operators",
-                |control| control.listener.accept(),
-                |(socket, _)| {
-                    let key = engine.on_operator(Stream::Unix(socket), now);
-                    watch(poll, engine, key);
-                },
-            );
+            let accept = |control: &ControlListener| control.listener.accept();
+            failed += acceptor.accept_ready(now, "operators", few, accept, |(socket, _)| {
+                let key = engine.on_operator(Stream::Unix(socket), now);
+                watch(poll, engine, key);
+            });
         }
         if let Some(acceptor) = &mut doors.scrapers {
-            failed += acceptor.accept_ready(now, "scrapers", TcpListener::accept, |(socket, _)| {
-                let key = engine.on_scraper(Stream::Tcp(socket), now);
+            failed += acceptor.accept_ready(now, "scrapers", few, TcpListener::accept, |(socket, peer)| {
+                let key = engine.on_scraper(Stream::Tcp(socket), Some(peer), now);
                 watch(poll, engine, key);
             });
         }
@@ -272,6 +273,7 @@ impl Reactor {
                 let answer = self.reload(now);
                 self.engine.answer_operator(operator, &answer);
             }
+            Request::Measure { asked_by } => self.engine.on_measured(asked_by, &self.process.measure(), now),
             Request::Shutdown => self.begin_shutdown(now),
         }
     }

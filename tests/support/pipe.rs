@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use cfp::core::engine::{Engine, Readiness};
+use cfp::core::engine::{Engine, Readiness, Request};
 use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
+use cfp::core::state::process::ProcessFigures;
 use cfp::core::state::users::Users;
 use cfp::core::time::Millis;
 use cfp::limits::Keepalive;
@@ -52,6 +53,22 @@ impl Rig {
         self.send(&peer, &encoded(&Packet::AuthGst { nickname }));
         assert_eq!(peer.take_output(), encoded(&Packet::AuthRsp { response: AuthResponse::Accepted }));
         peer
+    }
+
+    /// An operator on the control socket.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn operator(&mut self) -> Peer {
+        let pipe = PipeEnd::new();
+        let key = self.engine.on_operator(pipe.clone(), self.now).expect("an operator gets in");
+        Peer { key, pipe }
+    }
+
+    /// A scraper of metrics, from this address.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn scraper(&mut self, from: SocketAddr) -> Peer {
+        let pipe = PipeEnd::new();
+        let key = self.engine.on_scraper(pipe.clone(), Some(from), self.now).expect("a scraper gets in");
+        Peer { key, pipe }
     }
 
     /// Bytes come in, and everything is done that can be done.
@@ -105,6 +122,11 @@ impl Rig {
     /// One turn.
     pub fn turn(&mut self) {
         self.engine.turn(self.now);
+        while let Some(request) = self.engine.poll_request() {
+            if let Request::Measure { asked_by } = request {
+                self.engine.on_measured(asked_by, &ProcessFigures::default(), self.now);
+            }
+        }
         self.engine.assert_invariants();
     }
 

@@ -122,7 +122,7 @@ impl<S: Socket> Engine<S> {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match connection.session {
             Session::Operator(_) => return self.handle_lines(key, input),
-            Session::Scraper => return self.handle_http(key, input),
+            Session::Scraper(_) => return self.handle_http(key, input),
             _ => {}
         }
         let mut inbox = connection.take_inbox();
@@ -252,14 +252,14 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// A client that does not take what it gets is not read from either: its own echoes and errors are bounded like
-    /// what others send it, and a sender is paced by its own reading.
-    fn hold_if_behind(&mut self, key: Key) {
+    /// A client or operator that does not take what it gets is not read from either: its own echoes, errors and answers
+    /// are bounded like what others send it, and a sender is paced by its own reading.
+    pub(super) fn hold_if_behind(&mut self, key: Key) {
         if !self.core.pressure.is_past_high_water(key) {
             return;
         }
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.is_open() && connection.session.is_client() && !connection.is_held() {
+        if connection.is_open() && connection.session.is_paced_by_its_reading() && !connection.is_held() {
             connection.is_waiting = true;
             self.core.pressure.wait(key, key);
         }

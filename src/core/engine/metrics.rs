@@ -1,78 +1,25 @@
-//! Numbers for Prometheus: their text, and the few lines of HTTP that carry it.
+//! Numbers for Prometheus, and their text.
 
 use std::fmt::{Display, Write as _};
 
 use super::Engine;
-use crate::core::engine::connection::Connection;
 use crate::core::engine::socket::Socket;
-use crate::core::session::Session;
 use crate::core::state::counters::Ignored;
-use crate::core::state::effects::{CloseMode, CloseReason};
-use crate::core::state::key::Key;
-use crate::core::time::Millis;
-use crate::limits;
+use crate::core::state::effects::CloseReason;
+use crate::core::state::process::ProcessFigures;
 use crate::wire::Code;
 
 impl<S: Socket> Engine<S> {
-    /// A scraper has connected.
-    pub fn on_scraper(&mut self, socket: S, now: Millis) -> Option<Key> {
-        self.now = now;
-        let scrapers = self.connections.iter().filter(|(_, c)| matches!(c.session, Session::Scraper)).count();
-        if scrapers >= limits::SCRAPERS_MAX || self.shutdown_since.is_some() {
-            return None;
-        }
-        let key = self.connections.insert(|serial| Connection::new(socket, serial, None, Session::Scraper, now));
-        self.schedule(key);
-        Some(key)
-    }
-
-    /// A part of a scraper's request. The whole of it is answered, and the connection closed.
-    pub(super) fn handle_http(&mut self, key: Key, input: &[u8]) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        let mut inbox = connection.take_inbox();
-        let mut head = inbox.take_kept();
-        self.private_queued_bytes -= head.len();
-        head.extend_from_slice(input);
-        let mut headers = [httparse::EMPTY_HEADER; limits::HTTP_HEADERS_MAX];
-        let mut request = httparse::Request::new(&mut headers);
-        let answer = match request.parse(&head) {
-            Ok(httparse::Status::Partial) if head.len() <= limits::HTTP_HEAD_MAX_BYTES => None,
-            Ok(httparse::Status::Complete(_)) => Some(self.answer_http(request.method, request.path)),
-            Ok(httparse::Status::Partial) => Some(http_response("431 Request Header Fields Too Large", "too long\n")),
-            Err(_) => Some(http_response("400 Bad Request", "not HTTP\n")),
-        };
-        match answer {
-            Some(answer) => {
-                self.effects.send_encoded(key, answer.as_bytes());
-                self.effects.close(key, CloseReason::Left, CloseMode::AfterWriting);
-            }
-            None => {
-                let Some(connection) = self.connections.get_mut(key) else { return };
-                inbox.keep(&head, &mut self.buffers);
-                connection.put_inbox(inbox, self.now, &mut self.inboxes);
-                self.private_queued_bytes += head.len();
-            }
-        }
-        self.apply_effects();
-    }
-
-    fn answer_http(&self, method: Option<&str>, path: Option<&str>) -> String {
-        // What a scraper adds behind a question mark asks for nothing that we have.
-        let path = path.and_then(|path| path.split('?').next());
-        match (method, path) {
-            (Some("GET"), Some("/metrics")) => http_response("200 OK", &self.metrics()),
-            (Some("GET"), Some("/healthz")) => http_response("200 OK", "ok\n"),
-            (Some("GET"), _) => http_response("404 Not Found", "try /metrics or /healthz\n"),
-            _ => http_response("405 Method Not Allowed", "only GET\n"),
-        }
-    }
-
     /// All metrics, in Prometheus' text format.
-    pub(super) fn metrics(&self) -> String {
+    pub(super) fn metrics(&self, process: &ProcessFigures) -> String {
         let mut text = Text::default();
+        let build = format!("cfp_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+        text.head("cfp_build_info", "gauge", "1, with the program's version.");
+        text.line(&build, 1);
         self.gauges(&mut text);
         self.traffic(&mut text);
         self.links(&mut text);
+        write_process(process, &mut text);
         text.0
     }
 
@@ -82,6 +29,13 @@ impl<S: Socket> Engine<S> {
         text.one("cfp_uptime_seconds", "gauge", "Seconds since the start.", self.now.0 / 1000);
         text.one("cfp_clients", "gauge", "Clients logged in.", core.directory.len());
         text.one("cfp_connections", "gauge", "Connections of all kinds.", self.connections.len());
+        text.one(
+            "cfp_client_connections",
+            "gauge",
+            "Connections that count for --max-clients.",
+            self.client_connections,
+        );
+        text.one("cfp_client_connections_limit", "gauge", "--max-clients.", core.config.max_clients);
         text.one(
             "cfp_queued_bytes",
             "gauge",
@@ -173,6 +127,30 @@ impl<S: Socket> Engine<S> {
     }
 }
 
+/// The figures that every exporter has, under the names that Prometheus gave them. What the system does not say is left
+/// out.
+fn write_process(process: &ProcessFigures, text: &mut Text) {
+    let seconds = |value: Option<f64>| value.map(|seconds| seconds.to_string());
+    let whole = |value: Option<u64>| value.map(|number| number.to_string());
+    for (name, kind, help, value) in [
+        ("process_cpu_seconds_total", "counter", "Processor time used.", seconds(process.cpu_seconds)),
+        ("process_resident_memory_bytes", "gauge", "Memory that is resident.", whole(process.resident_bytes)),
+        ("process_virtual_memory_bytes", "gauge", "Address space.", whole(process.virtual_bytes)),
+        ("process_open_fds", "gauge", "Open descriptors.", whole(process.open_fds)),
+        ("process_max_fds", "gauge", "The limit on descriptors.", whole(process.max_fds)),
+        (
+            "process_start_time_seconds",
+            "gauge",
+            "When it started, in seconds since 1970.",
+            seconds(process.start_time_seconds),
+        ),
+    ] {
+        if let Some(value) = value {
+            text.one(name, kind, help, value);
+        }
+    }
+}
+
 /// Prometheus' text exposition format, version 0.0.4.
 #[derive(Default)]
 struct Text(String);
@@ -190,11 +168,4 @@ impl Text {
         self.head(name, kind, help);
         self.line(name, value);
     }
-}
-
-fn http_response(status: &str, body: &str) -> String {
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
 }

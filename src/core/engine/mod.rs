@@ -20,8 +20,10 @@ mod input;
 mod metrics;
 mod operators;
 mod output;
+mod scrapers;
 pub mod socket;
 mod table;
+mod turned_away;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -44,6 +46,7 @@ use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::pool::BufferPool;
 use deadlines::Deadlines;
+use turned_away::TurnedAway;
 
 /// What the kernel says of a connection. Flags only add up: what was ready stays so until a read or write says
 /// otherwise.
@@ -82,6 +85,11 @@ pub enum Request {
     Reload {
         /// The operator who waits for it.
         operator: Key,
+    },
+    /// Look at what the process uses; the answer is [`Engine::on_measured`].
+    Measure {
+        /// The operator or scraper who waits for the metrics.
+        asked_by: Key,
     },
     /// Stop.
     Shutdown,
@@ -122,6 +130,11 @@ pub struct Engine<S> {
     client_connections: usize,
     /// The same by address, where `--max-per-address` asks for it.
     per_address: BTreeMap<AddressGroup, usize>,
+    /// Operators, those included that are on their way out, in the order in which they came.
+    operators: Vec<Key>,
+    /// The same of scrapers.
+    scrapers: Vec<Key>,
+    turned_away: TurnedAway,
     requests: VecDeque<Request>,
     shutdown_since: Option<Millis>,
     now: Millis,
@@ -151,6 +164,9 @@ impl<S: Socket> Engine<S> {
             public_waited_for_bytes: 0,
             client_connections: 0,
             per_address: BTreeMap::new(),
+            operators: Vec::new(),
+            scrapers: Vec::new(),
+            turned_away: TurnedAway::default(),
             requests: VecDeque::new(),
             shutdown_since: None,
             now: Millis::default(),
@@ -194,7 +210,7 @@ impl<S: Socket> Engine<S> {
         let group = remote.map(|remote| AddressGroup::of(remote.ip()));
         if self.is_full_for(group) || self.shutdown_since.is_some() {
             self.core.counters.close(CloseReason::TooMany);
-            log::debug!("closed a connection from {}: {}", Remote::new(remote), CloseReason::TooMany);
+            self.log_turned_away(remote);
             return None;
         }
         self.client_connections += 1;
@@ -340,6 +356,7 @@ impl<S: Socket> Engine<S> {
             assert!(self.deadlines.is_empty() && (self.wants_turn() || self.queue.is_empty()));
             assert!(self.probed_since.is_empty());
             assert_eq!((self.client_connections, self.per_address.len()), (0, 0));
+            assert!(self.operators.is_empty() && self.scrapers.is_empty());
             assert!(self.public.held_bytes() == 0 || self.wants_turn(), "the next turn lets the log go");
         }
     }
@@ -434,6 +451,8 @@ impl<S: Socket> Engine<S> {
     fn free_closed(&mut self) {
         while let Some(key) = self.closed.pop() {
             self.uncount(key);
+            self.operators.retain(|&other| other != key);
+            self.scrapers.retain(|&other| other != key);
             self.probed_since.remove(&key);
             let Some(mut connection) = self.connections.remove(key) else { continue };
             self.deadlines.cancel(key, &mut connection.timer);

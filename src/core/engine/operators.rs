@@ -14,16 +14,48 @@ use crate::core::time::Millis;
 use crate::limits;
 
 impl<S: Socket> Engine<S> {
-    /// An operator has connected to the control socket.
+    /// An operator has connected to the control socket. Where all places are taken, the one that has been idle for
+    /// longest gives way: a health check must get in, whoever forgot to hang up.
     pub fn on_operator(&mut self, socket: S, now: Millis) -> Option<Key> {
         self.now = now;
-        let operators = self.connections.iter().filter(|(_, c)| matches!(c.session, Session::Operator(_))).count();
-        if operators >= limits::OPERATORS_MAX || self.shutdown_since.is_some() {
-            log::warn!("an operator was turned away: {operators} are connected");
+        if self.shutdown_since.is_some() {
             return None;
         }
-        let session = Session::Operator(Operator::default());
-        Some(self.connections.insert(|serial| Connection::new(socket, serial, None, session, now)))
+        if self.operators.len() >= limits::OPERATORS_MAX
+            && let Some((key, idle_ms)) = self.operator_to_give_way()
+        {
+            log::warn!(
+                "an operator gave way to a new one after {} s without a command: {} are connected",
+                idle_ms / 1000,
+                limits::OPERATORS_MAX
+            );
+            self.operators.retain(|&other| other != key);
+            self.close(key, CloseReason::GaveWay, CloseMode::Now);
+            self.apply_effects();
+        }
+        let session = Session::Operator(Operator { is_waiting: false, active_at: now });
+        let key = self.connections.insert(|serial| {
+            // Its command has most often come with it.
+            Connection { is_readable: true, ..Connection::new(socket, serial, None, session, now) }
+        });
+        self.operators.push(key);
+        self.enqueue(key);
+        Some(key)
+    }
+
+    /// Who has had its last answer goes first, then who has been idle for longest. One that waits for an answer, or has
+    /// not taken one, goes last.
+    fn operator_to_give_way(&self) -> Option<(Key, u64)> {
+        let operators = self.operators.iter().filter_map(|&key| Some((key, self.connections.get(key)?)));
+        let ranked = operators.map(|(key, connection)| match &connection.session {
+            Session::Operator(operator) => {
+                let is_busy = operator.is_waiting || connection.outbox.pending_bytes(&self.public) > 0;
+                (key, (is_busy, operator.active_at))
+            }
+            _ => (key, (false, Millis(0))),
+        });
+        // Of several that are equal, the first one: the oldest.
+        ranked.min_by_key(|&(_, rank)| rank).map(|(key, (_, active_at))| (key, self.now.since(active_at)))
     }
 
     /// Answers an operator whose command had to wait for the reactor.
@@ -53,6 +85,7 @@ impl<S: Socket> Engine<S> {
             let (line, after) = rest.split_at(end);
             rest = after.get(1..).unwrap_or(&[]);
             self.on_line(key, line);
+            self.hold_if_behind(key);
             if self.connections.get(key).is_none_or(|c| c.is_held() || !c.is_open()) {
                 break;
             }
@@ -65,11 +98,14 @@ impl<S: Socket> Engine<S> {
         let Some(connection) = self.connections.get_mut(key).filter(|connection| connection.is_open()) else { return };
         inbox.keep(rest, &mut self.buffers);
         connection.put_inbox(inbox, self.now, &mut self.inboxes);
-        connection.has_backlog = connection.session.is_busy() && !rest.is_empty();
+        connection.has_backlog = connection.is_held() && !rest.is_empty();
         self.private_queued_bytes += rest.len();
     }
 
     fn on_line(&mut self, key: Key, line: &[u8]) {
+        if let Some(Session::Operator(operator)) = self.connections.get_mut(key).map(|c| &mut c.session) {
+            operator.active_at = self.now;
+        }
         let line = String::from_utf8_lossy(line);
         let answer = match Command::parse(line.trim_end_matches('\r')) {
             Ok(command) => self.run(key, command),
@@ -87,7 +123,6 @@ impl<S: Socket> Engine<S> {
             Command::Status => self.status(),
             Command::Clients => self.client_list(),
             Command::Siblings => self.sibling_list(),
-            Command::Metrics => self.metrics() + "ok\n",
             Command::Help => format!("{HELP}ok\n"),
             Command::Kick(nickname) => match self.core.directory.find(&nickname) {
                 Some(client) => {
@@ -104,6 +139,10 @@ impl<S: Socket> Engine<S> {
             }
             Command::Merge(name) => {
                 self.core.mesh.request_merge(name, Some(key), self.now);
+                return self.wait(key);
+            }
+            Command::Metrics => {
+                self.requests.push_back(Request::Measure { asked_by: key });
                 return self.wait(key);
             }
             Command::Reload => {
@@ -139,6 +178,13 @@ impl<S: Socket> Engine<S> {
             ("connections", self.connections.len().to_string()),
             ("registered_users", core.users.len().to_string()),
             ("password_checks", core.password_checks.len().to_string()),
+            ("client_connections", self.client_connections.to_string()),
+            ("max_clients", core.config.max_clients.to_string()),
+            ("max_per_address", core.config.max_per_address.map_or("-".to_owned(), |limit| limit.to_string())),
+            ("max_message_bytes", core.config.frame.message_max_bytes.to_string()),
+            ("max_queue_bytes", core.config.max_queue_bytes.to_string()),
+            ("max_link_queue_bytes", core.config.max_link_queue_bytes.to_string()),
+            ("max_memory_bytes", core.config.max_memory_bytes.to_string()),
             ("mesh_complete", u8::from(core.mesh.is_complete()).to_string()),
         ];
         let mut text = String::new();

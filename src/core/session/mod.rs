@@ -8,12 +8,14 @@ mod handshake;
 mod merging;
 pub mod operator;
 mod requesting;
+pub mod scraper;
 mod sibling;
 
 pub use client::Client;
 pub use handshake::Handshake;
 pub use operator::Operator;
 pub use requesting::Requesting;
+pub use scraper::Scraper;
 pub use sibling::Sibling;
 
 use crate::core::state::Context;
@@ -38,7 +40,7 @@ pub enum Session {
     /// An operator on the control socket.
     Operator(Operator),
     /// A scraper of metrics, over HTTP: one request, one answer.
-    Scraper,
+    Scraper(Scraper),
     /// On its way out, or not yet anything: its packets mean nothing.
     Closing {
         /// Most output that may still wait for it: what it was allowed as what it was.
@@ -67,7 +69,7 @@ impl std::fmt::Display for Session {
             Session::Sibling(sibling) => write!(f, "link to server {}", sibling.server()),
             Session::Requesting(_) => f.write_str("merge request"),
             Session::Operator(_) => f.write_str("operator"),
-            Session::Scraper => f.write_str("metrics request"),
+            Session::Scraper(_) => f.write_str("metrics request"),
             Session::Handshake(_) | Session::Closing { .. } => f.write_str("connection"),
         }
     }
@@ -81,7 +83,7 @@ impl Session {
             Session::Client(client) => client.on_packet(packet, context),
             Session::Requesting(requesting) => requesting.on_packet(packet, context),
             Session::Sibling(sibling) => sibling.on_packet(packet, context),
-            Session::Operator(_) | Session::Scraper | Session::Closing { .. } => Verdict::Ignored(Ignored::State),
+            Session::Operator(_) | Session::Scraper(_) | Session::Closing { .. } => Verdict::Ignored(Ignored::State),
         }
     }
 
@@ -111,7 +113,7 @@ impl Session {
             Session::Requesting(requesting) => requesting.on_end(reason, context),
             Session::Sibling(sibling) => sibling.on_end(context),
             Session::Operator(_) => context.core.mesh.on_operator_gone(context.key),
-            Session::Scraper | Session::Closing { .. } => {}
+            Session::Scraper(_) | Session::Closing { .. } => {}
         }
     }
 
@@ -120,6 +122,7 @@ impl Session {
         match self {
             Session::Handshake(handshake) => handshake.is_checking_password(),
             Session::Operator(operator) => operator.is_waiting,
+            Session::Scraper(scraper) => scraper.is_waiting(),
             _ => false,
         }
     }
@@ -132,7 +135,7 @@ impl Session {
                 Some((config.handshake_ms + handshake.waited_ms(), CloseReason::HandshakeTimeout))
             }
             Session::Requesting(_) => Some((limits::DIAL_MS, CloseReason::NoAnswer)),
-            Session::Scraper => Some((limits::SCRAPE_MS, CloseReason::HandshakeTimeout)),
+            Session::Scraper(_) => Some((limits::SCRAPE_MS, CloseReason::HandshakeTimeout)),
             _ => None,
         }
     }
@@ -141,7 +144,7 @@ impl Session {
     pub fn queue_limit(&self, config: &Config) -> usize {
         match self {
             Session::Sibling(_) => config.max_link_queue_bytes,
-            Session::Operator(_) | Session::Scraper => limits::OPERATOR_QUEUE_MAX_BYTES,
+            Session::Operator(_) | Session::Scraper(_) => limits::OPERATOR_QUEUE_MAX_BYTES,
             Session::Closing { queue_limit_bytes } => *queue_limit_bytes,
             _ => config.max_queue_bytes,
         }
@@ -152,6 +155,7 @@ impl Session {
         let share = self.queue_limit(config) / limits::HIGH_WATER_DIVISOR;
         match self {
             Session::Sibling(_) => share.min(limits::LINK_HIGH_WATER_BYTES),
+            Session::Operator(_) => share.min(limits::OPERATOR_HIGH_WATER_BYTES),
             _ => share,
         }
     }
@@ -172,12 +176,18 @@ impl Session {
 
     /// Whether it speaks the protocol, not text.
     pub fn speaks_packets(&self) -> bool {
-        !matches!(self, Session::Operator(_) | Session::Scraper)
+        !matches!(self, Session::Operator(_) | Session::Scraper(_))
     }
 
     /// Whether it is a client, or may become one: patience with it is bounded (D3).
     pub fn is_client(&self) -> bool {
         matches!(self, Session::Handshake(_) | Session::Client(_))
+    }
+
+    /// Whether it is not read from while it does not take what it gets. A link is read from
+    /// all the same, since a whole server's users stand behind it.
+    pub fn is_paced_by_its_reading(&self) -> bool {
+        self.is_client() || matches!(self, Session::Operator(_))
     }
 
     /// The link to another server.

@@ -1,6 +1,7 @@
 //! An operator on the control socket: lines of text.
 
 use crate::core::state::mesh::HostPort;
+use crate::core::time::Millis;
 use crate::wire::ServerId;
 
 /// An operator's connection.
@@ -8,6 +9,8 @@ use crate::wire::ServerId;
 pub struct Operator {
     /// A command of this connection is under way; the next one waits for its answer.
     pub is_waiting: bool,
+    /// When it connected, or gave its last command.
+    pub active_at: Millis,
 }
 
 /// A command.

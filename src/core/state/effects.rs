@@ -31,6 +31,8 @@ listed! {
         PasswordChecks => "password_checks", "too many password checks are waiting";
         /// One connection more than `--max-clients`, or `--max-per-address`, allows.
         TooMany => "too_many", "too many connections";
+        /// It was idle, or its address had most of the places, and a newer connection has its place now.
+        GaveWay => "gave_way", "gave its place to a newer connection";
         /// The users file changed: its nickname is now registered, or is no longer.
         UsersChanged => "users_changed", "the users file changed";
         /// The operator closed it.

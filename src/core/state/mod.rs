@@ -11,6 +11,7 @@ pub mod mesh;
 pub mod passwords;
 pub mod pbkdf2;
 pub mod pressure;
+pub mod process;
 pub mod random;
 pub mod users;
 
