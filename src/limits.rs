@@ -42,22 +42,32 @@ pub const DRAIN_MS: u64 = 5_000;
 
 // ---- The turn of the loop -----------------------------------------------------------------------------------------
 
-/// One read takes this much at most, and each connection gets one read a turn: its share. Also the size of the one
-/// read buffer that all connections use.
+/// One read takes this much at most, and each connection gets one read a round. Also the size of the one read buffer
+/// that all connections use.
 pub const READ_BYTES: usize = 64 * 1024;
-/// Input handled in one turn, all connections together; the rest have their share in the next. Bounds both the length
-/// of a turn and what it can put into the queues.
-pub const TURN_INPUT_BYTES: usize = 2 * 1024 * 1024;
-/// Input handled, a file's mostly, while public messages wait so that more of them go out in one write: some 0.4 ms. More
-/// gives a file little, and the room is late by more.
-pub const PUBLIC_WAIT_INPUT_BYTES: usize = 6 * READ_BYTES;
+/// Work of one turn, all connections together: bytes of input handled, and what the next two add. Some 2 ms. Who is not
+/// served before it is used up has its share in the next turn. Bounds also what a turn can put into the queues.
+pub const TURN_WORK_BYTES: usize = 2 * 1024 * 1024;
+/// What a packet, or one look at a connection, costs besides its bytes: as much as so many bytes of a file.
+pub const PACKET_WORK_BYTES: usize = 128;
+/// The same for a write to one connection, a system call.
+pub const WRITE_WORK_BYTES: usize = 2048;
+/// Work for one connection before others have their turn: one read of a file with its packets, or some 900 of the
+/// smallest packets.
+pub const CONNECTION_WORK_BYTES: usize = 2 * READ_BYTES;
+/// A connection that used no more than this when it was served last goes first. What people type stays below it.
+pub const MODEST_WORK_BYTES: usize = 16 * 1024;
+/// Rounds of reads go on within a turn until so much work is done, before public messages are written: some 0.4 ms, six
+/// reads of a file. A write to everybody costs most; more rounds give a file little, and messages are late by more.
+pub const ROUNDS_WORK_BYTES: usize = 7 * READ_BYTES;
 /// Readiness events taken from the kernel in one turn; the rest come with the next.
 pub const EVENTS_PER_TURN: usize = 1024;
 /// Time between two log lines about connections that found no place.
 pub const TURNED_AWAY_LINE_MS: u64 = 10_000;
 /// Connections accepted in one turn, so that a storm of them does not hold up those who are in.
 pub const ACCEPTS_PER_TURN: usize = 256;
-/// Bytes that the public messages of one turn may come to before the turn stops handling input and writes.
+/// Bytes that the public messages of one turn may come to before the turn stops handling input and writes. No more
+/// than a quarter of `--max-queue`, so that one turn makes nobody a slow reader.
 pub const TURN_PUBLIC_BYTES: usize = 256 * 1024;
 /// The same, multiplied with the clients who get them: what one turn may hand to the kernel (a few milliseconds' work).
 pub const TURN_DELIVERY_BYTES: usize = 32 * 1024 * 1024;

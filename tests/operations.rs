@@ -151,7 +151,8 @@ fn the_numbers_are_those_in_force() {
         format!("once in {} s", limits::TURNED_AWAY_LINE_MS / 1000),
         format!("{} seconds for writing out", limits::DRAIN_MS / 1000),
         format!("{} KiB of input from each connection", limits::READ_BYTES / 1024),
-        format!("{} MiB\nfrom all", limits::TURN_INPUT_BYTES / 1024 / 1024),
+        format!("{} MiB from all", limits::TURN_WORK_BYTES / 1024 / 1024),
+        format!("a packet counts {} bytes more than it has", limits::PACKET_WORK_BYTES),
         format!("{} new connections", limits::ACCEPTS_PER_TURN),
     ] {
         assert!(page.contains(&says), "{says:?}");

@@ -83,12 +83,17 @@ impl Rig {
         self.engine.on_ready(peer.key, Readiness { readable: true, ..Readiness::default() });
     }
 
-    /// The other end takes so many bytes more.
+    /// The other end takes so many bytes more, and everything is done that can be done.
     pub fn take(&mut self, peer: &Peer, bytes: usize) {
+        self.let_take(peer, bytes);
+        self.run_until_idle();
+    }
+
+    /// The other end takes so many bytes more; nothing is done yet.
+    pub fn let_take(&mut self, peer: &Peer, bytes: usize) {
         let room_bytes = peer.pipe.0.borrow().room_bytes;
         peer.pipe.0.borrow_mut().room_bytes = room_bytes.saturating_add(bytes);
         self.engine.on_ready(peer.key, Readiness { writable: true, ..Readiness::default() });
-        self.run_until_idle();
     }
 
     /// The peer's connection breaks.

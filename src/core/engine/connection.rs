@@ -68,6 +68,8 @@ pub struct Connection<S> {
     pub is_writable: bool,
     /// On the list of those that want to be served.
     pub is_queued: bool,
+    /// Used more than a modest share when it was served last: others go first.
+    pub is_greedy: bool,
     /// On the list of those that have something of their own to write.
     pub is_dirty: bool,
     /// Not read from before a receiver's queue has drained.
@@ -108,6 +110,7 @@ impl<S> Connection<S> {
             end_is_near: false,
             is_writable: true,
             is_queued: false,
+            is_greedy: false,
             is_dirty: false,
             is_waiting: false,
             is_counted: false,

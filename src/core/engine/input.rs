@@ -24,24 +24,51 @@ enum Next {
 }
 
 impl<S: Socket> Engine<S> {
-    /// Each connection that wants it gets one read, until the turn has had enough.
-    pub(super) fn serve_queue(&mut self) {
-        self.turn_input_bytes = 0;
-        for _ in 0..self.queue.len() {
-            if self.turn_is_full() {
+    /// Rounds in which each connection that wants it gets one read. They go on while somebody has more, for a while: then
+    /// others are looked at, and what was said in public is written.
+    pub(super) fn serve_rounds(&mut self) {
+        self.turn_work_bytes = 0;
+        // However much the others have to say, one of the greedy is served in each turn.
+        self.serve_next(true);
+        loop {
+            self.serve_round();
+            self.flush_private();
+            if !self.has_ready() || self.turn_work_bytes >= limits::ROUNDS_WORK_BYTES || self.turn_is_full() {
                 break;
             }
-            let Some(key) = self.queue.pop_front() else { break };
-            let Some(connection) = self.connections.get_mut(key) else { continue };
-            connection.is_queued = false;
-            match connection.phase {
-                Phase::Open => self.serve(key),
-                Phase::Lingering(reason) => self.serve_lingering(key, reason),
-                Phase::Draining(_) | Phase::Closed => {}
-            }
-            self.schedule(key);
-            self.enqueue(key);
         }
+    }
+
+    /// Serves those who used little the last time, and with what is left of the turn the others.
+    fn serve_round(&mut self) {
+        for (is_greedy, count) in [(false, self.queue.len()), (true, self.greedy.len())] {
+            for _ in 0..count {
+                if self.turn_is_full() {
+                    return;
+                }
+                self.serve_next(is_greedy);
+            }
+        }
+    }
+
+    fn serve_next(&mut self, is_greedy: bool) {
+        let lane = if is_greedy { &mut self.greedy } else { &mut self.queue };
+        let Some(key) = lane.pop_front() else { return };
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.is_queued = false;
+        let before = self.turn_work_bytes;
+        self.turn_work_bytes += limits::PACKET_WORK_BYTES;
+        self.share_end_bytes = before + limits::CONNECTION_WORK_BYTES;
+        match connection.phase {
+            Phase::Open => self.serve(key),
+            Phase::Lingering(reason) => self.serve_lingering(key, reason),
+            Phase::Draining(_) | Phase::Closed => {}
+        }
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.is_greedy = self.turn_work_bytes - before > limits::MODEST_WORK_BYTES;
+        }
+        self.schedule(key);
+        self.enqueue(key);
     }
 
     /// A slice of the password work, and the answer where one is done.
@@ -72,8 +99,10 @@ impl<S: Socket> Engine<S> {
             self.handle(key, &kept);
             self.buffers.give(kept);
         }
+        let share_is_used = self.share_is_used();
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if !connection.is_open() || connection.is_held() || connection.has_backlog || !connection.is_readable {
+        let may_read = connection.is_readable && !connection.has_backlog && !share_is_used;
+        if !connection.is_open() || connection.is_held() || !may_read {
             return;
         }
         let mut buffer = std::mem::take(&mut self.read_buffer);
@@ -87,7 +116,6 @@ impl<S: Socket> Engine<S> {
                 connection.is_readable = !is_drained || connection.end_is_near;
                 connection.bytes_in += count as u64;
                 self.core.counters.bytes_in += count as u64;
-                self.turn_input_bytes += count;
                 self.handle(key, buffer.get(..count).unwrap_or(&[]));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.is_readable = false,
@@ -109,7 +137,7 @@ impl<S: Socket> Engine<S> {
         match connection.socket.read(&mut self.read_buffer) {
             Ok(Received::Bytes { count, .. }) if connection.lingered_bytes < limits::LINGER_MAX_BYTES => {
                 connection.lingered_bytes += count as u64;
-                self.turn_input_bytes += count;
+                self.turn_work_bytes += count;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.is_readable = false,
             _ => self.close(key, reason, CloseMode::Now),
@@ -130,16 +158,18 @@ impl<S: Socket> Engine<S> {
         let frame = self.core.config.frame;
         let mut rest = input;
         let stopped = loop {
-            if self.turn_is_full() {
+            if self.turn_is_full() || self.share_is_used() {
                 break Some((Next::Stop, rest));
             }
             let before = rest;
+            self.turn_work_bytes += limits::PACKET_WORK_BYTES;
             let next = match inbox.next(&mut rest, &frame) {
                 Input::Packet(bytes) => Some(self.on_packet(key, bytes)),
                 Input::Overlong { code, head } => Some(self.on_overlong(key, code, head)),
                 Input::Unknown => Some(self.on_unknown(key)),
                 Input::Pending => None,
             };
+            self.turn_work_bytes += before.len() - rest.len();
             if inbox.skipped_field_bytes() > limits::LINK_FIELD_MAX_BYTES && self.is_link(key) {
                 self.on_out_of_frame(key);
             }
@@ -265,11 +295,17 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// Whether this turn, with those for which the room has waited, has brought as much as may be written at once.
+    /// Whether the connection that is served has had its share.
+    fn share_is_used(&self) -> bool {
+        self.turn_work_bytes >= self.share_end_bytes
+    }
+
+    /// Whether this turn has brought as much as may be done, or written to everybody, at once.
     pub(super) fn turn_is_full(&self) -> bool {
         let clients = self.core.directory.len().max(1);
         let share =
             (limits::TURN_DELIVERY_BYTES / clients).clamp(limits::TURN_PUBLIC_MIN_BYTES, limits::TURN_PUBLIC_BYTES);
-        self.public.end() - self.flushed_until >= share as u64 || self.turn_input_bytes >= limits::TURN_INPUT_BYTES
+        let share = share.min(self.core.config.max_queue_bytes / limits::HIGH_WATER_DIVISOR);
+        self.turn_public_bytes >= share || self.turn_work_bytes >= limits::TURN_WORK_BYTES
     }
 }

@@ -1,7 +1,7 @@
 //! The engine: the slab of connections, and one turn of the loop over them.
 //!
 //! ```text
-//!  accept, mark ──▶ serve: each ready connection, in rotation, one read
+//!  accept, mark ──▶ rounds: each ready connection, in rotation, one read; then what is private is written
 //!                     │  bytes ─▶ inbox ─▶ packet ─▶ handler ─▶ effects ─▶ apply ─▶ outboxes   (input.rs, effects.rs)
 //!                     ▼
 //!                   password slice, flush: each outbox that has something, one write               (output.rs)
@@ -17,6 +17,7 @@ mod deadlines;
 mod dialling;
 mod effects;
 mod input;
+mod invariants;
 mod metrics;
 mod operators;
 mod output;
@@ -95,6 +96,9 @@ pub enum Request {
     Shutdown,
 }
 
+/// Room for so many connections that want to be served, so that the first of them allocates nothing.
+const LANE_KEPT: usize = 16;
+
 /// A server without its reactor.
 #[derive(Debug)]
 pub struct Engine<S> {
@@ -103,6 +107,8 @@ pub struct Engine<S> {
     connections: Table<S>,
     /// Who wants to be served, in rotation.
     queue: VecDeque<Key>,
+    /// The same for those who used more than a modest share the last time.
+    greedy: VecDeque<Key>,
     /// Who has something of its own to write.
     dirty: VecDeque<Key>,
     /// Who was found to be behind while the room was written to; empty between two uses.
@@ -110,8 +116,6 @@ pub struct Engine<S> {
     /// Who is closed and to be freed.
     closed: Vec<Key>,
     public: PublicLog,
-    /// The log's end after the last flush.
-    flushed_until: u64,
     buffers: BufferPool,
     #[allow(clippy::vec_box, reason = "the boxes go from connection to connection")]
     inboxes: Vec<Box<KeptInput>>,
@@ -122,10 +126,12 @@ pub struct Engine<S> {
     read_buffer: Box<[u8]>,
     /// Bytes in inboxes and in outboxes' own queues; the log is counted by itself.
     private_queued_bytes: usize,
-    /// Input handled in this turn.
-    turn_input_bytes: usize,
-    /// Input handled in the turns since public messages began to wait, each counted as one full read at least.
-    public_waited_for_bytes: usize,
+    /// Work done in this turn: input handled, and what packets and writes cost besides.
+    turn_work_bytes: usize,
+    /// Where in it the connection that is served has used up its share.
+    share_end_bytes: usize,
+    /// What was said in public in this turn. All of it is written, or kept for those who are behind, by its end.
+    turn_public_bytes: usize,
     /// Connections that count for `--max-clients`.
     client_connections: usize,
     /// The same by address, where `--max-per-address` asks for it.
@@ -148,11 +154,11 @@ impl<S: Socket> Engine<S> {
             effects: Effects::default(),
             connections: Table::default(),
             queue: VecDeque::new(),
+            greedy: VecDeque::with_capacity(LANE_KEPT),
             dirty: VecDeque::new(),
             public_behind: Vec::new(),
             closed: Vec::new(),
             public: PublicLog::default(),
-            flushed_until: 0,
             buffers: BufferPool::default(),
             inboxes: Vec::new(),
             queues: QueuePool::default(),
@@ -160,8 +166,9 @@ impl<S: Socket> Engine<S> {
             probed_since: BTreeMap::new(),
             read_buffer: vec![0; limits::READ_BYTES].into_boxed_slice(),
             private_queued_bytes: 0,
-            turn_input_bytes: 0,
-            public_waited_for_bytes: 0,
+            turn_work_bytes: 0,
+            share_end_bytes: 0,
+            turn_public_bytes: 0,
             client_connections: 0,
             per_address: BTreeMap::new(),
             operators: Vec::new(),
@@ -253,22 +260,20 @@ impl<S: Socket> Engine<S> {
     /// One turn: everything that can be done now, within the turn's bounds.
     pub fn turn(&mut self, now: Millis) {
         self.now = now;
-        self.serve_queue();
+        self.serve_rounds();
         self.advance_password_checks();
         self.flush();
         self.on_deadlines();
         self.release_overdue_links();
         self.dial();
-        self.bound_memory();
         self.finish_shutdown();
+        self.bound_memory();
         self.free_closed();
-        self.trim_log();
     }
 
     /// Whether another turn has something to do at once.
     pub fn wants_turn(&self) -> bool {
-        let has_input = !self.queue.is_empty() || !self.core.password_checks.is_empty();
-        has_input || !self.dirty.is_empty() || self.public.end() > self.flushed_until
+        self.has_ready() || !self.core.password_checks.is_empty() || !self.dirty.is_empty()
     }
 
     /// The next thing that the reactor has to do. Each answer comes in a later call.
@@ -317,50 +322,6 @@ impl<S: Socket> Engine<S> {
         self.shutdown_since.is_some() && self.connections.is_empty()
     }
 
-    /// Checks what must always hold between two turns. For tests and the simulator.
-    pub fn assert_invariants(&self) {
-        let live = || self.connections.iter().map(|(_, connection)| connection);
-        let private: usize = live().map(|c| c.kept_bytes() + c.outbox.own_bytes()).sum();
-        assert_eq!(private, self.private_queued_bytes, "the sum of the queues");
-        assert_eq!(live().filter(|c| c.outbox.is_pinned()).count(), self.public.pins(), "readers that are behind");
-        assert_eq!(live().filter(|c| c.timer != Millis::NEVER).count(), self.deadlines.len(), "deadlines");
-        assert_eq!(
-            live().filter_map(|c| c.session.as_client()).count(),
-            self.core.directory.len(),
-            "logged-in clients"
-        );
-        for (key, connection) in self.connections.iter() {
-            assert_ne!(connection.phase, Phase::Closed, "the closed are freed");
-            if let Some(sibling) = connection.session.as_sibling() {
-                assert_eq!(self.core.mesh.link_to(sibling.server()), Some(key), "a server ID finds its link");
-            }
-            if let Some(client) = connection.session.as_client() {
-                assert_eq!(self.core.directory.find(client.nickname()), Some(key), "a nickname finds its client");
-            }
-            // What the room waits for counts when it is written; a link gets it with headers, which are shorter.
-            let public_bytes = (self.public.end() - self.flushed_until) as usize;
-            let within = connection.outbox.pending_bytes(&self.public) <= self.queue_limit(key) + 2 * public_bytes;
-            assert!(within || connection.is_writable, "queues are bounded");
-            let kept_max = limits::READ_BYTES + self.core.config.frame.packet_max_bytes();
-            assert!(connection.kept_bytes() <= kept_max, "inboxes are bounded");
-        }
-        let siblings = live().filter(|c| c.session.as_sibling().is_some()).count();
-        assert_eq!(siblings, self.core.mesh.links().count(), "links");
-        let waiting = live().filter(|c| c.is_waiting).count();
-        assert_eq!(waiting, self.core.pressure.waiting(), "who waits, waits for one receiver");
-        assert!(siblings <= limits::SIBLINGS_MAX, "no more than nine siblings");
-        assert!(self.core.mesh.servers().all(|server| server.id != self.core.config.id), "nobody is their own sibling");
-        if self.connections.is_empty() {
-            assert!(self.core.pressure.is_empty() && self.core.password_checks.is_empty());
-            // The next turn drops the names of those that are gone.
-            assert!(self.deadlines.is_empty() && (self.wants_turn() || self.queue.is_empty()));
-            assert!(self.probed_since.is_empty());
-            assert_eq!((self.client_connections, self.per_address.len()), (0, 0));
-            assert!(self.operators.is_empty() && self.scrapers.is_empty());
-            assert!(self.public.held_bytes() == 0 || self.wants_turn(), "the next turn lets the log go");
-        }
-    }
-
     fn is_full_for(&self, group: Option<AddressGroup>) -> bool {
         let config = &self.core.config;
         let of_address = group.and_then(|group| self.per_address.get(&group)).copied().unwrap_or(0);
@@ -371,8 +332,14 @@ impl<S: Socket> Engine<S> {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.wants_service() && !connection.is_queued {
             connection.is_queued = true;
-            self.queue.push_back(key);
+            let lane = if connection.is_greedy { &mut self.greedy } else { &mut self.queue };
+            lane.push_back(key);
         }
+    }
+
+    /// Whether somebody wants to be served.
+    fn has_ready(&self) -> bool {
+        !self.queue.is_empty() || !self.greedy.is_empty()
     }
 
     fn mark_dirty(&mut self, key: Key) {
@@ -380,6 +347,7 @@ impl<S: Socket> Engine<S> {
         if !connection.is_dirty {
             connection.is_dirty = true;
             self.dirty.push_back(key);
+            self.turn_work_bytes += limits::WRITE_WORK_BYTES;
         }
     }
 
@@ -422,8 +390,9 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// Past the bound on all queues, the largest go first.
+    /// Past the bound on all queues, the largest go first. What everybody has by now does not count.
     fn bound_memory(&mut self) {
+        self.public.trim();
         while self.queued_bytes() > self.core.config.max_memory_bytes {
             let size = |c: &Connection<S>| c.outbox.pending_bytes(&self.public) + c.kept_bytes();
             let largest =
@@ -434,7 +403,7 @@ impl<S: Socket> Engine<S> {
             }
             self.close(key, CloseReason::Memory, CloseMode::Now);
             self.apply_effects();
-            self.trim_log();
+            self.public.trim();
         }
     }
 

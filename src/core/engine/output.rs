@@ -1,4 +1,5 @@
-//! One write for each connection that has something, at the end of the turn.
+//! One write for each connection that has something: at the end of a round for what is its own, at the end of the turn
+//! for what is public.
 
 use std::io::{self, IoSlice};
 
@@ -23,41 +24,24 @@ struct Written {
 }
 
 impl<S: Socket> Engine<S> {
-    /// Writes every outbox that has something, once. Only the room may have to wait for a later turn.
-    pub(super) fn flush(&mut self) {
-        // Whoever becomes dirty again meanwhile has its next write in the next turn.
+    /// Writes every outbox that has something of its own, once. What was said in public before comes along.
+    pub(super) fn flush_private(&mut self) {
+        // Whoever becomes dirty again meanwhile has its next write in the next round or turn.
         for _ in 0..self.dirty.len() {
             let Some(key) = self.dirty.pop_front() else { break };
             self.flush_dirty(key);
         }
-        if !self.public_waits() {
-            if self.public.end() > self.flushed_until {
-                self.flush_public();
-                self.flushed_until = self.public.end();
-            }
-            self.public_waited_for_bytes = 0;
-        }
         self.apply_effects();
     }
 
-    /// Whether public messages wait for more of them: while a read was not enough for somebody who sends a lot, the
-    /// turns come quickly one after the other, and a write to everybody in each of them would be most of their work.
-    fn public_waits(&mut self) -> bool {
-        if self.public.end() == self.flushed_until {
-            return false;
-        }
-        self.public_waited_for_bytes += self.turn_input_bytes.max(limits::READ_BYTES);
-        // A slice of password work makes a turn long.
-        let is_soon =
-            self.public_waited_for_bytes < limits::PUBLIC_WAIT_INPUT_BYTES && self.core.password_checks.is_empty();
-        let has_room = self.queued_bytes() <= self.core.config.max_memory_bytes;
-        !self.queue.is_empty() && !self.turn_is_full() && is_soon && has_room
-    }
-
-    /// Lets go what everybody has of the log. While the room waits, nobody has its end.
-    pub(super) fn trim_log(&mut self) {
-        if self.public.end() == self.flushed_until {
-            self.public.trim();
+    /// The end of the turn's output: writes every outbox that has something. Nothing public outlives the turn but as
+    /// what a slow reader is behind with.
+    pub(super) fn flush(&mut self) {
+        self.flush_private();
+        if self.turn_public_bytes > 0 {
+            self.turn_public_bytes = 0;
+            self.flush_public();
+            self.apply_effects();
         }
     }
 

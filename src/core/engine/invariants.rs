@@ -1,0 +1,51 @@
+//! What must always hold between two turns.
+
+use super::Engine;
+use crate::core::engine::connection::Phase;
+use crate::core::engine::socket::Socket;
+use crate::core::time::Millis;
+use crate::limits;
+
+impl<S: Socket> Engine<S> {
+    /// Checks what must always hold between two turns. For tests and the simulator.
+    pub fn assert_invariants(&self) {
+        let live = || self.connections.iter().map(|(_, connection)| connection);
+        let private: usize = live().map(|c| c.kept_bytes() + c.outbox.own_bytes()).sum();
+        assert_eq!(private, self.private_queued_bytes, "the sum of the queues");
+        assert_eq!(live().filter(|c| c.outbox.is_pinned()).count(), self.public.pins(), "readers that are behind");
+        assert_eq!(live().filter(|c| c.timer != Millis::NEVER).count(), self.deadlines.len(), "deadlines");
+        assert_eq!(
+            live().filter_map(|c| c.session.as_client()).count(),
+            self.core.directory.len(),
+            "logged-in clients"
+        );
+        for (key, connection) in self.connections.iter() {
+            assert_ne!(connection.phase, Phase::Closed, "the closed are freed");
+            if let Some(sibling) = connection.session.as_sibling() {
+                assert_eq!(self.core.mesh.link_to(sibling.server()), Some(key), "a server ID finds its link");
+            }
+            if let Some(client) = connection.session.as_client() {
+                assert_eq!(self.core.directory.find(client.nickname()), Some(key), "a nickname finds its client");
+            }
+            let within = connection.outbox.pending_bytes(&self.public) <= self.queue_limit(key);
+            assert!(within || connection.is_writable, "queues are bounded");
+            let kept_max = limits::READ_BYTES + self.core.config.frame.packet_max_bytes();
+            assert!(connection.kept_bytes() <= kept_max, "inboxes are bounded");
+        }
+        let siblings = live().filter(|c| c.session.as_sibling().is_some()).count();
+        assert_eq!(siblings, self.core.mesh.links().count(), "links");
+        let waiting = live().filter(|c| c.is_waiting).count();
+        assert_eq!(waiting, self.core.pressure.waiting(), "who waits, waits for one receiver");
+        assert!(siblings <= limits::SIBLINGS_MAX, "no more than nine siblings");
+        assert!(self.core.mesh.servers().all(|server| server.id != self.core.config.id), "nobody is their own sibling");
+        if self.connections.is_empty() {
+            assert!(self.core.pressure.is_empty() && self.core.password_checks.is_empty());
+            // The next turn drops the names of those that are gone.
+            assert!(self.deadlines.is_empty() && (self.wants_turn() || !self.has_ready()));
+            assert!(self.probed_since.is_empty());
+            assert_eq!((self.client_connections, self.per_address.len()), (0, 0));
+            assert!(self.operators.is_empty() && self.scrapers.is_empty());
+            assert_eq!(self.public.held_bytes(), 0, "the log goes with the last who needs it");
+        }
+    }
+}
