@@ -96,10 +96,64 @@ fn the_line_is_edited_and_history_and_completion_help() {
     ana.expect_last("> /msg \"two words\"@7 psst!");
     ana.type_keys("\x15/help\r");
     ana.expect("/file NICKNAME@ID PATH");
-    ana.type_keys("\x03");
-    ana.expect("Ctrl-D or /quit leaves");
-    ana.type_keys("\x04");
+    ana.type_keys("\x15\x04");
     assert_eq!(ana.wait(), Some(0));
+}
+
+#[test]
+fn told_to_end_while_editing_it_leaves_the_terminal_as_it_was() {
+    let server = Server::start(7, &[]);
+    for (signal, code) in [(None, 130), (Some("-INT"), 130), (Some("-TERM"), 143), (Some("-HUP"), 129)] {
+        let mut ana = Terminal::start(client(&server.address, "ana", &[]));
+        ana.expect_last(">");
+        ana.type_keys("some text");
+        ana.expect_last("> some text");
+        assert!(!ana.has_echo(), "the line editor echoes what is typed");
+        match signal {
+            None => ana.type_keys("\x03"),
+            Some(signal) => kill(signal, ana.process.0.id()),
+        }
+        ana.wait_until("the end of bracketed paste", |_| {
+            let bytes = ana.bytes();
+            let last = |sequence: &[u8]| bytes.windows(sequence.len()).rposition(|window| window == sequence);
+            last(b"\x1b[?2004l") > last(b"\x1b[?2004h")
+        });
+        assert!(ana.has_echo(), "{signal:?}");
+        assert_eq!(ana.wait(), Some(code), "{signal:?}");
+    }
+}
+
+#[test]
+fn told_to_end_while_it_asks_it_leaves_the_terminal_as_it_was() {
+    let users = UsersFile::new(&[("carl", "secret")]);
+    let server = Server::start(7, &["--users", users.path()]);
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let carl = Terminal::start(client(&server.address, "carl", &["--ask-password"]));
+        carl.expect_last("password:");
+        assert!(!carl.has_echo());
+        kill(signal, carl.process.0.id());
+        carl.wait_until("echo", |_| carl.has_echo());
+        assert_eq!(carl.wait(), Some(code), "{signal:?}");
+    }
+}
+
+#[test]
+fn told_to_end_it_does_not_wait_for_a_terminal_that_takes_nothing() {
+    let server = Server::start(7, &[]);
+    let mut ana = start(&server.address, "ana", &[]);
+    ana.type_keys("some text");
+    ana.expect_last("> some text");
+    ana.hold();
+    let mut ben = Bare::log_in(&server.address, "ben");
+    for _ in 0..400 {
+        ben.say(&"x".repeat(1000));
+    }
+    kill("-TERM", ana.process.0.id());
+    assert_eq!(ana.wait(), Some(143));
+}
+
+fn kill(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
 }
 
 #[test]

@@ -34,6 +34,9 @@ pub enum Mistake {
     TooLong(usize),
 }
 
+/// What some editors put before the first line of a file.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// The commands with what they take, as `/help` shows them.
 pub const HELP: [(&str, &str); 6] = [
     ("some text", "public message"),
@@ -49,7 +52,11 @@ pub const NAMES: [&str; 4] = ["/file ", "/help", "/msg ", "/quit"];
 
 impl Command {
     /// Reads a line, which has no line break at its end.
+    ///
+    /// A byte-order mark before it can't be seen and means nothing, but would make a public message of a command. Files
+    /// put together have one in their middle, too.
     pub fn parse(line: &str) -> Result<Command, Mistake> {
+        let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
         let Some(command) = line.strip_prefix('/') else {
             return if line.trim().is_empty() { Ok(Command::Nothing) } else { Ok(Command::Say(fitting(line)?)) };
         };
@@ -125,6 +132,9 @@ mod tests {
             ("/quit", Command::Quit),
             ("/quit ", Command::Quit),
             ("/help", Command::Help),
+            ("\u{feff}/msg ben@7 hi", Command::Tell(ben(), "hi".into())),
+            ("\u{feff}", Command::Nothing),
+            ("hi\u{feff}", Command::Say("hi\u{feff}".into())),
         ];
         for (line, command) in good {
             assert_eq!(Command::parse(line), Ok(command), "{line:?}");
@@ -149,7 +159,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_without_a_slash_in_front_is_sent_unchanged(line in "[^/\\s].*") {
+        fn text_without_a_slash_in_front_is_sent_unchanged(line in "[^/\\s\u{feff}].*") {
             prop_assert_eq!(Command::parse(&line), Ok(Command::Say(line.clone())));
         }
     }

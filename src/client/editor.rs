@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::thread;
 
@@ -19,6 +19,7 @@ use super::address::Address;
 use super::command::{Command, NAMES};
 use super::limits::HISTORY_LINES;
 use super::screen::{Canvas, Screen, rows};
+use super::{output, signals};
 
 const PROMPT: &str = "> ";
 
@@ -54,10 +55,7 @@ pub fn run(context: Arc<Context>, mut hand_over: impl FnMut(Typed) -> bool) -> R
                 take_off_screen(canvas, &line);
                 Typed::Line(line)
             }
-            Err(ReadlineError::Interrupted) => {
-                context.screen.notice("Ctrl-D or /quit leaves");
-                continue;
-            }
+            Err(ReadlineError::Interrupted) => signals::interrupt(&context),
             Err(_) => Typed::End,
         };
         // The last line, after which the terminal is an ordinary one again.
@@ -88,8 +86,7 @@ fn wake_on_news(context: Arc<Context>, mut printer: impl ExternalPrinter + Send 
 /// A line that was entered comes back as a message or has another effect, so it need not stay.
 fn take_off_screen(canvas: &Canvas, line: &str) {
     if let Some(rows) = rows(&format!("{PROMPT}{line}"), columns()) {
-        let mut stdout = io::stdout();
-        let _ = stdout.write_all(canvas.erase(rows).as_bytes()).and_then(|()| stdout.flush());
+        let _ = output::write_all(io::stdout(), canvas.erase(rows).as_bytes());
     }
 }
 

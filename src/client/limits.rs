@@ -39,8 +39,8 @@ pub const RECONNECT_MIN_MS: u64 = 1_000;
 pub const RECONNECT_MAX_MS: u64 = 30_000;
 /// After our sending side is closed, a silence so long means that the server does not close its own.
 pub const FINISH_MS: u64 = 30_000;
-/// When told to end at once, how long removing unfinished files may take.
-pub const CLEAN_UP_MS: u64 = 2_000;
+/// When told to end at once, how long the terminal may take to be restored: it may take nothing any more.
+pub const RESTORE_MS: u64 = 500;
 /// Tries with another nickname or password before we give up.
 pub const LOGIN_TRIES_MAX: u32 = 5;
 /// Silence after which the kernel asks whether the server is still there, and how often it asks.
@@ -103,5 +103,13 @@ pub const HASH_BESIDE_BYTES: u64 = 1024 * 1024;
 pub const HASH_BEHIND_BLOCKS: usize = 2;
 /// Longest name that a received file gets: what file systems take, less room for a number.
 pub const SAVED_NAME_MAX_BYTES: usize = crate::limits::FILE_NAME_MAX_BYTES - 15;
-/// Numbers that are tried to find a free name.
-pub const SAVED_NAME_NUMBERS: u32 = 10_000;
+/// Numbers that are tried to find a free name: enough to get past every number there is, in steps that double.
+pub const SAVED_NAME_TRIES_MAX: u32 = SAVED_NAME_STEPS_OF_ONE + 32;
+/// The first of these go up by one, as people expect it.
+pub const SAVED_NAME_STEPS_OF_ONE: u32 = 16;
+/// Names whose next number is kept, so that thousands of files of one name don't look for theirs from the beginning.
+pub const NUMBERED_NAMES_MAX: usize = 256;
+/// Names tried for an unfinished file: one does, unless clients start at that moment.
+pub const PARTIAL_TRIES_MAX: usize = 8;
+/// Entries of the download folder that are looked at for what killed clients have left. Only a start waits for it.
+pub const FOLDER_ENTRIES_MAX: usize = 100_000;

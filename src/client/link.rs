@@ -10,7 +10,7 @@ use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::address::Address;
 use super::limits::{CONNECT_MS, KEEPALIVE_MS, LOGIN_MS, READ_WAIT_MS, UNACKNOWLEDGED_MS, UNSENT_MAX_BYTES};
@@ -206,13 +206,20 @@ fn log_in(stream: &mut TcpStream, nickname: &str, password: Option<&str>) -> Res
 }
 
 fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<(AuthResponse, Leftover)> {
+    let deadline = Instant::now() + Duration::from_millis(LOGIN_MS);
     stream.set_write_timeout(Some(Duration::from_millis(LOGIN_MS)))?;
-    stream.set_read_timeout(Some(Duration::from_millis(LOGIN_MS)))?;
     stream.write_all(request)?;
     let (mut inbox, mut pool) = (Inbox::default(), BufferPool::default());
     let mut buffer = [0; 4096];
     loop {
-        let len = stream.read(&mut buffer)?;
+        // For the whole answer: one that comes byte by byte has no more time.
+        let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
+        stream.set_read_timeout(Some(left.ok_or(ErrorKind::TimedOut)?))?;
+        let len = match stream.read(&mut buffer) {
+            // Stopped and continued meanwhile.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            len => len?,
+        };
         if len == 0 {
             return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection"));
         }

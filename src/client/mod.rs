@@ -12,8 +12,11 @@
 //! | [`recent`] | what an ERROR is about |
 //! | [`progress`] | the status line |
 //!
-//! Around them: [`options`], [`password`], [`disk`] (the download folder), [`screen`] and [`editor`] (the user),
+//! Around them: [`options`], [`password`], [`disk`] (the download folder), [`screen`], [`output`] and [`editor`] (the user),
 //! [`link`] and [`traffic`] (the server), [`session`] (which ties them together).
+
+// Their macros abort where nobody reads.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod address;
 pub mod announcement;
@@ -28,6 +31,7 @@ pub mod limits;
 pub mod link;
 pub mod options;
 pub mod outbox;
+pub mod output;
 pub mod password;
 pub mod progress;
 pub mod recent;
@@ -45,6 +49,7 @@ use disk::Folder;
 use link::{Link, Seen};
 use progress::Progress;
 use screen::Screen;
+use signals::Terminal;
 
 /// What all threads of the client share.
 #[derive(Debug)]
@@ -63,6 +68,8 @@ pub struct Context {
     pub has_failed: AtomicBool,
     /// A signal has told us to end: its handler does it.
     pub is_told_to_end: AtomicBool,
+    /// The terminal as it was found.
+    pub terminal: Terminal,
     /// The connection, while there is one.
     pub link: Mutex<Option<Arc<Link>>>,
     seen: Mutex<Seen>,
@@ -102,6 +109,7 @@ impl Context {
             next_transfer_id: AtomicU32::new(first_transfer_id),
             has_failed: AtomicBool::new(false),
             is_told_to_end: AtomicBool::new(false),
+            terminal: Terminal::remember(),
             link: Mutex::default(),
             seen: Mutex::default(),
             started: Instant::now(),

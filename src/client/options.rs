@@ -31,8 +31,8 @@ pub struct Options {
     pub password_file: Option<PathBuf>,
     /// Ask for the password on the terminal.
     pub ask_password: bool,
-    /// Where received files go.
-    pub download: PathBuf,
+    /// Where received files go; nothing for the default folder.
+    pub download: Option<PathBuf>,
     /// What the files that come in may come to together, in bytes.
     pub max_download_bytes: u64,
 }
@@ -82,7 +82,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
         nickname: nickname.clone(),
         password_file: matches.opt_str("password-file").map(PathBuf::from),
         ask_password: matches.opt_present("ask-password"),
-        download: matches.opt_str("download").map_or_else(|| PathBuf::from("."), PathBuf::from),
+        download: matches.opt_str("download").map(PathBuf::from),
         max_download_bytes,
     }))
 }
@@ -108,7 +108,12 @@ fn getopts() -> Getopts {
             "FILE",
         )
         .optflag("P", "ask-password", "log in as a registered user, with a password asked for on the terminal")
-        .optopt("d", "download", "the folder that takes received files (default: the current one)", "DIR")
+        .optopt(
+            "d",
+            "download",
+            "the folder that takes received files (default ./cfp-received), made when it is needed",
+            "DIR",
+        )
         .optopt("", "max-download", "most that the files coming in may come to together (default 16 GiB)", "BYTES")
         .optflag("h", "help", "print this, exit")
         .optflag("V", "version", "print the version, exit");
@@ -129,7 +134,7 @@ mod tests {
             unreachable!("these are fine");
         };
         assert_eq!((options.server.as_str(), options.nickname.as_str()), ("[::1]:7777", "ana"));
-        assert_eq!((options.download, options.password_file), ("d".into(), Some("f".into())));
+        assert_eq!((options.download, options.password_file), (Some("d".into()), Some("f".into())));
         assert_eq!(parsed(&["-h"]), Ok(Request::Help));
         assert_eq!(parsed(&["--version"]), Ok(Request::Version));
     }

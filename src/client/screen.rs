@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use unicode_width::UnicodeWidthChar;
 
 use super::limits::{SCREEN_QUEUE_BYTES, SCREEN_QUEUE_LINES, STATUS_MS};
+use super::output;
 use super::progress::Progress;
 
 /// One line, safe to show: whoever makes it has escaped what is not ours.
@@ -32,8 +34,8 @@ pub enum Line {
 /// The place that shows lines.
 #[derive(Debug)]
 pub enum Screen {
-    /// Line by line, flushed each, for scripts.
-    Plain(Mutex<io::Stdout>),
+    /// Line by line, for scripts.
+    Plain(Plain),
     /// Around a prompt.
     Terminal(Canvas),
 }
@@ -41,7 +43,17 @@ pub enum Screen {
 impl Screen {
     /// Plain lines to standard output.
     pub fn plain() -> Screen {
-        Screen::Plain(Mutex::new(io::stdout()))
+        Screen::Plain(Plain::default())
+    }
+
+    /// Whether there is a prompt.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Screen::Terminal(_))
+    }
+
+    /// Whether a line could not be printed.
+    pub fn has_failed(&self) -> bool {
+        matches!(self, Screen::Plain(plain) if plain.has_failed.load(Ordering::Acquire))
     }
 
     /// Shows a line. On a terminal that does not keep up this waits.
@@ -66,12 +78,30 @@ impl Screen {
 
     fn put(&self, line: &Line, may_wait: bool) {
         match self {
-            Screen::Plain(stdout) => {
-                let mut stdout = lock(stdout).lock();
-                // Where nobody reads any more, what is typed still counts.
-                let _ = writeln!(stdout, "{}", plain(line)).and_then(|()| stdout.flush());
-            }
+            Screen::Plain(printer) => printer.print(line),
             Screen::Terminal(canvas) => canvas.push(line, may_wait),
+        }
+    }
+}
+
+/// Standard output, for scripts.
+#[derive(Debug, Default)]
+pub struct Plain {
+    /// Lines don't mix.
+    printing: Mutex<()>,
+    has_failed: AtomicBool,
+}
+
+impl Plain {
+    /// Prints a line. Where it can't be printed, that is said once, and the exit status tells it: what is typed still
+    /// counts, so it goes on.
+    fn print(&self, line: &Line) {
+        let _printing = lock(&self.printing);
+        let printed = output::write_all(io::stdout(), (plain(line) + "\n").as_bytes());
+        if let Err(error) = printed
+            && !self.has_failed.swap(true, Ordering::AcqRel)
+        {
+            output::complain(format_args!("standard output: {error}; what can't be printed is lost"));
         }
     }
 }
@@ -196,11 +226,9 @@ impl Canvas {
     pub fn close(&self) {
         let mut state = lock(&self.state);
         state.is_closed = true;
-        let mut stdout = io::stdout();
         for line in std::mem::take(&mut state.lines) {
-            let _ = writeln!(stdout, "{line}");
+            print_to_terminal(line);
         }
-        let _ = stdout.flush();
         self.room.notify_all();
         self.news.notify_all();
     }
@@ -212,8 +240,7 @@ impl Canvas {
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.is_closed {
-            let mut stdout = io::stdout();
-            let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+            print_to_terminal(line);
             return;
         }
         state.lines_bytes += line.len();
@@ -243,6 +270,11 @@ impl State {
     fn is_full(&self) -> bool {
         self.lines.len() >= SCREEN_QUEUE_LINES || self.lines_bytes >= SCREEN_QUEUE_BYTES
     }
+}
+
+/// Where the terminal is gone, a signal says so.
+fn print_to_terminal(line: String) {
+    let _ = output::write_all(io::stdout(), (line + "\n").as_bytes());
 }
 
 const DIM: &str = "2";

@@ -1,17 +1,23 @@
 //! Told to end at once: unfinished files are removed and the terminal is left as it was found.
 
 use std::io;
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::Context;
-use super::limits::CLEAN_UP_MS;
+use super::limits::RESTORE_MS;
+use super::output;
+
+/// Ends bracketed paste, which the line editor switches on, and goes below what was being typed.
+const EDITING_OFF: &[u8] = b"\x1b[?2004l\r\n";
 
 /// The terminal as it was at the start, where standard input is one.
 #[derive(Debug, Clone)]
@@ -25,35 +31,57 @@ impl Terminal {
 
     /// Sets it so again.
     pub fn restore(&self) {
-        if let Some(before) = &self.0 {
+        // Where it belongs to another job now, touching it would only stop us.
+        let is_others = tcgetpgrp(io::stdin()).is_ok_and(|group| group != rustix::process::getpgrp());
+        if let (Some(before), false) = (&self.0, is_others) {
             // Where the terminal is gone, nothing is left to restore.
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
         }
     }
+
+    /// Sets it so again in the midst of editing. A terminal that takes nothing is not waited for.
+    fn leave_editing(&self) {
+        self.restore();
+        let (done, is_done) = channel();
+        let spawned = thread::Builder::new().name("leaving".into()).spawn(move || {
+            let _ = output::write_all(io::stdout(), EDITING_OFF);
+            let _ = done.send(());
+        });
+        if spawned.is_ok() {
+            let _ = is_done.recv_timeout(Duration::from_millis(RESTORE_MS));
+        }
+    }
 }
 
-/// From now on SIGINT, SIGTERM and SIGHUP clean up before they end the program, and a file that grows over a limit
-/// is a failed write like that to a full disk.
+/// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT clean up before they end the program, and a file that grows over a
+/// limit is a failed write like that to a full disk.
 ///
 /// # Errors
 /// Where handlers can't be set.
-pub fn handle(context: Arc<Context>, terminal: Terminal) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGXFSZ])?;
+pub fn handle(context: Arc<Context>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXFSZ])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
-        for signal in signals.forever().filter(|&signal| signal != SIGXFSZ) {
-            context.is_told_to_end.store(true, Ordering::Release);
-            terminal.restore();
-            let link = context.link().clone();
-            if let Some(link) = link {
-                link.close();
-                // The reader removes what is unfinished, then takes the link away.
-                let until = Instant::now() + Duration::from_millis(CLEAN_UP_MS);
-                while context.link().is_some() && Instant::now() < until {
-                    thread::sleep(Duration::from_millis(5));
-                }
-            }
-            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        if let Some(signal) = signals.forever().find(|&signal| signal != SIGXFSZ) {
+            end(&context, signal);
         }
     })?;
     Ok(())
+}
+
+/// Ctrl-C, read by the line editor as a key.
+pub fn interrupt(context: &Context) -> ! {
+    end(context, SIGINT)
+}
+
+/// Ends the program as a shell reports a signal: with 128 and its number. (Raising the signal again would not end
+/// process 1 of a container.)
+fn end(context: &Context, signal: i32) -> ! {
+    context.is_told_to_end.store(true, Ordering::Release);
+    context.folder.remove_unfinished();
+    if context.screen.is_terminal() {
+        context.terminal.leave_editing();
+    } else {
+        context.terminal.restore();
+    }
+    process::exit(128 + signal)
 }

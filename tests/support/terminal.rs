@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use super::support::{PATIENCE, Running};
 
@@ -21,6 +22,7 @@ pub const SIZE: (u16, u16) = (24, 80);
 pub struct Terminal {
     keys: File,
     shown: Arc<(Mutex<Shown>, Condvar)>,
+    is_held: Arc<AtomicBool>,
     pub process: Running,
 }
 
@@ -51,20 +53,40 @@ impl Terminal {
         let shown = Shown { parser: vt100::Parser::new(rows, columns, 1000), bytes: Vec::new() };
         let shown = Arc::new((Mutex::new(shown), Condvar::new()));
         let (mut output, sink) = (File::from(master.try_clone().unwrap()), shown.clone());
+        let is_held = Arc::new(AtomicBool::new(false));
+        let held = is_held.clone();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(len @ 1..) = output.read(&mut buffer) {
+                while held.load(Ordering::Acquire) && Arc::strong_count(&held) > 1 {
+                    thread::sleep(Duration::from_millis(5));
+                }
                 let mut shown = sink.0.lock().unwrap();
                 shown.parser.process(&buffer[..len]);
                 shown.bytes.extend_from_slice(&buffer[..len]);
                 sink.1.notify_all();
             }
         });
-        Terminal { keys: File::from(master), shown, process: Running(child) }
+        Terminal { keys: File::from(master), shown, is_held, process: Running(child) }
     }
 
     pub fn type_keys(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Whether the terminal shows what is typed by itself.
+    pub fn has_echo(&self) -> bool {
+        tcgetattr(&self.keys).unwrap().local_modes.contains(LocalModes::ECHO)
+    }
+
+    /// From now on the screen takes nothing, as after Ctrl-S.
+    pub fn hold(&self) {
+        self.is_held.store(true, Ordering::Release);
+    }
+
+    /// The screen goes on.
+    pub fn go_on(&self) {
+        self.is_held.store(false, Ordering::Release);
     }
 
     /// Waits until the screen is as wanted; its rows then, without what is blank at their ends.
@@ -73,12 +95,14 @@ impl Terminal {
         let mut shown = self.shown.0.lock().unwrap();
         loop {
             let rows = rows(&shown.parser);
+            drop(shown);
             if is_so(&rows) {
                 return rows;
             }
+            shown = self.shown.0.lock().unwrap();
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "{what} was never on the screen; there is {rows:#?}");
-            shown = self.shown.1.wait_timeout(shown, left).unwrap().0;
+            shown = self.shown.1.wait_timeout(shown, left.min(Duration::from_millis(20))).unwrap().0;
         }
     }
 

@@ -1,6 +1,9 @@
 //! One run of the client: logging in, carrying out what is typed, and ending.
 
-use std::io::{self, BufRead, IsTerminal, Read};
+mod input;
+mod login;
+
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,28 +18,26 @@ use super::command::{Command, HELP};
 use super::disk::Folder;
 use super::editor::{self, Typed};
 use super::escape::{Visible, VisibleNickname};
-use super::limits::{
-    CLEAN_UP_MS, INPUT_QUEUE_LINES, LINE_MAX_BYTES, LOGIN_TRIES_MAX, RECONNECT_MAX_MS, RECONNECT_MIN_MS,
-};
-use super::link::{Failure, Leftover, Link, refusal};
+use super::limits::{INPUT_QUEUE_LINES, RECONNECT_MAX_MS, RECONNECT_MIN_MS};
+use super::link::{Failure, Leftover, Link};
 use super::options::{self, Options, Request};
 use super::outbox::Message;
+use super::output::{self, failed, usage_error};
 use super::password;
 use super::progress::Progress;
 use super::screen::{Canvas, Line, Screen};
-use super::signals::{self, Terminal};
+use super::signals;
 use super::traffic::{self, End};
-use crate::wire::{AuthResponse, Nickname};
+use crate::wire::AuthResponse;
 
 /// The program: reads the command line, runs, and says how it went.
 pub fn main() -> ExitCode {
     match options::parse(std::env::args_os().skip(1)) {
-        Ok(Request::Help) => print!("{}", options::usage()),
-        Ok(Request::Version) => println!("cfp-client {}", env!("CARGO_PKG_VERSION")),
-        Ok(Request::Chat(options)) => return run(options),
-        Err(error) => return usage_error(&error.to_string()),
+        Ok(Request::Help) => output::print(&options::usage()),
+        Ok(Request::Version) => output::print(concat!("cfp-client ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Request::Chat(options)) => run(options),
+        Err(error) => usage_error(error),
     }
-    ExitCode::SUCCESS
 }
 
 /// Who we are to the server.
@@ -50,47 +51,50 @@ struct Identity {
 /// What can happen.
 enum Event {
     Typed(String),
-    /// A line that can't be used, and why.
-    Unusable(&'static str),
+    /// A line that can't be used, or input that can't be read, and why.
+    Unusable(String),
     InputEnd,
     Opened(Box<Result<(Link, Leftover), Failure>>),
     Ended(End),
 }
 
 fn run(options: Options) -> ExitCode {
-    let folder = match Folder::open(&options.download) {
-        Ok(folder) => folder,
-        Err(error) => return usage_error(&format!("--download {}: {error}", options.download.display())),
+    let folder = match &options.download {
+        Some(path) => match Folder::open(path) {
+            Ok(folder) => folder,
+            Err(error) => return usage_error(format_args!("--download {}: {error}", path.display())),
+        },
+        None => Folder::default_one(),
     };
+    folder.remove_left_behind();
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal() && has_cursor();
     let password = match &options.password_file {
         Some(path) => match password::read_file(path) {
             Ok(password) => Some(password),
-            Err(error) => return usage_error(&format!("--password-file {}: {error}", path.display())),
+            Err(error) => return usage_error(format_args!("--password-file {}: {error}", path.display())),
         },
         None => None,
     };
     if options.ask_password && !is_terminal {
         return usage_error("--ask-password needs a terminal; --password-file FILE does not");
     }
-    let terminal = Terminal::remember();
     let progress = Progress::default();
     let screen = if is_terminal { Screen::Terminal(Canvas::new(progress.clone())) } else { Screen::plain() };
     let context = Arc::new(Context::new(screen, progress, folder, options.max_download_bytes));
-    if let Err(error) = signals::handle(context.clone(), terminal.clone()) {
-        return failed(&format!("no signal handlers: {error}"));
+    if let Err(error) = signals::handle(context.clone()) {
+        return failed(format_args!("no signal handlers: {error}"));
     }
     let mut identity = Identity { server: options.server, nickname: options.nickname, password };
     if options.ask_password && identity.password.is_none() {
         match password::ask("password: ") {
             Ok(Some(password)) => identity.password = Some(password),
             Ok(None) => return failed("no password"),
-            Err(error) => return failed(&format!("asking for the password: {error}")),
+            Err(error) => return failed(format_args!("asking for the password: {error}")),
         }
     }
-    let (link, leftover) = match log_in(&mut identity, is_terminal) {
+    let (link, leftover) = match login::log_in(&mut identity, is_terminal) {
         Ok(opened) => opened,
-        Err(reason) => return failed(&reason),
+        Err(reason) => return failed(reason),
     };
     let (events, incoming) = sync_channel(INPUT_QUEUE_LINES);
     let mut session = Session {
@@ -107,60 +111,12 @@ fn run(options: Options) -> ExitCode {
     if let Screen::Terminal(canvas) = &session.context.screen {
         canvas.close();
     }
-    terminal.restore();
+    while session.context.is_told_to_end.load(Ordering::Acquire) {
+        // The end by a signal is under way, and its exit status says so.
+        thread::park();
+    }
+    session.context.terminal.restore();
     code
-}
-
-/// Logs in. A person may try again with another nickname or password.
-fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link, Leftover), String> {
-    for _ in 0..LOGIN_TRIES_MAX {
-        let failure = match Link::open(&identity.server, &identity.nickname, identity.password.as_deref()) {
-            Ok(opened) => return Ok(opened),
-            Err(failure) => failure,
-        };
-        let text = describe(&failure, identity);
-        let Failure::Refused(response) = failure else { return Err(text) };
-        if !is_terminal {
-            return Err(text);
-        }
-        println!("{text}");
-        if !ask_again(identity, response).map_err(|error| error.to_string())? {
-            return Err("not logged in".to_owned());
-        }
-    }
-    Err("too many tries".to_owned())
-}
-
-fn describe(failure: &Failure, identity: &Identity) -> String {
-    match failure {
-        Failure::Unreachable(error) => format!("cannot connect to {}: {error}", identity.server),
-        Failure::Refused(response) => {
-            format!("{} does not let us in: {}", identity.server, refusal(*response, &identity.nickname))
-        }
-    }
-}
-
-/// Asks for what may help. Returns false where the user has given up.
-fn ask_again(identity: &mut Identity, response: AuthResponse) -> io::Result<bool> {
-    if response != AuthResponse::InUse {
-        let Some(password) = password::ask("its password (empty for another nickname): ")? else { return Ok(false) };
-        if !password.is_empty() {
-            identity.password = Some(password);
-            return Ok(true);
-        }
-    }
-    loop {
-        let Some(nickname) = password::ask_visibly("another nickname: ")? else { return Ok(false) };
-        if nickname.is_empty() {
-            return Ok(false);
-        }
-        if Nickname::parse(&nickname).is_some() {
-            // The password was that of the other nickname.
-            (identity.nickname, identity.password) = (nickname, None);
-            return Ok(true);
-        }
-        println!("a nickname has 1 to 64 bytes, no control characters and no outer blanks");
-    }
 }
 
 struct Session {
@@ -193,10 +149,6 @@ impl Session {
                 Event::Ended(end) => self.on_ended(end),
             };
             if let Some(code) = end {
-                if self.context.is_told_to_end.load(Ordering::Acquire) {
-                    // The end by the signal is under way, and its exit status says so.
-                    thread::sleep(Duration::from_millis(2 * CLEAN_UP_MS));
-                }
                 return code;
             }
         }
@@ -215,7 +167,7 @@ impl Session {
                 self.context.screen.notice(text + "; /help shows what can be typed");
             }
             // A script that reads the messages does not have to know that one, but it may want to wait for it.
-            Screen::Plain(_) => eprintln!("cfp-client: {text}"),
+            Screen::Plain(_) => output::complain(text),
         }
         let (context, writer_link) = (self.context.clone(), link.clone());
         thread::spawn(move || traffic::write(&context, &writer_link));
@@ -245,7 +197,7 @@ impl Session {
                 }
             });
         } else {
-            thread::spawn(move || read_lines(io::stdin().lock(), |event| events.send(event).is_ok()));
+            thread::spawn(move || input::read_lines(io::stdin().lock(), |event| events.send(event).is_ok()));
         }
     }
 
@@ -318,11 +270,9 @@ impl Session {
         if self.is_finishing {
             let is_complete = matches!(end, End::Closed) && link.is_half_closed();
             return Some(match end {
-                _ if is_complete && self.context.has_failed.load(Ordering::Acquire) && !self.is_terminal => {
-                    ExitCode::FAILURE
-                }
+                _ if is_complete && self.has_failed() => ExitCode::FAILURE,
                 _ if is_complete => ExitCode::SUCCESS,
-                end => failed(&lost(&self.identity.server, &end)),
+                end => failed(lost(&self.identity.server, &end)),
             });
         }
         self.loss = lost(&self.identity.server, &end);
@@ -332,6 +282,11 @@ impl Session {
         self.context.screen.problem(format!("{}; trying again", self.loss));
         self.try_again();
         None
+    }
+
+    /// Whether a script is told of a failure by the exit status. A person has read it.
+    fn has_failed(&self) -> bool {
+        !self.is_terminal && (self.context.has_failed.load(Ordering::Acquire) || self.context.screen.has_failed())
     }
 
     fn try_again(&mut self) {
@@ -355,7 +310,7 @@ impl Session {
             Ok(opened) => self.begin(opened),
             // The server may still hold our old connection for alive.
             Err(Failure::Unreachable(_) | Failure::Refused(AuthResponse::InUse)) => self.try_again(),
-            Err(failure) => return Some(failed(&describe(&failure, &self.identity))),
+            Err(failure) => return Some(failed(login::describe(&failure, &self.identity))),
         }
         None
     }
@@ -368,100 +323,7 @@ fn lost(server: &str, end: &End) -> String {
     }
 }
 
-/// Hands over line after line, until the end of the input or until nobody takes them.
-fn read_lines(mut input: impl BufRead, mut hand_over: impl FnMut(Event) -> bool) {
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let read = input.by_ref().take(LINE_MAX_BYTES as u64 + 1).read_until(b'\n', &mut line);
-        let event = match read {
-            Err(_) | Ok(0) => {
-                hand_over(Event::InputEnd);
-                return;
-            }
-            Ok(_) if line.last() != Some(&b'\n') && line.len() > LINE_MAX_BYTES => {
-                if skip_line(&mut input).is_err() {
-                    hand_over(Event::InputEnd);
-                    return;
-                }
-                Event::Unusable("not sent: the line is too long")
-            }
-            Ok(_) => {
-                let end = line.strip_suffix(b"\n").unwrap_or(&line);
-                let end = end.strip_suffix(b"\r").unwrap_or(end);
-                match std::str::from_utf8(end) {
-                    Ok(text) => Event::Typed(text.to_owned()),
-                    Err(_) => Event::Unusable("not sent: the line is not UTF-8"),
-                }
-            }
-        };
-        if !hand_over(event) {
-            return;
-        }
-    }
-}
-
-/// Drops input up to and with the next line break.
-fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let buffer = input.fill_buf()?;
-        let end = buffer.iter().position(|&byte| byte == b'\n').map(|at| at + 1);
-        let (len, is_done) = (end.unwrap_or(buffer.len()), end.is_some() || buffer.is_empty());
-        input.consume(len);
-        if is_done {
-            return Ok(());
-        }
-    }
-}
-
 /// Whether the terminal can move its cursor; the line editor does not do without.
 fn has_cursor() -> bool {
     !std::env::var("TERM").is_ok_and(|term| matches!(term.as_str(), "dumb" | "cons25" | "emacs"))
-}
-
-fn usage_error(problem: &str) -> ExitCode {
-    eprintln!("cfp-client: {problem}\nTry 'cfp-client --help'.");
-    ExitCode::from(2)
-}
-
-fn failed(problem: &str) -> ExitCode {
-    eprintln!("cfp-client: {problem}");
-    ExitCode::FAILURE
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn events(input: &[u8]) -> Vec<String> {
-        let mut events = Vec::new();
-        read_lines(input, |event| {
-            events.push(match event {
-                Event::Typed(line) => line,
-                Event::Unusable(why) => why.to_owned(),
-                Event::InputEnd => "END".to_owned(),
-                Event::Opened(_) | Event::Ended(_) => "?".to_owned(),
-            });
-            true
-        });
-        events
-    }
-
-    #[test]
-    fn lines_are_read_with_either_ending_and_without_one_at_the_end() {
-        assert_eq!(events(b"a\nb\r\n\nc"), ["a", "b", "", "c", "END"]);
-        assert_eq!(events(b""), ["END"]);
-    }
-
-    #[test]
-    fn a_line_that_can_t_be_used_costs_only_itself() {
-        let mut input = vec![b'x'; 3 * LINE_MAX_BYTES];
-        input.extend_from_slice(b"\nnext\n\xff\nlast\n");
-        assert_eq!(
-            events(&input),
-            ["not sent: the line is too long", "next", "not sent: the line is not UTF-8", "last", "END"]
-        );
-        assert_eq!(events(&vec![b'x'; LINE_MAX_BYTES]).first().map(String::len), Some(LINE_MAX_BYTES));
-        assert_eq!(events(&vec![b'x'; LINE_MAX_BYTES + 1]), ["not sent: the line is too long", "END"]);
-    }
 }

@@ -1,0 +1,62 @@
+//! Logging in for the first time, with a person's help where there is one.
+
+use std::io;
+
+use super::Identity;
+use crate::client::limits::LOGIN_TRIES_MAX;
+use crate::client::link::{Failure, Leftover, Link, refusal};
+use crate::client::{output, password};
+use crate::wire::{AuthResponse, Nickname};
+
+/// Logs in. A person may try again with another nickname or password.
+pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link, Leftover), String> {
+    for _ in 0..LOGIN_TRIES_MAX {
+        let failure = match Link::open(&identity.server, &identity.nickname, identity.password.as_deref()) {
+            Ok(opened) => return Ok(opened),
+            Err(failure) => failure,
+        };
+        let text = describe(&failure, identity);
+        let Failure::Refused(response) = failure else { return Err(text) };
+        if !is_terminal {
+            return Err(text);
+        }
+        output::write_all(io::stdout(), format!("{text}\n").as_bytes()).map_err(|error| error.to_string())?;
+        if !ask_again(identity, response).map_err(|error| error.to_string())? {
+            return Err("not logged in".to_owned());
+        }
+    }
+    Err("too many tries".to_owned())
+}
+
+pub(super) fn describe(failure: &Failure, identity: &Identity) -> String {
+    match failure {
+        Failure::Unreachable(error) => format!("cannot connect to {}: {error}", identity.server),
+        Failure::Refused(response) => {
+            format!("{} does not let us in: {}", identity.server, refusal(*response, &identity.nickname))
+        }
+    }
+}
+
+/// Asks for what may help. Returns false where the user has given up.
+fn ask_again(identity: &mut Identity, response: AuthResponse) -> io::Result<bool> {
+    if response != AuthResponse::InUse {
+        let Some(password) = password::ask("its password (empty for another nickname): ")? else { return Ok(false) };
+        if !password.is_empty() {
+            identity.password = Some(password);
+            return Ok(true);
+        }
+    }
+    loop {
+        let Some(nickname) = password::ask_visibly("another nickname: ")? else { return Ok(false) };
+        if nickname.is_empty() {
+            return Ok(false);
+        }
+        if Nickname::parse(&nickname).is_some() {
+            // The password was that of the other nickname.
+            (identity.nickname, identity.password) = (nickname, None);
+            return Ok(true);
+        }
+        let rule = "a nickname has 1 to 64 bytes, no control characters and no outer blanks\n";
+        output::write_all(io::stdout(), rule.as_bytes())?;
+    }
+}
