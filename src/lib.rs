@@ -1,6 +1,58 @@
-//! A server for the Chat Fusion Protocol: one process, one thread, one loop.
+//! The Chat Fusion Protocol (CFP): chat over TCP, with guests and registered users, files, and servers that merge.
 //!
-//! Data goes round once, in one direction:
+//! This package is a server, `cfp-server`, a console client, `cfp-client`, and this library for those who write bots,
+//! clients and servers of their own. For a bot, take the library without the server:
+//!
+//! ```toml
+//! [dependencies]
+//! cfp-server = { version = "0.1", default-features = false }
+//! ```
+//!
+//! It is called `cfp` in the code. [`blocking::Connection`] is one connection, without threads or a runtime:
+//!
+//! ```no_run
+//! use cfp::blocking::{Connection, Event, Login};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut connection = Connection::connect("127.0.0.1:7777", Login::Guest("clock"))?;
+//! while let Some(event) = connection.next_event()? {
+//!     if let Event::Private { from, .. } = event {
+//!         let seconds = std::time::UNIX_EPOCH.elapsed()?.as_secs();
+//!         connection.tell(&from, &format!("{seconds} seconds since 1970"))?;
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`wire`] is the packets themselves, for those who bring their own sockets:
+//!
+//! ```
+//! use cfp::wire::{Packet, ServerId};
+//!
+//! let mut bytes = Vec::new();
+//! Packet::MsgPrv { destination: ServerId(7), receiver: "bob", message: "psst" }.encode(&mut bytes);
+//! assert_eq!(bytes, b"\x21\0\0\0\x07\0\0\0\x03bob\0\0\0\x04psst");
+//! ```
+//!
+//! `docs/protocol.md` has every packet and every decision where the RFC is silent. `docs/examples/` has whole programs.
+//!
+//! # Stability
+//!
+//! [`wire`] and [`blocking`] follow semantic versioning. All other modules are the server's own, hidden here, and change
+//! without notice.
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `server` | yes | the server, with its dependencies |
+//! | `client` | no | the console client |
+//! | `bench` | no | the benchmark |
+//!
+//! # How the server is built
+//!
+//! One process, one thread, one loop. Data goes round once, in one direction:
 //!
 //! ```text
 //!  socket ─▶ inbox ─▶ frame ─▶ packet ─▶ handler of the connection's state ─▶ core ─▶ effects
@@ -13,9 +65,9 @@
 //!
 //! | module | what lives there | may import |
 //! |---|---|---|
-//! | [`wire`] | the protocol's bytes: codes, packets, framing | [`limits`] |
-//! | [`core`] | the server without a kernel: state, sessions, output, engine; no clock, no poll, no file | [`wire`] |
-//! | [`shell`] | all that meets the kernel: poll, sockets, files, signals, the clock, the command line | [`core`] |
+//! | `wire` | the protocol's bytes: codes, packets, framing | `limits` |
+//! | `core` | the server without a kernel: state, sessions, output, engine; no clock, no poll, no file | `wire` |
+//! | `shell` | all that meets the kernel: poll, sockets, files, signals, the clock, the command line | `core` |
 //!
 //! Three rules: `wire` knows nobody; `core` knows no kernel; `shell` is the rest. `tests/layering.rs` holds them.
 //!
@@ -23,10 +75,18 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 #[cfg(feature = "bench")]
+#[doc(hidden)]
 pub mod bench;
+pub mod blocking;
 #[cfg(feature = "client")]
+#[doc(hidden)]
 pub mod client;
+#[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod core;
+#[doc(hidden)]
 pub mod limits;
+#[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod shell;
 pub mod wire;

@@ -303,3 +303,19 @@ pub const RESOLVER_FILE_MAX_BYTES: u64 = 64 * 1024;
 pub const ALIASES_MAX: usize = 16;
 /// Addresses taken for one name, in the order in which they are listed: who dials tries no more than that.
 pub const RESOLVED_ADDRESSES_MAX: usize = 64;
+
+// ---- The library for bots (`blocking/`) ---------------------------------------------------------------------------
+
+/// Time to connect to one address.
+pub const BOT_CONNECT_MS: u64 = 10_000;
+/// Time for the answer to a login: a server that checks many passwords answers late.
+pub const BOT_LOGIN_MS: u64 = 60_000;
+/// A write that waits for so long lets the bot read what has come meanwhile.
+pub const BOT_WRITE_WAIT_MS: u64 = 50;
+/// Events read ahead while something is sent. The server uses it up, and the bot alone pays: past it, nothing is read, and
+/// the server sees a slow reader.
+pub const BOT_AHEAD_BYTES: usize = 1024 * 1024;
+/// Transfers under way that a bot keeps track of. Senders use them up; the transfer that has waited longest gives way.
+pub const BOT_TRANSFERS_MAX: usize = 64;
+/// Announcements that a bot remembers. Senders use them up; whoever has most of them gives way.
+pub const BOT_ANNOUNCEMENTS_MAX: usize = 64;

@@ -20,6 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core::session", &["limits", "wire", "core::time", "core::state"]),
     ("core::engine", &["limits", "wire", "core::time", "core::state", "core::output", "core::session"]),
     ("shell", &["limits", "wire", "core"]),
+    ("blocking", &["limits", "wire"]),
     ("client", &["limits", "wire", "shell::terminal"]),
     ("bench", &["limits", "wire", "core::time"]),
 ];

@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 
 use super::address::Address;
-use super::announcement::Announcement;
 use super::escape::Visible;
 use super::hasher::Hasher;
 use super::limits::{
@@ -16,6 +15,7 @@ use super::limits::{
 };
 use super::progress::{Direction, Meter, Progress, size};
 use crate::limits::CHUNK_BYTES;
+use crate::wire::Announcement;
 use crate::wire::FileChunk;
 
 /// Where received files go.

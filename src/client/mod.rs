@@ -6,7 +6,6 @@
 //! |---|---|
 //! | [`command`], [`address`] | what is typed |
 //! | [`escape`], [`file_name`] | what others may put into texts and names |
-//! | [`announcement`] | the message before a file |
 //! | [`upload`], [`outbox`] | chunks of a file; what is sent when |
 //! | [`download`], [`hasher`] | which chunk belongs to which file |
 //! | [`recent`] | what an ERROR is about |
@@ -19,7 +18,6 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod address;
-pub mod announcement;
 pub mod command;
 pub mod disk;
 pub mod download;

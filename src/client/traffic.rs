@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 
 use super::Context;
 use super::address::Address;
-use super::announcement::Announcement;
 use super::disk::Folder;
 use super::download::{Downloads, Outcome, Sender, What};
 use super::escape::{Visible, VisibleNickname};
@@ -20,6 +19,7 @@ use super::recent::Verdict;
 use super::screen::Line;
 use super::upload::{Upload, measure, sent_name};
 use crate::limits::CHUNK_BYTES;
+use crate::wire::Announcement;
 use crate::wire::pool::BufferPool;
 use crate::wire::{ErrorReason, FrameLimits, Inbox, Input, Packet, ServerId};
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::address::Address;
-use super::announcement::{Announcement, chunks_of};
 use super::escape::beginning;
 use super::limits::{FILE_MAX_BYTES, HASH_READ_BYTES};
 use super::progress::Meter;
 use crate::limits::{CHUNK_BYTES, FILE_NAME_MAX_BYTES};
+use crate::wire::{Announcement, chunks_of};
 use crate::wire::{FileChunk, Packet};
 
 /// A file that is being sent.

@@ -8,20 +8,33 @@
 //!
 //! All integers are unsigned and big-endian. A text is a `u32` byte count and that many bytes of UTF-8.
 
+mod announcement;
 mod code;
+mod decoder;
 mod encode;
 mod frame;
 mod inbox;
 pub(crate) mod listed;
 mod nickname;
 mod packet;
+#[doc(hidden)]
 pub mod pool;
 
+pub use crate::limits::{
+    CHUNK_BYTES, FILE_NAME_MAX_BYTES, MESSAGE_MAX_BYTES, NETWORK_MAX_SERVERS, NICKNAME_MAX_BYTES, PASSWORD_MAX_BYTES,
+};
+pub use announcement::{Announcement, chunks_of};
 pub use code::Code;
-pub use encode::forward_header;
-pub use frame::{FrameLimits, Scan, Skip, Skipped, scan};
-pub use inbox::{Inbox, Input};
+pub use decoder::{Decoder, Unreadable};
 pub use nickname::Nickname;
 pub use packet::{
     AuthResponse, DeclineReason, Description, Descriptions, ErrorReason, FileChunk, Malformed, Packet, ServerId,
 };
+
+// For the server, the client and the tests, which share buffers between connections. No promise.
+#[doc(hidden)]
+pub use encode::forward_header;
+#[doc(hidden)]
+pub use frame::{FrameLimits, Scan, Skip, Skipped, scan};
+#[doc(hidden)]
+pub use inbox::{Inbox, Input};

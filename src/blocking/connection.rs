@@ -1,0 +1,435 @@
+//! The connection itself.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use super::event::{Event, Person};
+use super::files::Files;
+use super::stream::{Stream, is_timeout};
+use crate::limits::{
+    BOT_AHEAD_BYTES, BOT_CONNECT_MS, BOT_LOGIN_MS, BOT_WRITE_WAIT_MS, CHUNK_BYTES, FILE_NAME_MAX_BYTES,
+    MESSAGE_CEILING_BYTES, MESSAGE_MAX_BYTES, NICKNAME_MAX_BYTES, READ_BYTES,
+};
+use crate::wire::{Announcement, AuthResponse, Decoder, FileChunk, Packet, ServerId, Unreadable, chunks_of};
+
+/// How to log in.
+#[derive(Debug, Clone, Copy)]
+pub enum Login<'a> {
+    /// As a guest.
+    Guest(&'a str),
+    /// As a registered user.
+    User {
+        /// The nickname.
+        nickname: &'a str,
+        /// The password. Without TLS it travels in clear text.
+        password: &'a str,
+    },
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LoginError {
+    /// The server could not be reached, closed the connection, or does not speak CFP.
+    Unreachable(io::Error),
+    /// The server did not let us in.
+    Refused(AuthResponse),
+}
+
+impl fmt::Display for LoginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoginError::Unreachable(error) => error.fmt(f),
+            LoginError::Refused(AuthResponse::Registered) => f.write_str("the nickname belongs to a registered user"),
+            LoginError::Refused(AuthResponse::WrongPassword) => f.write_str("wrong nickname or password"),
+            LoginError::Refused(AuthResponse::InUse) => f.write_str("the nickname is in use right now"),
+            LoginError::Refused(AuthResponse::Accepted) => f.write_str("accepted"),
+        }
+    }
+}
+
+impl std::error::Error for LoginError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            LoginError::Unreachable(error) => Some(error),
+            LoginError::Refused(_) => None,
+        }
+    }
+}
+
+/// What [`Connection::next_event_within`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// An event.
+    Event(Event),
+    /// Nothing came in that time.
+    Nothing,
+    /// The server has closed the connection.
+    Closed,
+}
+
+/// A connection that is logged in.
+pub struct Connection {
+    stream: Box<dyn Stream>,
+    decoder: Decoder,
+    /// Read while something was sent. Bounded: nothing more is read ahead past [`BOT_AHEAD_BYTES`].
+    ahead: VecDeque<Event>,
+    ahead_bytes: usize,
+    nickname: String,
+    server: Option<ServerId>,
+    files: Option<Files>,
+    next_transfer_id: u32,
+    is_ended: bool,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("nickname", &self.nickname).field("server", &self.server).finish()
+    }
+}
+
+impl Connection {
+    /// Connects and logs in. Each address of the name is tried in turn, for 10 s; the answer to the login may take 60 s,
+    /// since a busy server checks passwords one after the other.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub fn connect(server: impl ToSocketAddrs, login: Login<'_>) -> Result<Connection, LoginError> {
+        let stream = dial(server).map_err(LoginError::Unreachable)?;
+        Connection::log_in(Box::new(stream), login)
+    }
+
+    fn log_in(stream: Box<dyn Stream>, login: Login<'_>) -> Result<Connection, LoginError> {
+        let (nickname, request) = match login {
+            Login::Guest(nickname) => (nickname, Packet::AuthGst { nickname }),
+            Login::User { nickname, password } => (nickname, Packet::AuthUsr { nickname, password }),
+        };
+        let mut connection = Connection {
+            stream,
+            decoder: Decoder::with_message_max(MESSAGE_CEILING_BYTES),
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            nickname: nickname.to_owned(),
+            server: None,
+            files: None,
+            // At random: transfers of an earlier run of the same bot may still be on their way.
+            next_transfer_id: RandomState::new().hash_one(nickname) as u32,
+            is_ended: false,
+        };
+        match connection.exchange(&request).map_err(LoginError::Unreachable)? {
+            AuthResponse::Accepted => Ok(connection),
+            refused => Err(LoginError::Refused(refused)),
+        }
+    }
+
+    fn exchange(&mut self, request: &Packet<'_>) -> io::Result<AuthResponse> {
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes);
+        self.stream.set_write_patience(Some(Duration::from_millis(BOT_LOGIN_MS)))?;
+        self.stream.write_all(&bytes)?;
+        let end = Instant::now() + Duration::from_millis(BOT_LOGIN_MS);
+        loop {
+            match self.decoder.next() {
+                Some(Ok(Packet::AuthRsp { response })) => return Ok(response),
+                Some(_) => {
+                    let strange = "it does not answer like a server of the Chat Fusion Protocol";
+                    return Err(io::Error::new(ErrorKind::InvalidData, strange));
+                }
+                None => match self.read(Some(end.saturating_duration_since(Instant::now()))) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection"));
+                    }
+                    Err(error) if is_timeout(&error) => {
+                        return Err(io::Error::new(ErrorKind::TimedOut, "no answer to the login"));
+                    }
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// The nickname that was logged in.
+    pub fn nickname(&self) -> &str {
+        &self.nickname
+    }
+
+    /// The ID of the server that we are connected to. The protocol tells it only with a public message of our own: it is
+    /// known once one has come back.
+    pub fn server(&self) -> Option<ServerId> {
+        self.server
+    }
+
+    /// From now on, files are received, into memory: at most `max_bytes` for all of them together. Before that, and beyond
+    /// it, chunks are passed over.
+    pub fn accept_files(&mut self, max_bytes: usize) {
+        self.files = Some(Files::new(max_bytes));
+    }
+
+    /// Says something to everybody.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a text of more than 65,536 bytes, and whatever the socket reports.
+    pub fn say(&mut self, text: &str) -> io::Result<()> {
+        check(text.len() <= MESSAGE_MAX_BYTES, "a message has at most 65,536 bytes")?;
+        self.send(&Packet::MsgPbl { message: text })
+    }
+
+    /// Says something to one person. If it can't be delivered, [`Event::Undelivered`] comes later.
+    ///
+    /// # Errors
+    /// As [`Connection::say`]; also `InvalidInput` for a nickname of more than 64 bytes.
+    pub fn tell(&mut self, to: &Person, text: &str) -> io::Result<()> {
+        check(text.len() <= MESSAGE_MAX_BYTES, "a message has at most 65,536 bytes")?;
+        check(to.nickname.len() <= NICKNAME_MAX_BYTES, "a nickname has at most 64 bytes")?;
+        self.send(&Packet::MsgPrv { destination: to.server, receiver: &to.nickname, message: text })
+    }
+
+    /// Sends a file: an announcement with its size and SHA-256, then its chunks. `content` is read twice.
+    ///
+    /// # Errors
+    /// As [`Connection::tell`]. Also `InvalidInput` for an empty name, for one of more than 255 bytes, and for a content of
+    /// more than 4 TiB; `InvalidData` if the content changes between the two readings; and what reading it reports. After
+    /// an error in the middle the receiver waits for the rest in vain: the protocol can't take back a transfer.
+    pub fn send_file(&mut self, to: &Person, name: &str, mut content: impl Read + Seek) -> io::Result<()> {
+        check(!name.is_empty() && name.len() <= FILE_NAME_MAX_BYTES, "a file name has 1 to 255 bytes")?;
+        let start = content.stream_position()?;
+        let mut hash = Sha256::new();
+        let (mut size, mut buffer) = (0_u64, [0; 64 * CHUNK_BYTES]);
+        loop {
+            let count = read_fully(&mut content, &mut buffer)?;
+            if count == 0 {
+                break;
+            }
+            size += count as u64;
+            hash.update(buffer.get(..count).unwrap_or_default());
+        }
+        content.seek(io::SeekFrom::Start(start))?;
+        let chunks = chunks_of(size).ok_or_else(|| invalid("a file has at most 4 TiB"))?;
+        let transfer_id = self.next_transfer_id;
+        self.next_transfer_id = transfer_id.wrapping_add(1);
+        let announcement = Announcement { name: name.to_owned(), size, sha256: hash.finalize().into(), transfer_id };
+        self.tell(to, &announcement.to_string())?;
+        let (mut rest, mut bytes) = (size, Vec::new());
+        for _ in 0..chunks {
+            let mut chunk = [0; CHUNK_BYTES];
+            let count = read_fully(&mut content, &mut chunk)?;
+            if count as u64 != rest.min(CHUNK_BYTES as u64) {
+                return Err(io::Error::new(ErrorKind::InvalidData, "the file changed while it was sent"));
+            }
+            rest -= count as u64;
+            let chunk = FileChunk { transfer_id, file_name: name, chunks, content: &chunk };
+            bytes.clear();
+            Packet::FileChnk { destination: to.server, receiver: &to.nickname, chunk }.encode(&mut bytes);
+            self.write(&bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Sends one packet as it is, for what the other calls don't offer.
+    ///
+    /// # Errors
+    /// Whatever the socket reports.
+    pub fn send(&mut self, packet: &Packet<'_>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        packet.encode(&mut bytes);
+        self.write(&bytes)
+    }
+
+    /// Waits for the next event. `None`: the server has closed the connection.
+    ///
+    /// # Errors
+    /// Whatever the socket reports; `InvalidData` if the server's bytes can't be followed any more.
+    pub fn next_event(&mut self) -> io::Result<Option<Event>> {
+        loop {
+            match self.event_within(None)? {
+                Next::Event(event) => return Ok(Some(event)),
+                Next::Nothing => {}
+                Next::Closed => return Ok(None),
+            }
+        }
+    }
+
+    /// Waits for the next event, for so long at the most.
+    ///
+    /// # Errors
+    /// As [`Connection::next_event`].
+    pub fn next_event_within(&mut self, patience: Duration) -> io::Result<Next> {
+        self.event_within(Some(Instant::now() + patience))
+    }
+
+    /// Leaves: what was sent is handled, then the server closes. Events that are still on their way are dropped.
+    ///
+    /// # Errors
+    /// Whatever the socket reports before the server has everything.
+    pub fn leave(mut self) -> io::Result<()> {
+        self.stream.shut_sending_side()?;
+        while self.next_event()?.is_some() {}
+        Ok(())
+    }
+
+    fn event_within(&mut self, end: Option<Instant>) -> io::Result<Next> {
+        if let Some(event) = self.ahead.pop_front() {
+            self.ahead_bytes = self.ahead_bytes.saturating_sub(event_bytes(&event));
+            return Ok(Next::Event(event));
+        }
+        loop {
+            if let Some(event) = self.decode()? {
+                return Ok(Next::Event(event));
+            }
+            if self.is_ended {
+                return Ok(Next::Closed);
+            }
+            let patience = end.map(|end| end.saturating_duration_since(Instant::now()));
+            match self.read(patience) {
+                Ok(true) => {}
+                Ok(false) => self.is_ended = true,
+                Err(error) if is_timeout(&error) => return Ok(Next::Nothing),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The next event of what was read.
+    fn decode(&mut self) -> io::Result<Option<Event>> {
+        loop {
+            let packet = match self.decoder.next() {
+                None => return Ok(None),
+                Some(Ok(packet)) => packet,
+                Some(Err(Unreadable::Overlong { announced_bytes, .. }))
+                    if announced_bytes > MESSAGE_CEILING_BYTES as u64 =>
+                {
+                    let lost = "the server announces a field that no server allows: the stream is out of frame";
+                    return Err(io::Error::new(ErrorKind::InvalidData, lost));
+                }
+                Some(Err(_)) => continue,
+            };
+            let event = match packet {
+                Packet::MsgPblInc { origin, sender, message } => {
+                    // A nickname is there once on a server, but others may have it on other servers.
+                    if sender == self.nickname && self.server.is_none() {
+                        self.server = Some(origin);
+                    }
+                    Event::Public { from: Person::new(sender, origin), text: message.to_owned() }
+                }
+                Packet::MsgPrvInc { origin, sender, message, .. } => {
+                    let from = Person::new(sender, origin);
+                    if let (Some(files), Some(announcement)) = (&mut self.files, Announcement::parse(message)) {
+                        files.on_announcement(&from, announcement);
+                    }
+                    Event::Private { from, text: message.to_owned() }
+                }
+                Packet::FileChnkInc { origin, sender, chunk, .. } => {
+                    let Some(files) = &mut self.files else { continue };
+                    match files.on_chunk(Person::new(sender, origin), &chunk) {
+                        Some(file) => Event::File(file),
+                        None => continue,
+                    }
+                }
+                Packet::Error { reason, .. } => Event::Undelivered { reason },
+                _ => continue,
+            };
+            return Ok(Some(event));
+        }
+    }
+
+    /// Writes all of it. While the server takes nothing, what it sends is read, so that neither side waits for the other.
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        self.stream.set_write_patience(Some(Duration::from_millis(BOT_WRITE_WAIT_MS)))?;
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(error) if is_timeout(&error) => self.read_ahead()?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn read_ahead(&mut self) -> io::Result<()> {
+        if self.is_ended || self.ahead_bytes >= BOT_AHEAD_BYTES {
+            return Ok(());
+        }
+        match self.read(Some(Duration::from_millis(1))) {
+            Ok(is_more) => self.is_ended = !is_more,
+            Err(error) if is_timeout(&error) => {}
+            Err(error) => return Err(error),
+        }
+        while let Some(event) = self.decode()? {
+            self.ahead_bytes += event_bytes(&event);
+            self.ahead.push_back(event);
+        }
+        Ok(())
+    }
+
+    /// Reads once. Returns whether there was something, and not the end.
+    fn read(&mut self, patience: Option<Duration>) -> io::Result<bool> {
+        // A patience of zero would mean for ever.
+        self.stream.set_read_patience(patience.map(|patience| patience.max(Duration::from_millis(1))))?;
+        let mut buffer = [0; READ_BYTES];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(count) => {
+                    self.decoder.feed(buffer.get(..count).unwrap_or_default());
+                    return Ok(count > 0);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// What an event costs in memory, about.
+fn event_bytes(event: &Event) -> usize {
+    size_of::<Event>()
+        + match event {
+            Event::Public { from, text } | Event::Private { from, text } => from.nickname.len() + text.len(),
+            Event::File(file) => file.content.len(),
+            Event::Undelivered { .. } => 0,
+        }
+}
+
+fn dial(server: impl ToSocketAddrs) -> io::Result<TcpStream> {
+    let mut last_error = io::Error::new(ErrorKind::NotFound, "this host has no address");
+    for address in server.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, Duration::from_millis(BOT_CONNECT_MS)) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last_error = error,
+        }
+    }
+    Err(last_error)
+}
+
+/// Fills the buffer, or comes to the end.
+fn read_fully(content: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match content.read(rest) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+fn check(is_valid: bool, rule: &str) -> io::Result<()> {
+    if is_valid { Ok(()) } else { Err(invalid(rule)) }
+}
+
+fn invalid(rule: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, rule)
+}
