@@ -40,6 +40,12 @@ pub const LINGER_MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// All of a stop that was asked for: writing out what is queued, and lingering.
 pub const DRAIN_MS: u64 = 5_000;
 
+/// A connection whose very first byte is this speaks TLS: a handshake record. No code of the protocol is the same (D40).
+pub const TLS_FIRST_BYTE: u8 = 0x16;
+/// Longest PROXY header (D46). Version 1 has 107 bytes; version 2 has 52 and whatever the proxy adds, which is a few
+/// hundred bytes at most: names and certificates of its own TLS.
+pub const PROXY_HEADER_MAX_BYTES: usize = 1024;
+
 // ---- The turn of the loop -----------------------------------------------------------------------------------------
 
 /// One read takes this much at most, and each connection gets one read a round. Also the size of the one read buffer

@@ -117,6 +117,7 @@ fn getopts() -> Getopts {
         .optopt("a", "advertise", "the IPv4 address told to other servers (default: the listen address)", "IP:PORT")
         .optmulti("m", "merge", "merge with the server there; may be repeated", "HOST:PORT")
         .optmulti("p", "allow-peer", "accept merge requests from these addresses too; may be repeated", "CIDR")
+        .optmulti("", "proxy-from", "take the client's address from the PROXY header of these; may be repeated", "CIDR")
         .optopt("u", "users", "the registered users (default none: guests only)", "FILE")
         .optflag("", "no-guests", "registered users only")
         .optopt("c", "control", "a Unix socket for the operator (default none)", "PATH")
@@ -157,7 +158,9 @@ fn options(matches: &Matches) -> Result<Options, UsageError> {
     if config.no_guests && users.is_none() {
         return Err(UsageError("--no-guests without --users FILE would let nobody in".into()));
     }
-    config.allow_peers = matches.opt_strs("allow-peer").iter().map(|text| network(text)).collect::<Result<_, _>>()?;
+    config.allow_peers =
+        matches.opt_strs("allow-peer").iter().map(|text| network("allow-peer", text)).collect::<Result<_, _>>()?;
+    config.proxies = matches.opt_strs("proxy-from").iter().map(|text| proxies(text)).collect::<Result<_, _>>()?;
     let merge = matches.opt_strs("merge").iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
     let listen = address(matches, "listen", "0.0.0.0:7777")?;
     let advertise = matches.opt_str("advertise").map(|text| advertised(&text)).transpose()?;
@@ -196,10 +199,21 @@ fn name(text: &str) -> Result<HostPort, UsageError> {
         .ok_or_else(|| UsageError(format!("--merge {text}: expected HOST:PORT, like chat.example:7777")))
 }
 
-fn network(text: &str) -> Result<IpNet, UsageError> {
+/// Networks of proxies. From everywhere would mean that anybody may name any address as their own.
+fn proxies(text: &str) -> Result<IpNet, UsageError> {
+    let network = network("proxy-from", text)?;
+    if network.prefix_len() == 0 {
+        return Err(UsageError(format!(
+            "--proxy-from {text}: anybody could name any address; name the proxies alone, like 192.0.2.7"
+        )));
+    }
+    Ok(network)
+}
+
+fn network(name: &str, text: &str) -> Result<IpNet, UsageError> {
     let one = || text.parse().map(IpAddr::into);
     text.parse().or_else(|_| one()).map_err(|_| {
-        UsageError(format!("--allow-peer {text}: expected a network or an address, like 192.0.2.0/24 or 192.0.2.7"))
+        UsageError(format!("--{name} {text}: expected a network or an address, like 192.0.2.0/24 or 192.0.2.7"))
     })
 }
 

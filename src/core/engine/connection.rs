@@ -77,6 +77,8 @@ pub struct Connection<S> {
     pub is_waiting: bool,
     /// Counts for `--max-clients`: accepted, and no link to a server.
     pub is_counted: bool,
+    /// Counts for `--max-per-address`.
+    pub is_address_counted: bool,
     /// Packets ignored so far.
     pub ignored: u8,
     /// When it was accepted or dialled.
@@ -114,6 +116,7 @@ impl<S> Connection<S> {
             is_dirty: false,
             is_waiting: false,
             is_counted: false,
+            is_address_counted: false,
             ignored: 0,
             opened: now,
             blocked_since: Millis::NEVER,

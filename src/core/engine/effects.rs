@@ -199,6 +199,8 @@ fn log_end<S>(connection: &Connection<S>, reason: CloseReason, queued_bytes: usi
             | CloseReason::Memory
             | CloseReason::IgnoredPackets
             | CloseReason::NotPermitted
+            | CloseReason::ProxiedMerge
+            | CloseReason::ProxyHeader
             | CloseReason::Unfit
             | CloseReason::OutOfFrame
     );

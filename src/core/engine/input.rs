@@ -60,6 +60,7 @@ impl<S: Socket> Engine<S> {
         self.turn_work_bytes += limits::PACKET_WORK_BYTES;
         self.share_end_bytes = before + limits::CONNECTION_WORK_BYTES;
         match connection.phase {
+            Phase::Open if matches!(connection.session, Session::Proxied) => self.serve_proxied(key),
             Phase::Open => self.serve(key),
             Phase::Lingering(reason) => self.serve_lingering(key, reason),
             Phase::Draining(_) | Phase::Closed => {}
@@ -114,6 +115,10 @@ impl<S: Socket> Engine<S> {
             Ok(Received::End) => self.close(key, CloseReason::Left, CloseMode::AfterWriting),
             Ok(Received::Bytes { count, is_drained }) => {
                 connection.is_readable = !is_drained || connection.end_is_near;
+                let is_nobody = matches!(connection.session, Session::Handshake(_));
+                if is_nobody && connection.bytes_in == 0 && buffer.first() == Some(&limits::TLS_FIRST_BYTE) {
+                    log::info!("a TLS client came to a server without a certificate, from {}", connection.remote);
+                }
                 connection.bytes_in += count as u64;
                 self.core.counters.bytes_in += count as u64;
                 self.handle(key, buffer.get(..count).unwrap_or(&[]));

@@ -21,6 +21,8 @@ mod invariants;
 mod metrics;
 mod operators;
 mod output;
+mod proxied;
+pub mod proxy_header;
 mod scrapers;
 pub mod socket;
 mod table;
@@ -214,20 +216,22 @@ impl<S: Socket> Engine<S> {
     pub fn on_accepted(&mut self, socket: S, remote: Option<SocketAddr>, now: Millis) -> Option<Key> {
         self.now = now;
         self.core.counters.accepted += 1;
-        let group = remote.map(|remote| AddressGroup::of(remote.ip()));
+        let is_proxy = remote.is_some_and(|remote| self.core.config.is_proxy(remote.ip()));
+        // Through a proxy it counts for the address that the header names.
+        let group = remote.filter(|_| !is_proxy).map(|remote| AddressGroup::of(remote.ip()));
         if self.is_full_for(group) || self.shutdown_since.is_some() {
             self.core.counters.close(CloseReason::TooMany);
             self.log_turned_away(remote);
             return None;
         }
         self.client_connections += 1;
-        if let (Some(_), Some(group)) = (self.core.config.max_per_address, group) {
-            *self.per_address.entry(group).or_default() += 1;
-        }
-        let session = Session::Handshake(Handshake::default());
+        let session = if is_proxy { Session::Proxied } else { Session::Handshake(Handshake::default()) };
         let key = self
             .connections
             .insert(|serial| Connection { is_counted: true, ..Connection::new(socket, serial, remote, session, now) });
+        if !is_proxy {
+            self.count_address(key);
+        }
         self.schedule(key);
         Some(key)
     }
@@ -326,6 +330,17 @@ impl<S: Socket> Engine<S> {
         let config = &self.core.config;
         let of_address = group.and_then(|group| self.per_address.get(&group)).copied().unwrap_or(0);
         self.client_connections >= config.max_clients || config.max_per_address.is_some_and(|limit| of_address >= limit)
+    }
+
+    /// The connection counts for its address, where that has a limit. Returns whether there was room.
+    fn count_address(&mut self, key: Key) -> bool {
+        let Some(limit) = self.core.config.max_per_address else { return true };
+        let Some(connection) = self.connections.get_mut(key) else { return true };
+        let Some(remote) = connection.remote.address() else { return true };
+        let count = self.per_address.entry(AddressGroup::of(remote.ip())).or_default();
+        connection.is_address_counted = *count < limit;
+        *count += usize::from(connection.is_address_counted);
+        connection.is_address_counted
     }
 
     fn enqueue(&mut self, key: Key) {
@@ -435,7 +450,7 @@ impl<S: Socket> Engine<S> {
             return;
         }
         self.client_connections -= 1;
-        if self.core.config.max_per_address.is_some()
+        if std::mem::take(&mut connection.is_address_counted)
             && let Some(remote) = connection.remote.address()
         {
             let group = AddressGroup::of(remote.ip());
@@ -450,6 +465,6 @@ impl<S: Socket> Engine<S> {
 
     /// What a handler of this connection is given, beside its session.
     fn context<'a>(core: &'a mut Core, effects: &'a mut Effects, key: Key, remote: Remote, now: Millis) -> Context<'a> {
-        Context { key, remote: remote.address(), now, core, effects }
+        Context { key, remote: remote.address(), is_proxied: remote.is_proxied(), now, core, effects }
     }
 }

@@ -12,6 +12,10 @@ pub trait Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<Sent>;
     /// The same, gathered.
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent>;
+    /// Looks at the first bytes that are there, without taking them; none is the end of input.
+    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Takes bytes that were looked at, before anything is read.
+    fn take_peeked(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
     /// Tells the other side that nothing more comes.
     fn shutdown_write(&mut self) -> io::Result<()>;
     /// Tells the kernel how patient to be with a peer that says nothing.

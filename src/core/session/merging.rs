@@ -48,13 +48,17 @@ fn accept(offer: &Offer, context: &mut Context<'_>) -> Verdict {
     Verdict::Become(Session::Sibling(Sibling::new(offer.server)))
 }
 
-/// Looks at the allow-list before anything else is looked at (D20).
+/// Looks at where it comes from before anything else is looked at (D20, D47).
 fn is_permitted(context: &mut Context<'_>) -> bool {
-    let permitted = context.core.mesh.permits(context.remote);
-    if !permitted {
-        context.effects.close(context.key, CloseReason::NotPermitted, CloseMode::AfterWriting);
-    }
-    permitted
+    let refusal = if context.is_proxied {
+        CloseReason::ProxiedMerge
+    } else if context.core.mesh.permits(context.remote) {
+        return true;
+    } else {
+        CloseReason::NotPermitted
+    };
+    context.effects.close(context.key, refusal, CloseMode::AfterWriting);
+    false
 }
 
 fn decline(reason: DeclineReason, context: &mut Context<'_>) {

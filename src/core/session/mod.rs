@@ -29,6 +29,8 @@ use crate::wire::{Code, Packet};
 /// The state of a connection.
 #[derive(Debug)]
 pub enum Session {
+    /// Nobody yet, and from nowhere: a proxy has to say from where it comes (D46).
+    Proxied,
     /// Nobody yet.
     Handshake(Handshake),
     /// A logged-in client.
@@ -70,7 +72,7 @@ impl std::fmt::Display for Session {
             Session::Requesting(_) => f.write_str("merge request"),
             Session::Operator(_) => f.write_str("operator"),
             Session::Scraper(_) => f.write_str("metrics request"),
-            Session::Handshake(_) | Session::Closing { .. } => f.write_str("connection"),
+            Session::Proxied | Session::Handshake(_) | Session::Closing { .. } => f.write_str("connection"),
         }
     }
 }
@@ -83,7 +85,9 @@ impl Session {
             Session::Client(client) => client.on_packet(packet, context),
             Session::Requesting(requesting) => requesting.on_packet(packet, context),
             Session::Sibling(sibling) => sibling.on_packet(packet, context),
-            Session::Operator(_) | Session::Scraper(_) | Session::Closing { .. } => Verdict::Ignored(Ignored::State),
+            Session::Proxied | Session::Operator(_) | Session::Scraper(_) | Session::Closing { .. } => {
+                Verdict::Ignored(Ignored::State)
+            }
         }
     }
 
@@ -113,7 +117,7 @@ impl Session {
             Session::Requesting(requesting) => requesting.on_end(reason, context),
             Session::Sibling(sibling) => sibling.on_end(context),
             Session::Operator(_) => context.core.mesh.on_operator_gone(context.key),
-            Session::Scraper(_) | Session::Closing { .. } => {}
+            Session::Proxied | Session::Scraper(_) | Session::Closing { .. } => {}
         }
     }
 
@@ -134,6 +138,7 @@ impl Session {
             Session::Handshake(handshake) if !handshake.is_checking_password() => {
                 Some((config.handshake_ms + handshake.waited_ms(), CloseReason::HandshakeTimeout))
             }
+            Session::Proxied => Some((config.handshake_ms, CloseReason::ProxyHeader)),
             Session::Requesting(_) => Some((limits::DIAL_MS, CloseReason::NoAnswer)),
             Session::Scraper(_) => Some((limits::SCRAPE_MS, CloseReason::HandshakeTimeout)),
             _ => None,

@@ -5,17 +5,30 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 /// The other end of a connection; on the control socket, it has no address. Smaller than a `SocketAddr`, since every
 /// idle client has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Remote(Option<(IpAddr, u16)>);
+pub struct Remote {
+    address: Option<(IpAddr, u16)>,
+    is_proxied: bool,
+}
 
 impl Remote {
     /// The other end at this address.
     pub fn new(address: Option<SocketAddr>) -> Remote {
-        Remote(address.map(|address| (address.ip(), address.port())))
+        Remote { address: address.map(|address| (address.ip(), address.port())), is_proxied: false }
+    }
+
+    /// The other end of a connection that came through a proxy (D46).
+    pub fn through_proxy(address: Option<SocketAddr>) -> Remote {
+        Remote { is_proxied: true, ..Remote::new(address) }
+    }
+
+    /// Whether it came through a proxy: its address then gives it no rights (D47).
+    pub fn is_proxied(self) -> bool {
+        self.is_proxied
     }
 
     /// Its address.
     pub fn address(self) -> Option<SocketAddr> {
-        self.0.map(SocketAddr::from)
+        self.address.map(SocketAddr::from)
     }
 }
 

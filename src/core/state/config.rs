@@ -1,6 +1,6 @@
 //! What the operator decides at start.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
 use ipnet::IpNet;
 
@@ -34,6 +34,8 @@ pub struct Config {
     pub advertise: Option<SocketAddrV4>,
     /// Networks from which merge requests are accepted, beside the addresses of D20.
     pub allow_peers: Vec<IpNet>,
+    /// Networks whose connections come through a proxy and begin with its header (D46).
+    pub proxies: Vec<IpNet>,
     /// What jitter is drawn from.
     pub seed: u64,
 }
@@ -54,7 +56,13 @@ impl Config {
             listen: None,
             advertise: None,
             allow_peers: Vec::new(),
+            proxies: Vec::new(),
             seed: 0,
         }
+    }
+    /// Whether a connection from this address comes through a proxy.
+    pub fn is_proxy(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.proxies.iter().any(|network| network.contains(&address))
     }
 }

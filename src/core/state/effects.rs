@@ -41,6 +41,10 @@ listed! {
         Superseded => "superseded", "another link to the same server stays";
         /// It asked to merge, from an address that may not (D20).
         NotPermitted => "not_permitted", "may not merge with us; --allow-peer would permit its address";
+        /// It asked to merge, and came through a proxy (D47).
+        ProxiedMerge => "proxied_merge", "may not merge with us: it came through a proxy";
+        /// It came from a proxy's address, and did not begin with a PROXY header (D46).
+        ProxyHeader => "proxy_header", "no PROXY header came first, as it must from an address of --proxy-from";
         /// The merge was declined, by us or by the other side.
         Declined => "declined", "the merge was declined";
         /// The answer to our request to merge does not fit us, or merges that raced don't fit together.

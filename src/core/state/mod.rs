@@ -71,6 +71,8 @@ pub struct Context<'a> {
     pub key: Key,
     /// Its other end, where that has an address.
     pub remote: Option<SocketAddr>,
+    /// Whether it came through a proxy (D47).
+    pub is_proxied: bool,
     /// The time of this turn of the loop.
     pub now: Millis,
     /// The shared state.
