@@ -3,17 +3,17 @@
 use std::process::ExitCode;
 
 use cfp::bench::{Fault, arguments};
+use cfp::shell::stdio::complain;
 
 fn main() -> ExitCode {
-    let given: Vec<String> = std::env::args().skip(1).collect();
-    match arguments::run(&given) {
+    match arguments::run(std::env::args_os().skip(1)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Fault::Usage(text)) => {
-            eprintln!("cfp-bench: {text}\nTry cfp-bench --help.");
+            complain(&format!("cfp-bench: {text}\nTry 'cfp-bench --help'.\n"));
             ExitCode::from(2)
         }
         Err(fault) => {
-            eprintln!("cfp-bench: {fault}");
+            complain(&format!("cfp-bench: {fault}\n"));
             ExitCode::FAILURE
         }
     }

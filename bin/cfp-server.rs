@@ -1,35 +1,38 @@
 //! The server's command: parse, start the log, run, turn an error into one line and an exit status.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use cfp::core::state::users::users_line;
 use cfp::limits;
+use cfp::shell::control;
 use cfp::shell::options::{self, Command, Options};
 use cfp::shell::reactor::Stop;
+use cfp::shell::start::StartError;
+use cfp::shell::stdio::{complain, print, show};
+use cfp::shell::terminal::{self, ALL_SIGNALS};
 use cfp::shell::users_file::{UserEdit, UsersFile};
 use cfp::shell::{logging, start};
 use cfp::wire::Nickname;
 
 fn main() -> ExitCode {
-    let command = options::texts(std::env::args_os().skip(1)).and_then(|arguments| options::parse(&arguments));
+    // Like all else that is said: without waiting for ever, where standard error takes nothing.
+    std::panic::set_hook(Box::new(|panic| complain(&format!("cfp-server: {panic}\n"))));
+    let command = options::parse(std::env::args_os().skip(1));
     let result = match command {
-        Ok(Command::Help) => print(&options::usage()),
-        Ok(Command::Version) => print(&format!("cfp-server {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Command::Help) => show(&options::usage()),
+        Ok(Command::Version) => show(&format!("cfp-server {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Command::HashPassword(nickname)) => hash_password(&nickname),
         Ok(Command::AddUser(file, nickname)) => add_user(&UsersFile::new(file), &nickname),
         Ok(Command::RemoveUser(file, nickname)) => remove_user(&UsersFile::new(file), &nickname),
-        Ok(Command::Check(options)) => check(&options),
-        Ok(Command::Ask(control, command)) => match cfp::shell::control::ask(&control, &command, &mut io::stdout()) {
+        Ok(Command::Check(options)) => return check(*options),
+        Ok(Command::Ask(control, command)) => match control::ask(&control, &command, &mut io::stdout()) {
             Ok(true) => Ok(()),
             Ok(false) => return ExitCode::FAILURE,
             Err(problem) => Err(problem),
         },
         Ok(Command::Serve(options)) => return serve(*options),
-        Err(error) => {
-            eprintln!("cfp-server: {error}\nTry 'cfp-server --help'.");
-            return ExitCode::from(2);
-        }
+        Err(error) => return mistake(&error.to_string()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -38,34 +41,56 @@ fn main() -> ExitCode {
 }
 
 fn serve(options: Options) -> ExitCode {
-    logging::start();
-    match start::start(options) {
-        Ok(reactor) => match reactor.run() {
-            Ok(Stop::Drained) => {
-                log::info!("stopped");
-                ExitCode::SUCCESS
-            }
-            Ok(Stop::Hurried) => fail("asked to stop twice: ended at once"),
-            Err(error) => fail(&format!("the loop cannot go on: {error}")),
-        },
-        Err(problem) => fail(&problem),
+    if let Err(problem) = logging::start() {
+        return mistake(&problem);
+    }
+    let reactor = match start::start(options) {
+        Ok(reactor) => reactor,
+        Err(error) => return cannot_start(&error),
+    };
+    let end = reactor.run();
+    logging::finish();
+    match end {
+        Ok(Stop::Drained) => {
+            log::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Ok(Stop::Hurried) => fail("asked to stop twice: ended at once"),
+        Err(error) => fail(&format!("the loop cannot go on: {error}")),
     }
 }
 
-fn check(options: &Options) -> Result<(), String> {
-    let file = options.users.clone().map(UsersFile::new);
-    let users = start::read_users(file.as_ref())?;
-    if let Some(warning) = file.and_then(|file| file.warning()) {
-        eprintln!("cfp-server: {warning}");
+fn check(options: Options) -> ExitCode {
+    if let Err(problem) = logging::filters() {
+        return mistake(&problem);
     }
-    print(&format!("options are fine, {} registered users\n", users.len()))
+    match start::check(&options) {
+        Ok((users, warning)) => {
+            if let Some(warning) = warning {
+                complain(&format!("cfp-server: {warning}\n"));
+            }
+            match print(&format!("options are fine, {} registered users\n", users.len())) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(problem) => fail(&problem),
+            }
+        }
+        Err(error) => cannot_start(&error),
+    }
+}
+
+fn cannot_start(error: &StartError) -> ExitCode {
+    match error {
+        StartError::Usage(problem) => mistake(problem),
+        StartError::Cannot(problem) => fail(problem),
+    }
 }
 
 fn hash_password(nickname: &str) -> Result<(), String> {
     let (nickname, password, salt) = new_password(nickname)?;
     let began = std::time::Instant::now();
     let line = users_line(nickname, &password, &salt);
-    eprintln!("cfp-server: one check of this password takes {} ms of this machine", began.elapsed().as_millis());
+    let took_ms = began.elapsed().as_millis();
+    complain(&format!("cfp-server: one check of this password takes {took_ms} ms of this machine\n"));
     print(&format!("{line}\n"))
 }
 
@@ -87,7 +112,7 @@ fn remove_user(file: &UsersFile, nickname: &str) -> Result<(), String> {
 /// What a new line of the users file is made of.
 fn new_password(nickname: &str) -> Result<(Nickname<'_>, String, [u8; 16]), String> {
     let nickname = Nickname::parse(nickname).ok_or("not a legal nickname")?;
-    let password = read_password().map_err(|error| format!("cannot read the password: {error}"))?;
+    let password = read_password()?;
     if password.is_empty() {
         return Err("the password is empty: type one, or hand it over as a line on standard input".to_owned());
     }
@@ -99,33 +124,27 @@ fn new_password(nickname: &str) -> Result<(Nickname<'_>, String, [u8; 16]), Stri
     Ok((nickname, password, salt))
 }
 
-/// One line from standard input, without echo where that is a terminal.
-fn read_password() -> io::Result<String> {
-    let stdin = io::stdin();
-    let mut line = String::new();
-    if stdin.is_terminal() {
-        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-        eprint!("Password: ");
-        let before = tcgetattr(&stdin)?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
-        let read = stdin.lock().read_line(&mut line);
-        tcsetattr(&stdin, OptionalActions::Now, &before)?;
-        eprintln!();
-        read?;
-    } else {
-        stdin.lock().read_line(&mut line)?;
+/// One line from standard input; from a terminal, where nobody sees what is typed, the same line twice.
+fn read_password() -> Result<String, String> {
+    let problem = |error| format!("cannot read the password: {error}");
+    if !io::stdin().is_terminal() {
+        return terminal::read_password(io::stdin().lock()).map_err(problem);
     }
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    let ask = |question| match terminal::ask(question, ALL_SIGNALS) {
+        Ok(Some(password)) => Ok(password),
+        Ok(None) => Err("no password was typed".to_owned()),
+        Err(error) => Err(problem(error)),
+    };
+    let password = ask("Password: ")?;
+    if ask("The same again: ")? == password { Ok(password) } else { Err("the two passwords differ".to_owned()) }
 }
 
-fn print(text: &str) -> Result<(), String> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| format!("standard output: {error}"))
+fn mistake(problem: &str) -> ExitCode {
+    complain(&format!("cfp-server: {problem}\nTry 'cfp-server --help'.\n"));
+    ExitCode::from(2)
 }
 
 fn fail(problem: &str) -> ExitCode {
-    eprintln!("cfp-server: {problem}");
+    complain(&format!("cfp-server: {problem}\n"));
     ExitCode::FAILURE
 }

@@ -248,6 +248,8 @@ pub const USERS_FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How often the status line is brought up to date: more would be noise in a journal that nobody reads by the second.
 pub const STATUS_MS: u64 = 10_000;
+/// How soon it is said again that the server is ready where the service manager's queue was full: it waits for that.
+pub const READY_RETRY_MS: u64 = 1_000;
 
 // ---- The kernel's own patience ------------------------------------------------------------------------------------
 
@@ -277,6 +279,20 @@ pub struct Keepalive {
     /// How long sent data may stay unacknowledged (TCP_USER_TIMEOUT).
     pub unacknowledged_ms: u32,
 }
+
+// ---- The log ------------------------------------------------------------------------------------------------------
+
+/// Lines of one kind (place in the program, level, reason) that are written in one window; the rest are counted. Who
+/// causes more of a kind hides lines of that kind, and of no other.
+pub const LOG_LINES_PER_WINDOW: u32 = 20;
+/// When a window ends, what was held back in it is said as a number.
+pub const LOG_WINDOW_MS: u64 = 10_000;
+/// Kinds of lines with a window of their own. There are some dozens; what more there might be share one for each level.
+pub const LOG_KINDS_MAX: usize = 256;
+/// A longer line is cut. A pipe takes so much whole or not at all (PIPE_BUF of Linux).
+pub const LOG_LINE_MAX_BYTES: usize = 4096;
+/// How long the last words of a program that ends wait for standard error to take them.
+pub const STDERR_PATIENCE_MS: u64 = 1_000;
 
 // ---- Name resolution ----------------------------------------------------------------------------------------------
 

@@ -70,7 +70,6 @@ fn a_mistake_on_the_command_line_is_one_line_and_a_hint_and_exit_status_2() {
         &["--id", "4294967296"],
         &["--id", "seven"],
         &["--id", ""],
-        &["--id", "7", "--id", "8"],
         &["--id", "7", "--listen", "nowhere"],
         &["--id", "7", "--listen", "127.0.0.1"],
         &["--id", "7", "--listen", "127.0.0.1:65536"],
@@ -91,6 +90,32 @@ fn a_mistake_on_the_command_line_is_one_line_and_a_hint_and_exit_status_2() {
         &["--hash-password", ""],
         &["--hash-password", " ana"],
         &["--hash-password", "a\nb"],
+        &["--id", "7", "--max-clients", "18446744073709551616"],
+        &["--id", "7", "--max-memory", "1e9"],
+        &["--id", "7", "--handshake-timeout", "86401"],
+        &["--id", "7", "--advertise", "192.0.2.7"],
+        &["--id", "7", "--advertise", "0.0.0.0:7777"],
+        &["--id", "7", "--advertise", "0.1.2.3:7777"],
+        &["--id", "7", "--advertise", "224.0.0.1:7777"],
+        &["--id", "7", "--advertise", "255.255.255.255:7777"],
+        &["--id", "7", "--advertise", "192.0.2.7:0"],
+        &["--id", "7", "--advertise", "[2001:db8::1]:7777"],
+        &["--id", "7", "--advertise", "chat.example:7777"],
+        &["--id", "7", "--merge", "chat.example"],
+        &["--id", "7", "--merge", "chat..example:7777"],
+        &["--id", "7", "--merge", "chat.example:0"],
+        &["--id", "7", "--merge", "a\nb:7777"],
+        &["--id", "7", "--allow-peer", "192.0.2.0/33"],
+        &["--id", "7", "--metrics", "9100"],
+        &["--id", "7", "a\nb"],
+        &["--a\nb"],
+        // An unset variable without quotes.
+        &["--id", "7", "--control", "--users", "users"],
+        &["--ask", "status"],
+        &["--ask", "status", "--control", "x", "--no-control"],
+        &["--ask", "status\nshutdown", "--control", "x"],
+        &["--ask", "status", "--control", "x", "--check"],
+        &["--users", "x", "--add-user", "ana", "--remove-user", "bob"],
         // A line that starts so is a comment in the users file.
         &["--hash-password", "#ana"],
     ];
@@ -104,6 +129,118 @@ fn a_mistake_on_the_command_line_is_one_line_and_a_hint_and_exit_status_2() {
         assert_eq!(lines.len(), 2, "{case:?}: {stderr}");
         assert!(lines[0].starts_with("cfp-server: ") && lines[0].len() > 20, "{case:?}: {stderr}");
         assert!(lines[1].contains("--help"), "{case:?}: {stderr}");
+    }
+}
+
+/// The options of a program that take a value, as `--help` lists them.
+fn options_with_a_value(help: &str) -> Vec<String> {
+    let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    let options = lines.filter_map(|line| {
+        let (_, rest) = line.split_once("--")?;
+        let (name, hint) = rest.split_once(' ')?;
+        hint.starts_with(|first: char| first.is_ascii_uppercase()).then(|| format!("--{name}"))
+    });
+    options.collect()
+}
+
+#[test]
+fn no_option_of_any_program_takes_an_empty_value_or_one_with_blanks_around_it() {
+    let programs = [
+        (BINARY, &["--id", "7"][..], 17),
+        (env!("CARGO_BIN_EXE_cfp-client"), &["127.0.0.1:1", "ana"], 3),
+        (env!("CARGO_BIN_EXE_cfp-bench"), &["start"], 18),
+    ];
+    for (program, arguments, at_least) in programs {
+        let run =
+            |more: &[&str]| Command::new(program).args(more).args(arguments).stdin(Stdio::null()).output().unwrap();
+        let options = options_with_a_value(&String::from_utf8(run(&["--help"]).stdout).unwrap());
+        assert!(options.len() >= at_least, "{options:?}");
+        for option in &options {
+            for value in ["", " ", "\t", " x", "x "] {
+                let output = run(&[option, value]);
+                let stderr = String::from_utf8(output.stderr).unwrap();
+                assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{option} {value:?}: {stderr}");
+                assert!(
+                    stderr.lines().count() == 2 && stderr.contains(option.as_str()),
+                    "{option} {value:?}: {stderr}"
+                );
+            }
+            let output = run(&[&format!("{option}=")]);
+            assert_eq!(output.status.code(), Some(2), "{option}=");
+        }
+    }
+}
+
+#[test]
+fn the_last_one_of_an_option_wins() {
+    let mut command = Command::new(BINARY);
+    command.args(["--id", "8", "--listen", "192.0.2.1:1", "--max-clients", "5", "--control", "/nonexistent/control"]);
+    command.args(["--no-guests", "--no-guests", "--users", "/nonexistent/users"]);
+    let users = UsersFile::new(&[("maria", "x")]);
+    command.args(["-i", "7", "-l", "127.0.0.1:0", "--max-clients", "6", "--users", users.path(), "--no-control"]);
+    let server = Server::spawn(command);
+    server.wait_for_log("server 7 listens");
+    let (status, stdout, stderr) = run(&["--check", "--id", "x", "--id", "7", "--advertise", "y", "-a", "1.2.3.4:5"]);
+    assert_eq!((status, stderr.as_str()), (0, ""), "{stdout}");
+}
+
+#[test]
+fn a_message_that_cannot_be_written_changes_no_exit_status() {
+    let full = || Stdio::from(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    // Nobody reads, and nobody ever will.
+    let gone = || Stdio::from(std::io::pipe().unwrap().1);
+    let bench = env!("CARGO_BIN_EXE_cfp-bench");
+    let closed = |program: &str, arguments: &str, streams: &str| {
+        Command::new("sh").arg("-c").arg(format!("exec \"{program}\" {arguments} {streams}")).status().unwrap().code()
+    };
+    let cases = [
+        (BINARY, "--help", 0, 1),
+        (BINARY, "--version", 0, 1),
+        (BINARY, "--check --id 7", 1, 1),
+        (BINARY, "--unknown", 2, 2),
+        (BINARY, "--id 7 --listen 192.0.2.1:7", 1, 1),
+        (BINARY, "--ask status --control /nonexistent/control", 1, 1),
+        (bench, "--help", 0, 1),
+        (bench, "--unknown", 2, 2),
+        (bench, "start --binary /nonexistent/server", 1, 1),
+    ];
+    for (program, arguments, when_gone, when_full) in cases {
+        let run = |stdout: Stdio, stderr: Stdio| {
+            let mut command = Command::new(program);
+            command.args(arguments.split(' ')).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+            command.status().unwrap().code()
+        };
+        assert_eq!(run(gone(), gone()), Some(when_gone), "{arguments}, nobody reads");
+        assert_eq!(run(full(), full()), Some(when_full), "{arguments}, full");
+        // What is closed is /dev/null to a program of Rust.
+        let expected = if when_gone == 0 || arguments.starts_with("--check") { 0 } else { when_gone };
+        assert_eq!(closed(program, arguments, ">&- 2>&-"), Some(expected), "{arguments}, closed");
+    }
+}
+
+#[test]
+fn rust_log_that_is_empty_is_not_set_and_what_is_no_level_is_refused_by_name() {
+    let start = |value: &str| {
+        let mut command = Command::new("sh");
+        // Server::spawn takes RUST_LOG out of the environment.
+        command.arg("-c").arg(format!("RUST_LOG='{value}' exec \"$0\" --id 7 --listen 127.0.0.1:0")).arg(BINARY);
+        command
+    };
+    for value in ["", " ", "info", "debug", "cfp_server=info", "cfp-server=debug", "cfp=info", "error,cfp_server=info"]
+    {
+        let server = Server::spawn(start(value));
+        server.signal(rustix::process::Signal::TERM);
+        server.wait_for_log("stopped");
+    }
+    for value in ["warning", "notice", "verbose", "2", "info,loud", "cfp_server=loud", "hyper=info", "cfp_sever=info"] {
+        let output = start(value).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{value}: {stderr}");
+        assert!(stderr.starts_with("cfp-server: RUST_LOG=") && stderr.lines().count() == 2, "{stderr}");
+        let word = value.rsplit(['=', ',']).next().unwrap();
+        assert!(stderr.contains(if word == "info" { value.split('=').next().unwrap() } else { word }), "{stderr}");
+        let check = Command::new(BINARY).args(["--check", "--id", "7"]).env("RUST_LOG", value).output().unwrap();
+        assert_eq!(check.status.code(), Some(2), "{value}");
     }
 }
 
@@ -162,6 +299,34 @@ fn an_ipv6_address_is_listened_on_where_the_machine_has_one() {
     let server = Server::spawn(command);
     assert!(server.address().is_ipv6());
     server.guest("ana").expect_nothing_but_itself("ana");
+}
+
+#[test]
+#[ignore = "needs unshare(1) with a network namespace, and ip(8); .ci/run runs it where there are both"]
+fn without_a_default_route_the_only_address_is_advertised_and_between_several_the_operator_chooses() {
+    let run = |set_up: &str, options: &str| {
+        let script = format!("ip link set lo up && {set_up} && exec timeout 5 {BINARY} --id 7 {options}");
+        let output = Command::new("unshare").args(["-rn", "sh", "-ec", &script]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (one, two) = ("ip address add 10.9.8.7/32 dev lo", "ip address add 10.9.8.6/32 dev lo");
+    // The one that serves is ended by its time.
+    let (status, stderr) = run(one, "--listen 0.0.0.0:7777");
+    assert!(status == Some(124) || status == Some(0), "{stderr}");
+    assert!(stderr.contains("advertised as 10.9.8.7:7777"), "{stderr}");
+    let (status, stderr) = run("true", "--listen 0.0.0.0:7777");
+    assert!(status == Some(124) || status == Some(0), "{stderr}");
+    assert!(stderr.contains("advertised as 127.0.0.1:7777"), "{stderr}");
+    let several = format!("{one} && {two}");
+    for more in ["", " --check", " --listen [::]:7777"] {
+        let (status, stderr) = run(&several, &format!("--listen 0.0.0.0:7777{more}"));
+        assert_eq!(status, Some(2), "{stderr}");
+        assert!(stderr.contains("10.9.8.6, 10.9.8.7") && stderr.contains("--advertise IP:PORT"), "{stderr}");
+    }
+    let (status, stderr) = run("true", "--merge 10.1.1.1:7777");
+    assert!(status == Some(2) && stderr.contains("--advertise IP:PORT"), "{stderr}");
+    let (status, stderr) = run(&several, "--check --advertise 10.9.8.6:7777");
+    assert_eq!(status, Some(0), "{stderr}");
 }
 
 #[test]

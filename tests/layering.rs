@@ -21,8 +21,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core::engine", &["limits", "wire", "core::time", "core::state", "core::output", "core::session"]),
     ("shell", &["limits", "wire", "core"]),
     ("blocking", &["limits", "wire"]),
-    ("client", &["limits", "wire", "shell::terminal"]),
-    ("bench", &["limits", "wire", "core::time"]),
+    ("client", &["limits", "wire", "shell::arguments", "shell::stdio", "shell::terminal"]),
+    ("bench", &["limits", "wire", "core::time", "shell::arguments", "shell::stdio"]),
 ];
 
 /// Words that would mean a kernel, a clock or chance within the pure part.

@@ -107,7 +107,7 @@ fn the_manual_has_the_commands_of_the_control_socket() {
 /// What is written as a number is what the code takes.
 #[test]
 fn defaults_that_are_numbers_are_those_in_force() {
-    let Ok(Asked::Serve(plain)) = options::parse(&["--id".to_owned(), "7".to_owned()]) else {
+    let Ok(Asked::Serve(plain)) = options::parse(["--id", "7"].map(Into::into)) else {
         panic!("an ID is enough");
     };
     let in_force = [
@@ -125,6 +125,33 @@ fn defaults_that_are_numbers_are_those_in_force() {
         .collect();
     let in_force: Vec<(String, String)> = in_force.map(|(long, value)| (long.to_owned(), value)).to_vec();
     assert_eq!(written, in_force);
+}
+
+/// One path of the control socket, so that what one page shows works with what another one set up.
+#[test]
+fn all_pages_have_the_control_socket_at_the_same_path() {
+    let mut count = 0;
+    for page in [
+        "README.md",
+        "docs/operations.md",
+        "docs/cfp-server.1",
+        "docs/cfp-server.service",
+        "docs/container/README.md",
+        "docs/container/cfp-server.Dockerfile",
+        "docs/container/docker-compose.yml",
+        "scripts/compose-demo.sh",
+        "tests/container/docker.rs",
+    ] {
+        let text = read(page).replace("\", \"", " ");
+        for rest in text.split("--control ").skip(1).filter(|rest| rest.starts_with('/')) {
+            assert!(rest.starts_with("/run/cfp/control"), "{page}: {:?}", rest.lines().next());
+            count += 1;
+        }
+        assert!(!text.contains("cfp.sock") && !text.contains("/run/cfp-server"), "{page}");
+    }
+    assert!(count >= 8, "{count}");
+    assert!(read("docs/cfp-server.service").contains("RuntimeDirectory=cfp\n"));
+    assert!(read("docs/container/docker-compose.yml").contains("/run/cfp:"));
 }
 
 #[test]

@@ -59,6 +59,68 @@ fn ask_gives_up_on_a_server_that_hangs() {
     std::fs::remove_file(&control).unwrap();
 }
 
+/// A listener with so many connections waiting that nobody more can connect.
+fn hung_with_a_full_queue(control: &Path) -> (UnixListener, Vec<socket2::Socket>) {
+    let listener = UnixListener::bind(control).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        if socket.connect(&socket2::SockAddr::unix(control).unwrap()).is_err() {
+            return (listener, waiting);
+        }
+        waiting.push(socket);
+    }
+}
+
+#[test]
+fn behind_a_hung_server_whose_queue_is_full_neither_ask_nor_a_second_start_hangs() {
+    let control = fresh_path("control");
+    let _hung = hung_with_a_full_queue(&control);
+    assert!(problem(&run_ask(&control, "status")).contains("does not answer"));
+    assert!(problem(&run_ask(&control, "merge 127.0.0.1:1")).contains("does not answer"));
+    assert!(problem(&start_and_fail(&control)).contains("another server answers there"));
+    assert!(control.exists(), "the other server's file stays");
+    std::fs::remove_file(&control).unwrap();
+}
+
+#[test]
+fn ask_gives_up_on_an_answer_that_drips() {
+    let control = fresh_path("control");
+    let listener = UnixListener::bind(&control).unwrap();
+    // A byte now and then for as long as somebody listens: that is not an answer.
+    let dripping = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        while stream.write_all(b"x").is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    });
+    assert!(problem(&run_ask(&control, "status")).contains("does not answer"));
+    dripping.join().unwrap();
+    std::fs::remove_file(&control).unwrap();
+}
+
+#[test]
+fn a_socket_that_cannot_be_tried_is_not_replaced() {
+    let control = fresh_path("control");
+    let _datagrams = std::os::unix::net::UnixDatagram::bind(&control).unwrap();
+    assert!(problem(&start_and_fail(&control)).contains(control.to_str().unwrap()));
+    assert!(control.exists());
+    std::fs::remove_file(&control).unwrap();
+}
+
+#[test]
+fn a_server_that_stops_leaves_the_socket_file_of_another_one_alone() {
+    let control = fresh_path("control");
+    let server = Server::start(&["--control", control.to_str().unwrap()]);
+    std::fs::remove_file(&control).unwrap();
+    let _other = UnixListener::bind(&control).unwrap();
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait_for_exit().code(), Some(0));
+    assert!(control.exists());
+    std::fs::remove_file(&control).unwrap();
+}
+
 #[test]
 fn ask_says_when_an_answer_ends_early() {
     let control = fresh_path("control");

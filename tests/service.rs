@@ -153,6 +153,73 @@ fn without_a_watchdog_none_is_fed() {
 }
 
 #[test]
+fn a_manager_that_does_not_listen_is_not_waited_for_and_hears_later_that_the_server_is_ready() {
+    let manager = Manager::new("deaf");
+    let filler = UnixDatagram::unbound().unwrap();
+    filler.set_nonblocking(true).unwrap();
+    let mut filled = 0;
+    while filler.send_to(b"X=1\n", &manager.path).is_ok() {
+        filled += 1;
+    }
+    assert!(filled > 0);
+    let users = UsersFile::new(&[("maria", "open sesame")]);
+    let server = manager.start(20_000, &["--users", users.path()]);
+    server.guest("ana").expect_nothing_but_itself("ana");
+    server.signal(Signal::HUP);
+    server.wait_for_log("users file read again");
+    server.guest("bob").expect_nothing_but_itself("bob");
+    // There is room again.
+    for _ in 0..filled {
+        assert_eq!(manager.receive(), ["X=1"]);
+    }
+    manager.wait_for(|line| line == "READY=1");
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_for_exit().code(), Some(0));
+}
+
+#[test]
+fn a_socket_in_the_abstract_namespace_is_told_as_well() {
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("cfp-notify-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let manager = Manager { socket, path: format!("@{name}").into() };
+    let _server = manager.start(0, &[]);
+    assert_eq!(manager.receive(), ["READY=1"]);
+}
+
+#[test]
+fn variables_of_the_manager_that_make_no_sense_change_nothing() {
+    for (name, value) in [("NOTIFY_SOCKET", ""), ("NOTIFY_SOCKET", "/nonexistent/notify"), ("JOURNAL_STREAM", "x")] {
+        let mut command = Command::new(BINARY);
+        command.args(["--id", "7", "--listen", "127.0.0.1:0"]).env(name, value).env("WATCHDOG_USEC", "0");
+        let server = Server::spawn(command);
+        server.guest("ana").expect_nothing_but_itself("ana");
+        assert!(server.processor_ticks() < 50);
+    }
+}
+
+#[test]
+fn in_the_journal_lines_have_a_priority_and_no_time_of_their_own() {
+    let mut command = Command::new("sh");
+    // The descriptor's device and inode, as systemd says them of its own stream.
+    command.arg("-c").arg("JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$0\" \"$@\"");
+    command.arg(BINARY).args(["--id", "7", "--listen", "127.0.0.1:0", "--allow-peer", "192.0.2.1"]);
+    let server = Server::spawn(command);
+    assert!(server.wait_for_log("listens on").starts_with("<6>server 7 listens on "));
+    let mut ana = server.guest("ana");
+    for _ in 0..=cfp::limits::IGNORED_PACKETS_MAX {
+        ana.send_bytes(&[0xff]);
+    }
+    assert!(server.wait_for_log("too many ignored packets").starts_with("<4>client \"ana\""));
+    // Another stream than the one that is named is no journal.
+    let mut command = Command::new(BINARY);
+    command.args(["--id", "7", "--listen", "127.0.0.1:0"]).env("JOURNAL_STREAM", "1:1");
+    assert!(Server::spawn(command).wait_for_log("listens on").starts_with('['));
+}
+
+#[test]
 fn the_unit_is_one_that_systemd_takes() {
     let unit = std::fs::read_to_string("docs/cfp-server.service").unwrap();
     let runs = "ExecStart=/usr/local/bin/cfp-server ";

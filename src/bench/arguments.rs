@@ -1,9 +1,8 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-
-use getopts::{Matches, Options};
 
 use super::protocol::ProtocolKind;
 use super::report::{Sample, figure, percentiles};
@@ -15,6 +14,7 @@ use super::workload::logins::LoginsPlan;
 use super::workload::slow::SlowPlan;
 use super::workload::{DirectPlan, PacedPlan, RoomPlan, direct, idle, paced, room, storm};
 use super::{Doing, Fault, Result, floor, reports};
+use crate::shell::arguments::{Arguments, Spec};
 
 const USAGE: &str = "\
 usage: cfp-bench COMMAND [OPTIONS]
@@ -39,13 +39,12 @@ Without --server, a server is started for the measurement, on a core of its own 
 ";
 
 /// Does what the arguments behind the program's name say.
-pub fn run(arguments: &[String]) -> Result<()> {
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
     let options = options();
-    let matches = options.parse(arguments).map_err(|error| Fault::Usage(error.to_string()))?;
+    let matches = options.parse(arguments).map_err(Fault::Usage)?;
     let command = matches.free.first().map_or("", String::as_str);
     if matches.opt_present("help") || command == "help" {
-        print!("{}", options.usage(USAGE));
-        return Ok(());
+        return say!("{}", options.usage(USAGE).trim_end());
     }
     if command == "launch" {
         let (program, rest) = match matches.free.get(1..) {
@@ -57,7 +56,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
     raise_descriptor_limit();
     if command == "floor" {
         let address = address(&matches, "listen")?.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7777)));
-        return floor::serve(address, number(&matches, "paired")?.unwrap_or(0), |address| println!("{address}"));
+        return floor::serve(address, number(&matches, "paired")?.unwrap_or(0), |address| {
+            // Whoever started it waits for this line; without a reader nobody does.
+            let _ = say!("{address}");
+        });
     }
     let size = if matches.opt_present("quick") { Size::Quick } else { Size::Full };
     let context = Context { launcher: Launcher::new(server_program(&matches)?)?, matches: &matches };
@@ -135,7 +137,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 
 struct Context<'m> {
     launcher: Launcher,
-    matches: &'m Matches,
+    matches: &'m Arguments,
 }
 
 impl Context<'_> {
@@ -164,19 +166,19 @@ impl Context<'_> {
         for _ in 0..number(self.matches, "runs")?.unwrap_or(1) {
             let sample = workload(&self.subject(paired)?)?;
             let cost = sample.cost.map_or_else(|| "no process to look at (--pid)".to_owned(), figure);
-            println!(
+            say!(
                 "{cost} {unit}; {} a second; generator {} ns; latency at 50 / 99 / 99.9 %: {} µs",
                 figure(sample.rate),
                 figure(sample.generator_ns),
                 percentiles(&sample.latencies),
-            );
+            )?;
         }
         Ok(())
     }
 }
 
-fn options() -> Options {
-    let mut options = Options::new();
+fn options() -> Spec {
+    let mut options = Spec::new();
     options
         .optflag("h", "help", "print this")
         .optopt("s", "server", "a server that runs already", "IP:PORT")
@@ -204,12 +206,12 @@ fn options() -> Options {
     options
 }
 
-fn number<T: std::str::FromStr>(matches: &Matches, name: &str) -> Result<Option<T>> {
+fn number<T: std::str::FromStr>(matches: &Arguments, name: &str) -> Result<Option<T>> {
     let Some(text) = matches.opt_str(name) else { return Ok(None) };
     text.parse().map(Some).map_err(|_| Fault::Usage(format!("--{name}: {text:?} is no number that fits")))
 }
 
-fn address(matches: &Matches, name: &str) -> Result<Option<SocketAddr>> {
+fn address(matches: &Arguments, name: &str) -> Result<Option<SocketAddr>> {
     let Some(text) = matches.opt_str(name) else { return Ok(None) };
     text.parse().map(Some).map_err(|_| Fault::Usage(format!("--{name}: {text:?} is no IP:PORT")))
 }
@@ -218,7 +220,7 @@ fn peer(name: &str) -> Result<Program> {
     Program::peer(name).ok_or_else(|| Fault::Usage(format!("--peer: {name:?} is not known")))
 }
 
-fn server_program(matches: &Matches) -> Result<PathBuf> {
+fn server_program(matches: &Arguments) -> Result<PathBuf> {
     if let Some(path) = matches.opt_str("binary") {
         return Ok(PathBuf::from(path));
     }

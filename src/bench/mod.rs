@@ -10,6 +10,11 @@
 //! The *floor* is a program that only reads, appends to one buffer for each turn of its loop and writes that buffer
 //! once to each connection: what the kernel takes for the same deliveries, whoever makes them.
 
+/// Prints a line, like `println!`. Where that fails, it is a fault instead of a panic.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::bench::print_line(format_args!($($text)*)) };
+}
+
 pub mod arguments;
 pub mod connections;
 pub mod floor;
@@ -24,6 +29,8 @@ pub mod suite;
 pub mod workload;
 
 use std::fmt;
+
+use crate::shell::stdio;
 
 /// Why a run did not end well.
 #[derive(Debug)]
@@ -40,6 +47,10 @@ pub enum Fault {
     /// The server under test did what it must not: lost, doubled or reordered a delivery, closed a connection, or did
     /// not answer in time.
     Wrong(String),
+}
+
+fn print_line(line: fmt::Arguments<'_>) -> Result<()> {
+    stdio::show(&format!("{line}\n")).map_err(Fault::Wrong)
 }
 
 /// What a part of a run gives.

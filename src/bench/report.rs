@@ -115,7 +115,7 @@ pub fn percentiles(latencies: &Latencies) -> String {
 }
 
 /// Prints rows as a Markdown table; the first is its head.
-pub fn print_table(rows: &[Vec<String>]) {
+pub fn print_table(rows: &[Vec<String>]) -> crate::bench::Result<()> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |row: &[String], column: usize| row.get(column).cloned().unwrap_or_default();
     let widths: Vec<usize> = (0..columns)
@@ -124,12 +124,13 @@ pub fn print_table(rows: &[Vec<String>]) {
     for (index, row) in rows.iter().enumerate() {
         let cells: Vec<String> =
             widths.iter().enumerate().map(|(column, &width)| format!("{:width$}", cell(row, column))).collect();
-        println!("| {} |", cells.join(" | "));
+        say!("| {} |", cells.join(" | "))?;
         if index == 0 {
             let rule: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
-            println!("|-{}-|", rule.join("-|-"));
+            say!("|-{}-|", rule.join("-|-"))?;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

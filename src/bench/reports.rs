@@ -42,7 +42,7 @@ pub fn print_files(launcher: &Launcher, external: Option<ServerUnderTest>, plan:
             }
         }
     }
-    print_table(&table);
+    print_table(&table)?;
     Ok(())
 }
 
@@ -57,8 +57,8 @@ pub fn print_fairness(subject: &ServerUnderTest, messages: u64) -> Result<()> {
         vec!["one floods in private".into(), percentiles(&sample.private_flood), figure(sample.private_rate)],
         vec!["one floods in public".into(), percentiles(&sample.public_flood), figure(sample.public_rate)],
         vec!["six flood in private".into(), percentiles(&sample.all_flood), figure(sample.share_of_flooder)],
-    ]);
-    println!("each of the other five: {} messages a second", figure(sample.share_of_others));
+    ])?;
+    say!("each of the other five: {} messages a second", figure(sample.share_of_others))?;
     Ok(())
 }
 
@@ -71,14 +71,14 @@ pub fn print_scale(launcher: &Launcher, members_max: usize, deliveries: u64, run
         let plan = RoomPlan { members, window, bursts: deliveries / (window * members as u64) + 1 };
         table.push(compare(launcher, members, runs, 0, |subject| room(subject, plan).map(|sample| sample.cost))?);
     }
-    print_table(&table);
-    println!();
+    print_table(&table)?;
+    say!("")?;
     let mut table = vec![["idle clients", "floor, ns", "cfp-server, ns", "ratio"].map(str::to_owned).to_vec()];
     for idle in [0, 100, 1000, 9_000].into_iter().filter(|&idle| idle <= members_max) {
         let plan = DirectPlan { pairs: 100, idle, window: 8, messages: deliveries / 10 };
         table.push(compare(launcher, idle, runs, 200, |subject| direct(subject, plan).map(|sample| sample.cost))?);
     }
-    print_table(&table);
+    print_table(&table)?;
     Ok(())
 }
 
@@ -110,8 +110,8 @@ pub fn print_cross(
 ) -> Result<()> {
     if let Some((origin, receiver)) = external {
         let sample = cross(&origin, &receiver, plan, Setting::Merged)?;
-        println!("origin: {} ns per message", figure(sample.origin_ns));
-        println!("receiver: {} ns per delivery", figure(sample.receiver_ns));
+        say!("origin: {} ns per message", figure(sample.origin_ns))?;
+        say!("receiver: {} ns per delivery", figure(sample.receiver_ns))?;
         return Ok(());
     }
     // Where both had one core, each would be put off it by the other in the middle of a turn.
@@ -135,11 +135,11 @@ pub fn print_cross(
     }
     let medians = [alone, client, link, merged, local, from_other].map(|ns| median(ns).unwrap_or_default());
     let [alone, client, link, merged, local, from_other] = medians;
-    println!("a message, its speaker alone gets it: {} ns", figure(alone));
-    println!("for one more client: {} ns", figure(client));
-    println!("for a link that is only read: {} ns", figure(link));
-    println!("for another server (from run to run): {} ns", figure(merged - alone));
-    println!("a delivery from another server: {:.2} × a local one", from_other / local);
+    say!("a message, its speaker alone gets it: {} ns", figure(alone))?;
+    say!("for one more client: {} ns", figure(client))?;
+    say!("for a link that is only read: {} ns", figure(link))?;
+    say!("for another server (from run to run): {} ns", figure(merged - alone))?;
+    say!("a delivery from another server: {:.2} × a local one", from_other / local)?;
     Ok(())
 }
 
@@ -150,15 +150,15 @@ pub fn print_slow(launcher: &Launcher, external: Option<ServerUnderTest>, plan: 
     let lines = slow(&subject, plan)?;
     let sent = lines.last().map_or(0.0, |&(sent, _)| sent as f64);
     let most = lines.iter().map(|&(_, growth)| growth).fold(0.0, f64::max);
-    println!(
+    say!(
         "{} of {} don't read; {} bytes were sent to each: the server grew by {} bytes at most, {:.2} × what was sent once",
         plan.slow,
         plan.members,
         figure(sent),
         figure(most),
         most / sent,
-    );
-    println!("then they read all of it");
+    )?;
+    say!("then they read all of it")?;
     Ok(())
 }
 
@@ -179,13 +179,13 @@ pub fn print_logins(launcher: &Launcher, external: Option<(ServerUnderTest, Stri
         let _ = std::fs::remove_dir_all(folder);
     }
     let sample = sample?;
-    println!("a pair's latency at 50 / 99 / 99.9 %, {} online: {} µs", plan.online, percentiles(&sample.quiet));
-    println!(
+    say!("a pair's latency at 50 / 99 / 99.9 %, {} online: {} µs", plan.online, percentiles(&sample.quiet))?;
+    say!(
         "during {} logins with a wrong password ({} s): {} µs",
         plan.logins,
         figure(sample.seconds),
         percentiles(&sample.flood)
-    );
+    )?;
     Ok(())
 }
 
@@ -219,7 +219,7 @@ pub fn print_start(server: &Path, runs: usize) -> Result<()> {
     }
     let worst = times.iter().copied().fold(0.0, f64::max);
     let time = median(times).unwrap_or_default();
-    println!("listening after {} ms (longest of {runs}: {} ms)", figure(time), figure(worst));
-    println!("resident when idle: {} KiB", figure(median(sizes).unwrap_or_default() / 1024.0));
+    say!("listening after {} ms (longest of {runs}: {} ms)", figure(time), figure(worst))?;
+    say!("resident when idle: {} KiB", figure(median(sizes).unwrap_or_default() / 1024.0))?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::Result;
 use super::report::{Latencies, Sample, figure, latencies, median, percentiles, print_table};
 use super::server::{Launcher, Program, ServerUnderTest};
 use super::workload::{DirectPlan, PacedPlan, RoomPlan, direct, idle, paced, room, storm};
+use crate::shell::stdio::complain;
 
 /// How much work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,22 +126,21 @@ pub fn all(launcher: &Launcher, peers: &[Program], runs: usize, size: Size) -> R
                 let is_slow = size == Size::Full && program == Program::Mosquitto;
                 let sample = (row.run)(&subject, if is_slow { Size::Fewer } else { size })?;
                 let cost = sample.cost.map_or_else(|| "–".to_owned(), |cost| figure(cost / row.unit));
-                eprintln!(
-                    "run {}: {}: {}: {cost} ({} a second, generator {} ns)",
+                complain(&format!(
+                    "run {}: {}: {}: {cost} ({} a second, generator {} ns)\n",
                     run + 1,
                     row.title,
                     program.name(),
                     figure(sample.rate),
                     figure(sample.generator_ns),
-                );
+                ));
                 column.add(sample);
             }
         }
     }
-    print_costs(&rows, &programs, &results);
-    println!();
-    print_latencies(&rows, &programs, &results);
-    Ok(())
+    print_costs(&rows, &programs, &results)?;
+    say!("")?;
+    print_latencies(&rows, &programs, &results)
 }
 
 /// The samples of one program in one workload.
@@ -169,7 +169,7 @@ impl Column {
     }
 }
 
-fn print_costs(rows: &[Row], programs: &[Program], results: &[Vec<Column>]) {
+fn print_costs(rows: &[Row], programs: &[Program], results: &[Vec<Column>]) -> Result<()> {
     let mut head = vec!["workload".to_owned()];
     head.extend(programs.iter().map(|program| program.name().to_owned()));
     head.extend(["cfp-server / floor".to_owned(), "to reach".to_owned(), "reached".to_owned()]);
@@ -191,10 +191,10 @@ fn print_costs(rows: &[Row], programs: &[Program], results: &[Vec<Column>]) {
         line.push(reached.map_or("–", |reached| if reached { "yes" } else { "no" }).to_owned());
         table.push(line);
     }
-    print_table(&table);
+    print_table(&table)
 }
 
-fn print_latencies(rows: &[Row], programs: &[Program], results: &[Vec<Column>]) {
+fn print_latencies(rows: &[Row], programs: &[Program], results: &[Vec<Column>]) -> Result<()> {
     let mut head = vec!["latency at 50 / 99 / 99.9 %, µs".to_owned()];
     head.extend(programs.iter().map(|program| program.name().to_owned()));
     let mut table = vec![head];
@@ -205,5 +205,5 @@ fn print_latencies(rows: &[Row], programs: &[Program], results: &[Vec<Column>]) 
             table.push(line);
         }
     }
-    print_table(&table);
+    print_table(&table)
 }

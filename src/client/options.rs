@@ -4,9 +4,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use getopts::Options as Getopts;
-
 use super::limits::DOWNLOADS_MAX_BYTES;
+use crate::shell::arguments::Spec;
 use crate::wire::Nickname;
 
 /// What the command line asks for.
@@ -52,7 +51,7 @@ impl fmt::Display for UsageError {
 /// # Errors
 /// What is wrong with them.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
-    let matches = getopts().parse(arguments).map_err(|error| UsageError(error.to_string()))?;
+    let matches = getopts().parse(arguments).map_err(UsageError)?;
     if matches.opt_present("help") {
         return Ok(Request::Help);
     }
@@ -98,8 +97,8 @@ pub fn usage() -> String {
     text
 }
 
-fn getopts() -> Getopts {
-    let mut options = Getopts::new();
+fn getopts() -> Spec {
+    let mut options = Spec::new();
     options
         .optopt(
             "p",

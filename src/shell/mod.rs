@@ -1,6 +1,8 @@
 //! All that meets the kernel: the poll, sockets, files, signals, the clock, the command line, the log.
 
 pub mod acceptor;
+pub mod addresses;
+pub mod arguments;
 pub mod control;
 pub mod dns;
 pub mod logging;
@@ -10,5 +12,7 @@ pub mod process;
 pub mod reactor;
 pub mod socket;
 pub mod start;
+pub mod stdio;
 pub mod systemd;
+pub mod terminal;
 pub mod users_file;

@@ -1,16 +1,17 @@
 //! The command line, typed.
 
 use std::ffi::OsString;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
-use getopts::{Matches, Options as Getopts};
 use ipnet::IpNet;
 
 use crate::core::state::config::Config;
-use crate::core::state::mesh::HostPort;
+use crate::core::state::mesh::{HostPort, is_unicast};
 use crate::limits;
+use crate::shell::arguments::{Arguments, Spec};
+use crate::shell::dns::resolver::is_host_name;
 use crate::wire::{Nickname, ServerId};
 
 /// What the command line asks for.
@@ -43,7 +44,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The users file.
     pub users: Option<PathBuf>,
-    /// The address told to other servers, where one was given.
+    /// The address told to other servers, where one was matches.
     pub advertise: Option<SocketAddrV4>,
     /// Servers to merge with.
     pub merge: Vec<HostPort>,
@@ -61,21 +62,17 @@ pub struct UsageError(String);
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        // What was typed may hold line breaks, and this is one line.
+        for char in self.0.chars() {
+            if char.is_control() { write!(f, "{}", char.escape_default())? } else { f.write_char(char)? }
+        }
+        Ok(())
     }
 }
 
-/// Takes the arguments (without the program's name) as text.
-pub fn texts(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, UsageError> {
-    let text = |argument: OsString| {
-        argument.into_string().map_err(|bytes| UsageError(format!("argument {bytes:?}: expected UTF-8")))
-    };
-    arguments.into_iter().map(text).collect()
-}
-
 /// Reads the arguments (without the program's name).
-pub fn parse(arguments: &[String]) -> Result<Command, UsageError> {
-    let matches = getopts().parse(arguments).map_err(|error| UsageError(error.to_string()))?;
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
+    let matches = getopts().parse(arguments).map_err(UsageError)?;
     if matches.opt_present("help") {
         return Ok(Command::Help);
     }
@@ -83,34 +80,33 @@ pub fn parse(arguments: &[String]) -> Result<Command, UsageError> {
         return Ok(Command::Version);
     }
     if let Some(extra) = matches.free.first() {
-        return Err(UsageError(format!("unexpected argument '{extra}'")));
+        return Err(UsageError(format!("unexpected argument {extra:?}")));
     }
-    for name in ["add-user", "remove-user"] {
-        let Some(nickname) = nickname(&matches, name)? else { continue };
-        let users = matches.opt_str("users");
-        let users = users.ok_or_else(|| UsageError(format!("--{name} needs --users FILE: the file to change")))?;
-        let command = if name == "add-user" { Command::AddUser } else { Command::RemoveUser };
-        return Ok(command(users.into(), nickname));
+    let commands: Vec<&str> = COMMANDS.into_iter().filter(|name| matches.opt_present(name)).collect();
+    match commands.as_slice() {
+        [] => Ok(Command::Serve(Box::new(options(&matches)?))),
+        ["check"] => Ok(Command::Check(Box::new(options(&matches)?))),
+        ["hash-password"] => Ok(Command::HashPassword(nickname(&matches, "hash-password")?)),
+        ["add-user"] => Ok(Command::AddUser(users_to_change(&matches, "add-user")?, nickname(&matches, "add-user")?)),
+        ["remove-user"] => {
+            Ok(Command::RemoveUser(users_to_change(&matches, "remove-user")?, nickname(&matches, "remove-user")?))
+        }
+        ["ask"] => ask(&matches),
+        [one, other, ..] => Err(UsageError(format!("--{one} and --{other}: one thing at a time"))),
+        [other] => Err(UsageError(format!("--{other}: not known"))),
     }
-    if let Some(nickname) = nickname(&matches, "hash-password")? {
-        return Ok(Command::HashPassword(nickname));
-    }
-    if let Some(command) = matches.opt_str("ask") {
-        let control = matches.opt_str("control");
-        let control = control.ok_or_else(|| UsageError("--ask needs --control PATH: whom to ask".into()))?;
-        return Ok(Command::Ask(control.into(), command));
-    }
-    let options = Box::new(options(&matches)?);
-    Ok(if matches.opt_present("check") { Command::Check(options) } else { Command::Serve(options) })
 }
+
+/// Options that make the program do something else than serve; one at a time.
+const COMMANDS: [&str; 5] = ["hash-password", "add-user", "remove-user", "ask", "check"];
 
 /// The text of `--help`.
 pub fn usage() -> String {
     getopts().usage("Usage: cfp-server --id N [options]\n\nA server for the Chat Fusion Protocol.")
 }
 
-fn getopts() -> Getopts {
-    let mut options = Getopts::new();
+fn getopts() -> Spec {
+    let mut options = Spec::new();
     options
         .optopt("i", "id", "this server's ID, 0 to 4294967295 (required)", "N")
         .optopt("l", "listen", "where to listen; port 0 takes a free one (default 0.0.0.0:7777)", "IP:PORT")
@@ -121,6 +117,7 @@ fn getopts() -> Getopts {
         .optopt("u", "users", "the registered users (default none: guests only)", "FILE")
         .optflag("", "no-guests", "registered users only")
         .optopt("c", "control", "a Unix socket for the operator (default none)", "PATH")
+        .optflag("", "no-control", "none, although --control was given before")
         .optopt("", "metrics", "serve metrics there over HTTP (default none)", "IP:PORT")
         .optopt("", "max-clients", "connections held at once (default: what the descriptor limit leaves room for)", "N")
         .optopt("", "max-message", "longest message text (default 65536)", "BYTES")
@@ -139,7 +136,22 @@ fn getopts() -> Getopts {
     options
 }
 
-fn options(matches: &Matches) -> Result<Options, UsageError> {
+fn ask(matches: &Arguments) -> Result<Command, UsageError> {
+    let control = matches.opt_str_unless("control", "no-control");
+    let control = control.ok_or_else(|| UsageError("--ask needs --control PATH: whom to ask".into()))?;
+    let command = matches.opt_str("ask").unwrap_or_default();
+    if command.contains(char::is_control) {
+        return Err(UsageError(format!("--ask {command:?}: expected one command, without control characters")));
+    }
+    Ok(Command::Ask(control.into(), command))
+}
+
+fn users_to_change(matches: &Arguments, name: &str) -> Result<PathBuf, UsageError> {
+    let users = matches.opt_str("users");
+    users.map(PathBuf::from).ok_or_else(|| UsageError(format!("--{name} needs --users FILE: the file to change")))
+}
+
+fn options(matches: &Arguments) -> Result<Options, UsageError> {
     let id: u32 = number(matches, "id", 0, u64::from(u32::MAX))?
         .ok_or_else(|| UsageError("--id N is missing: every server of a network needs an ID of its own".into()))?;
     let mut config = Config::new(ServerId(id));
@@ -164,26 +176,32 @@ fn options(matches: &Matches) -> Result<Options, UsageError> {
     let merge = matches.opt_strs("merge").iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
     let listen = address(matches, "listen", "0.0.0.0:7777")?;
     let advertise = matches.opt_str("advertise").map(|text| advertised(&text)).transpose()?;
-    let control = matches.opt_str("control").map(PathBuf::from);
+    let control = matches.opt_str_unless("control", "no-control").map(PathBuf::from);
     let metrics = matches.opt_str("metrics").map(|text| socket_address("metrics", &text)).transpose()?;
     let told = advertise.map(|address| *address.ip()).or(match listen.ip() {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(_) => None,
     });
-    if told.is_some_and(|address| address.is_loopback())
-        && let Some(elsewhere) = merge.iter().find(|name| !is_this_machine(&name.host))
-    {
-        return Err(UsageError(format!(
-            "--merge {elsewhere} is another machine, which could not reach us at a loopback address; say --advertise IP:PORT"
-        )));
+    if let Some(told) = told {
+        check_reachable(told, &merge)?;
     }
     Ok(Options { config, listen, users, advertise, merge, control, metrics, max_clients })
 }
 
-fn nickname(matches: &Matches, name: &str) -> Result<Option<String>, UsageError> {
-    let Some(nickname) = matches.opt_str(name) else { return Ok(None) };
+/// Whether those to merge with can reach the address that they are told.
+pub(crate) fn check_reachable(told: Ipv4Addr, merge: &[HostPort]) -> Result<(), UsageError> {
+    match merge.iter().find(|name| !is_this_machine(&name.host)) {
+        Some(elsewhere) if told.is_loopback() => Err(UsageError(format!(
+            "--merge {elsewhere} is another machine, which could not reach us at a loopback address; say --advertise IP:PORT"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn nickname(matches: &Arguments, name: &str) -> Result<String, UsageError> {
+    let nickname = matches.opt_str(name).unwrap_or_default();
     let is_legal = Nickname::parse(&nickname).is_some() && !nickname.starts_with('#');
-    is_legal.then_some(Some(nickname.clone())).ok_or_else(|| {
+    is_legal.then_some(nickname.clone()).ok_or_else(|| {
         UsageError(format!(
             "--{name} {nickname:?}: not a nickname that a users file can hold (1 to 64 bytes, no control characters, no outer blanks, no '#' at its start)"
         ))
@@ -196,6 +214,9 @@ fn is_this_machine(host: &str) -> bool {
 
 fn name(text: &str) -> Result<HostPort, UsageError> {
     HostPort::parse(text)
+        .filter(|name| {
+            name.host.parse::<IpAddr>().is_ok() || is_host_name(name.host.strip_suffix('.').unwrap_or(&name.host))
+        })
         .ok_or_else(|| UsageError(format!("--merge {text}: expected HOST:PORT, like chat.example:7777")))
 }
 
@@ -219,7 +240,7 @@ fn network(name: &str, text: &str) -> Result<IpNet, UsageError> {
 
 fn advertised(text: &str) -> Result<SocketAddrV4, UsageError> {
     let address: Option<SocketAddrV4> = text.parse().ok();
-    let is_dialable = |address: &SocketAddrV4| address.port() != 0 && !address.ip().is_unspecified();
+    let is_dialable = |address: &SocketAddrV4| address.port() != 0 && is_unicast(*address.ip());
     address.filter(is_dialable).ok_or_else(|| {
         UsageError(format!(
             "--advertise {text}: expected an IPv4 address and port that others reach, like 192.0.2.7:7777"
@@ -233,7 +254,7 @@ fn set<T>(place: &mut T, value: Option<T>) {
     }
 }
 
-fn number<T: TryFrom<u64>>(matches: &Matches, name: &str, min: u64, max: u64) -> Result<Option<T>, UsageError> {
+fn number<T: TryFrom<u64>>(matches: &Arguments, name: &str, min: u64, max: u64) -> Result<Option<T>, UsageError> {
     let Some(text) = matches.opt_str(name) else { return Ok(None) };
     let value = text.parse::<u64>().ok().filter(|value| (min..=max).contains(value));
     let converted = value.and_then(|value| T::try_from(value).ok());
@@ -244,7 +265,7 @@ fn number<T: TryFrom<u64>>(matches: &Matches, name: &str, min: u64, max: u64) ->
     }
 }
 
-fn address(matches: &Matches, name: &str, default: &str) -> Result<SocketAddr, UsageError> {
+fn address(matches: &Arguments, name: &str, default: &str) -> Result<SocketAddr, UsageError> {
     socket_address(name, &matches.opt_str(name).unwrap_or_else(|| default.to_owned()))
 }
 

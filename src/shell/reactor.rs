@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::core::engine::{Engine, Readiness, Request};
@@ -16,6 +16,7 @@ use crate::limits;
 use crate::shell::acceptor::Acceptor;
 use crate::shell::control::ControlListener;
 use crate::shell::dns;
+use crate::shell::logging;
 use crate::shell::process::Process;
 use crate::shell::socket::Stream;
 use crate::shell::systemd::Systemd;
@@ -90,7 +91,7 @@ impl Reactor {
         socket_buffer_bytes: Option<usize>,
     ) -> io::Result<Reactor> {
         let poll = Poll::new()?;
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXFSZ])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         if let Some(control) = &mut control {
@@ -142,6 +143,7 @@ impl Reactor {
             if has_signal && self.on_signals(now) {
                 return Ok(Stop::Hurried);
             }
+            logging::on_deadline();
             self.accept(now);
             self.answer_lookups(now);
             self.engine.turn(now);
@@ -170,17 +172,19 @@ impl Reactor {
             self.lookup.next_deadline(),
             self.systemd.next_deadline(),
         ];
-        let next = deadlines.into_iter().flatten().min()?;
+        let next = deadlines.into_iter().flatten().min().map(|next| Duration::from_millis(next.since(self.now())));
+        let left = [next, logging::next_deadline()].into_iter().flatten().min()?;
         // One more than what is left: a poll that ends a fraction early would come back with nothing to do.
-        let left_ms = next.since(self.now());
-        Some(Duration::from_millis(if left_ms == 0 { 0 } else { left_ms + 1 }))
+        Some(if left.is_zero() { left } else { left + Duration::from_millis(1) })
     }
 
     /// Returns whether the loop has to end at once.
     fn on_signals(&mut self, now: Millis) -> bool {
         let pending: Vec<i32> = self.signals.pending().collect();
         for signal in pending {
-            if signal == SIGHUP {
+            if signal == SIGXFSZ {
+                // The log's file has grown to its limit (ulimit -f): its lines are dropped, and nobody need end for it.
+            } else if signal == SIGHUP {
                 self.reload(now);
             } else if self.doors.clients.is_none() {
                 return true;

@@ -1,6 +1,6 @@
 //! Starting up: everything that can go wrong before the first connection, with what to say then.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
 use crate::core::engine::Engine;
 use crate::core::state::config::Config;
@@ -8,17 +8,42 @@ use crate::core::state::mesh::OrDash;
 use crate::core::state::users::Users;
 use crate::core::time::Millis;
 use crate::limits;
+use crate::shell::addresses;
 use crate::shell::control::ControlListener;
 use crate::shell::dns;
 use crate::shell::memory::{self, Budget};
-use crate::shell::options::Options;
+use crate::shell::options::{self, Options};
 use crate::shell::reactor::Reactor;
 use crate::shell::socket;
 use crate::shell::users_file::UsersFile;
 
+/// Why the server can't start: one line that says what is wrong, where, and what to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// The command line has to say more, or something else.
+    Usage(String),
+    /// Something is not as it should be on this machine.
+    Cannot(String),
+}
+
+impl From<String> for StartError {
+    fn from(problem: String) -> StartError {
+        StartError::Cannot(problem)
+    }
+}
+
+/// Looks at everything that can be looked at without listening. Returns the registered users, and what the operator
+/// should know of their file.
+pub fn check(options: &Options) -> Result<(Users, Option<String>), StartError> {
+    advertised(options, options.listen)?;
+    let file = options.users.clone().map(UsersFile::new);
+    let users = read_users(file.as_ref())?;
+    Ok((users, file.and_then(|file| file.warning())))
+}
+
 /// Opens all that the server needs. An error is one line that says what is wrong, where, and what to do; nothing is
 /// logged before it is certain that the server can run.
-pub fn start(mut options: Options) -> Result<Reactor, String> {
+pub fn start(mut options: Options) -> Result<Reactor, StartError> {
     let descriptors = raise_descriptor_limit();
     let users_file = options.users.clone().map(UsersFile::new);
     let users = read_users(users_file.as_ref())?;
@@ -26,6 +51,7 @@ pub fn start(mut options: Options) -> Result<Reactor, String> {
         |error| format!("cannot listen on {}: {error}; choose another --listen IP:PORT", options.listen);
     let listener = socket::listen(options.listen).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
+    options.config.advertise = advertised(&options, address)?;
     let control = options.control.as_deref().map(ControlListener::bind).transpose()?;
     let cannot_serve =
         |metrics| move |error| format!("cannot serve metrics on {metrics}: {error}; choose another --metrics IP:PORT");
@@ -34,7 +60,6 @@ pub fn start(mut options: Options) -> Result<Reactor, String> {
     let lookup = dns::Socket::new(random()?);
     options.config.seed = random()?;
     options.config.listen = Some(address);
-    options.config.advertise = options.advertise.or_else(|| advertised_by_default(address));
 
     let socket_buffer_bytes = set_budget(&mut options, descriptors);
     if let Some(bytes) = socket_buffer_bytes {
@@ -44,17 +69,20 @@ pub fn start(mut options: Options) -> Result<Reactor, String> {
     if let Some(warning) = users_file.as_ref().and_then(UsersFile::warning) {
         log::warn!("{warning}");
     }
-    if let Some(Ok(metrics)) = metrics.as_ref().map(|listener| listener.local_addr()) {
-        log::info!("metrics at http://{metrics}/metrics");
-    }
+    let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
     let (id, advertise, registered) = (options.config.id, OrDash(options.config.advertise), users.len());
-    log::info!("server {id} listens on {address} (advertised as {advertise}, {registered} registered users)");
     let mut engine = Engine::new(options.config, users);
     for name in options.merge {
         engine.merge_at_start(name, Millis(0));
     }
-    Reactor::new(engine, listener, control, metrics, users_file, lookup, socket_buffer_bytes)
-        .map_err(|error| format!("cannot watch the sockets: {error}"))
+    let reactor = Reactor::new(engine, listener, control, metrics, users_file, lookup, socket_buffer_bytes)
+        .map_err(|error| StartError::Cannot(format!("cannot watch the sockets: {error}")))?;
+    // Only now do signals stop it as they should: who waits for this line may send one.
+    if let Some(metrics) = metrics_address {
+        log::info!("metrics at http://{metrics}/metrics");
+    }
+    log::info!("server {id} listens on {address} (advertised as {advertise}, {registered} registered users)");
+    Ok(reactor)
 }
 
 /// The registered users; without a file, nobody.
@@ -120,22 +148,22 @@ fn bound_queues(config: &mut Config) {
     config.max_link_queue_bytes = config.max_link_queue_bytes.min(config.max_memory_bytes);
 }
 
-/// What others are told where `--advertise` was not given: the listen address; where that is unspecified, the address
-/// of the interface with the default route.
-fn advertised_by_default(listen: SocketAddr) -> Option<SocketAddrV4> {
-    match listen.ip() {
-        IpAddr::V4(address) if !address.is_unspecified() => Some(SocketAddrV4::new(address, listen.port())),
-        IpAddr::V6(address) if !address.is_unspecified() => None,
-        _ => {
-            // Connecting a datagram socket sends nothing; it only makes the kernel choose a route.
-            let route = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-                .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| socket.local_addr()));
-            match route.map(|address| address.ip()) {
-                Ok(IpAddr::V4(address)) => Some(SocketAddrV4::new(address, listen.port())),
-                _ => Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, listen.port())),
-            }
-        }
+/// What others are told: `--advertise`, else the listen address; where that is unspecified, an address of this machine.
+fn advertised(options: &Options, listen: SocketAddr) -> Result<Option<SocketAddrV4>, StartError> {
+    if options.advertise.is_some() {
+        return Ok(options.advertise);
     }
+    let own = match listen.ip() {
+        IpAddr::V4(address) if !address.is_unspecified() => address,
+        IpAddr::V6(address) if !address.is_unspecified() => return Ok(None),
+        _ => addresses::own_ipv4().map_err(|problem| {
+            StartError::Usage(format!(
+                "--listen {listen} is any address of this machine, {problem}; say --advertise IP:PORT"
+            ))
+        })?,
+    };
+    options::check_reachable(own, &options.merge).map_err(|error| StartError::Usage(error.to_string()))?;
+    Ok(Some(SocketAddrV4::new(own, listen.port())))
 }
 
 /// Raises the descriptor limit to its hard value; returns what it is then.

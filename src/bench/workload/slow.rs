@@ -6,6 +6,7 @@ use super::room::Room;
 use crate::bench::report::figure;
 use crate::bench::server::ServerUnderTest;
 use crate::bench::{Fault, Result};
+use crate::shell::stdio::complain;
 
 /// Messages in one write.
 const WINDOW: u64 = 256;
@@ -42,7 +43,7 @@ pub fn slow(subject: &ServerUnderTest, plan: SlowPlan) -> Result<Vec<(u64, f64)>
         sent += WINDOW * BURSTS * room.delivered_bytes() as u64;
         std::thread::sleep(Duration::from_millis(20));
         let growth = resident()? - before;
-        eprintln!("{} bytes sent to each: {} bytes more", figure(sent as f64), figure(growth));
+        complain(&format!("{} bytes sent to each: {} bytes more\n", figure(sent as f64), figure(growth)));
         lines.push((sent, growth));
     }
     slow.clone().try_for_each(|member| room.resume(member))?;

@@ -211,6 +211,8 @@ fn log_end<S>(connection: &Connection<S>, reason: CloseReason, queued_bytes: usi
     };
     log::log!(
         level,
+        // What each reason is limited by: who ends connections for one reason hides none of another.
+        reason = reason.name();
         "{} from {} ended: {reason} ({} bytes in, {} out, {queued_bytes} queued, {} s)",
         connection.session,
         connection.remote,

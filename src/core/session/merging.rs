@@ -18,7 +18,7 @@ pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, context: 
                 // It would not ask if it still had that link (D17), also where it has come back elsewhere (D21).
                 context.effects.push(Effect::Probe(link));
             }
-            log::info!("declined a merge with server {server}: {reason:?}");
+            log::info!(reason:?; "declined a merge with server {server}: {reason:?}");
             decline(reason, context);
             Verdict::Handled
         }

@@ -369,7 +369,7 @@ impl std::fmt::Display for OrDash {
 }
 
 /// Whether a description's address can be dialled: a unicast address.
-fn is_unicast(address: std::net::Ipv4Addr) -> bool {
+pub fn is_unicast(address: std::net::Ipv4Addr) -> bool {
     let [first, ..] = address.octets();
     first != 0 && first < 224
 }

@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 
 use self::query::{Query, Step};
 use self::settings::Settings;
+pub use self::settings::is_host_name;
 use crate::core::time::Millis;
 use crate::limits::{DNS_ANSWER_MAX_BYTES, LOOKUPS_MAX};
 

@@ -105,7 +105,7 @@ fn without_last_dot(name: &str) -> &str {
 
 /// Letters, digits, hyphens (RFC 1123 section 2.1), and the underscores that container names have. So nothing else gets
 /// into a question, such as the escapes of the DNS's text form.
-fn is_host_name(name: &str) -> bool {
+pub fn is_host_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=HOST_LABEL_MAX_BYTES).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
