@@ -123,6 +123,23 @@ pub const RECEIVE_BUFFER_BYTES: usize = 256 * 1024;
 pub const UNSENT_MAX_BYTES: u32 = 128 * 1024;
 /// Public messages are kept in blocks of this size for those who are behind.
 pub const LOG_BLOCK_BYTES: usize = 64 * 1024;
+/// What waits for one connection alone is kept in blocks of this size. A little less than a page, so that allocators,
+/// with their own few bytes for each, waste nothing (musl's has a size of 4080).
+pub const QUEUE_BLOCK_BYTES: usize = 4064;
+/// The first block of a queue: most queues are one answer or one message, and over with the turn.
+pub const QUEUE_FIRST_BLOCK_BYTES: usize = 496;
+/// What a block takes beside its bytes: the allocator's part, and its place in a row that may have grown to twice that.
+pub const QUEUE_BLOCK_OVERHEAD_BYTES: usize = 16 + 2 * 24;
+/// What a queue takes beside itself and its blocks: the allocator's part, and two rows for four blocks each.
+pub const QUEUE_OVERHEAD_BYTES: usize = 3 * 16 + 2 * 4 * 24;
+/// Empty blocks kept for the next use: half a megabyte, several reads of a file.
+pub const QUEUE_SPARE_BLOCKS: usize = 128;
+/// The same of first blocks: 124 KiB, a turn with a private message for each of as many.
+pub const QUEUE_SPARE_FIRST_BLOCKS: usize = 256;
+/// Places that a queue between two uses keeps for blocks: a read of a file fills fewer.
+pub const QUEUE_SPARE_PLACES: usize = 32;
+/// What kept input takes beside its buffer and its note of it: the allocator's part of both.
+pub const INBOX_OVERHEAD_BYTES: usize = 2 * 16;
 /// Empty blocks and buffers kept for the next use, so that steady traffic allocates nothing.
 pub const POOL_MAX_BUFFERS: usize = 256;
 /// A buffer that grew beyond this goes back to the allocator instead of the pool.

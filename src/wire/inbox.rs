@@ -154,6 +154,11 @@ impl Inbox {
         self.carry.len()
     }
 
+    /// Memory that they take.
+    pub fn held_bytes(&self) -> usize {
+        self.carry.capacity()
+    }
+
     /// Whether the stream stands in the middle of a packet (or has whole packets waiting).
     pub fn is_mid_packet(&self) -> bool {
         !self.carry.is_empty() || self.skip.is_some()

@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
+use crate::core::engine::intake::KeptInput;
 use crate::core::output::outbox::Outbox;
 use crate::core::session::Session;
 use crate::core::state::address::Remote;
 use crate::core::state::config::Config;
 use crate::core::state::effects::CloseReason;
 use crate::core::time::Millis;
-use crate::limits::{LINGER_MS, MID_PACKET_MS, POOL_MAX_BUFFERS, PROBE_MS, STALLED_READER_MS};
-use crate::wire::Inbox;
+use crate::limits::{LINGER_MS, MID_PACKET_MS, PROBE_MS, STALLED_READER_MS};
 
 /// Where a connection is in its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,14 +33,6 @@ pub enum Due {
     EndProbe,
 }
 
-/// Input that waits for more, or for its turn.
-#[derive(Debug, Default)]
-pub struct KeptInput {
-    inbox: Inbox,
-    /// When the last of it came.
-    since: Millis,
-}
-
 /// An entry of the slab.
 #[derive(Debug)]
 pub struct Connection<S> {
@@ -52,7 +44,7 @@ pub struct Connection<S> {
     pub remote: Remote,
     /// The state, with its handler.
     pub session: Session,
-    /// Input that is not handled yet, where there is some.
+    /// Input that is not handled yet, where there is some; [`Intake`](super::intake::Intake) takes it out and puts it back.
     pub inbox: Option<Box<KeptInput>>,
     /// Output that is not written yet.
     pub outbox: Outbox,
@@ -146,25 +138,6 @@ impl<S> Connection<S> {
         }
     }
 
-    /// Takes its input out, to be handled; [`Connection::put_inbox`] puts back what is left.
-    pub fn take_inbox(&mut self) -> Inbox {
-        self.inbox.as_deref_mut().map(|kept| std::mem::take(&mut kept.inbox)).unwrap_or_default()
-    }
-
-    /// Keeps what is left of its input. A connection between two packets keeps nothing: the box goes to `spare`, from
-    /// where the next one who needs it takes it.
-    #[allow(clippy::vec_box, reason = "the boxes go from connection to connection")]
-    pub fn put_inbox(&mut self, inbox: Inbox, now: Millis, spare: &mut Vec<Box<KeptInput>>) {
-        if inbox.is_mid_packet() {
-            let place = self.inbox.get_or_insert_with(|| spare.pop().unwrap_or_default());
-            **place = KeptInput { inbox, since: now };
-        } else if let Some(place) = self.inbox.take()
-            && spare.len() < POOL_MAX_BUFFERS
-        {
-            spare.push(place);
-        }
-    }
-
     /// It had to wait and is read from again: its stop in the middle of a packet was ours.
     pub fn resume(&mut self, now: Millis) {
         self.is_waiting = false;
@@ -175,7 +148,12 @@ impl<S> Connection<S> {
 
     /// Bytes of input that are kept.
     pub fn kept_bytes(&self) -> usize {
-        self.inbox.as_ref().map_or(0, |kept| kept.inbox.kept_bytes())
+        self.inbox.as_ref().map_or(0, |kept| kept.bytes())
+    }
+
+    /// Memory that they take.
+    pub fn kept_held_bytes(&self) -> usize {
+        self.inbox.as_ref().map_or(0, |kept| kept.held_bytes())
     }
 
     /// The next thing that is due without any input, and when. `probed_since` is when the connection came under probe.

@@ -4,8 +4,7 @@ use super::Engine;
 use crate::core::engine::connection::{Connection, Phase};
 use crate::core::engine::socket::Socket;
 use crate::core::session::Session;
-use crate::core::state::Core;
-use crate::core::state::effects::{CloseMode, CloseReason, Effect, Effects};
+use crate::core::state::effects::{CloseMode, CloseReason, Effect};
 use crate::core::state::key::Key;
 use crate::limits;
 use crate::wire::{Code, ErrorReason, Packet};
@@ -41,18 +40,17 @@ impl<S: Socket> Engine<S> {
     /// A public message for everybody here, and, from one of our own clients, for every other server.
     fn publish(&mut self, bytes: std::ops::Range<usize>, from_here: bool) {
         let message = self.effects.bytes(bytes);
-        self.public.append(message);
+        self.output.public.append(message);
         self.turn_public_bytes += message.len();
         self.core.counters.packets_out.count(message.first(), message.len(), self.core.directory.len());
         let links = self.core.mesh.links().count();
         if from_here && links > 0 {
-            let packet_bytes = self.public.link_batch.append(message);
+            let packet_bytes = self.output.link_batch.append(message);
             self.core.counters.packets_out.count(Some(&Code::PckFwd.byte()), packet_bytes, links);
         }
     }
 
     fn queue_bytes(&mut self, to: Key, bytes: std::ops::Range<usize>) {
-        self.take_over_batch(to);
         let Some(connection) = self.connections.get_mut(to) else { return };
         if !connection.is_open() {
             return;
@@ -60,19 +58,14 @@ impl<S: Socket> Engine<S> {
         let bytes = self.effects.bytes(bytes);
         let speaks_packets = usize::from(connection.session.speaks_packets());
         self.core.counters.packets_out.count(bytes.first(), bytes.len(), speaks_packets);
-        let is_link = connection.session.as_sibling().is_some();
-        connection.outbox.push(bytes, is_link, &self.public, &mut self.queues);
-        self.private_queued_bytes += bytes.len();
-        self.mark_dirty(to);
-        self.check_queue(to);
+        connection.outbox.push(bytes, &mut self.output);
+        self.on_queued(to);
     }
 
-    /// What comes next for a link comes behind what was said in public before.
-    fn take_over_batch(&mut self, link: Key) {
-        let Some(connection) = self.connections.get_mut(link) else { return };
-        let before = connection.outbox.own_bytes();
-        connection.outbox.take_over(&mut self.public, &mut self.queues);
-        self.private_queued_bytes += connection.outbox.own_bytes() - before;
+    /// Something was queued for this connection alone.
+    fn on_queued(&mut self, to: Key) {
+        self.mark_dirty(to);
+        self.check_queue(to);
     }
 
     /// Holds a queue to its limit and notes when it passes its high-water mark. A reader is slow only when the kernel
@@ -80,7 +73,7 @@ impl<S: Socket> Engine<S> {
     pub(super) fn check_queue(&mut self, key: Key) {
         let Some(connection) = self.connections.get(key) else { return };
         let limit = connection.session.queue_limit(&self.core.config);
-        let pending_bytes = connection.outbox.pending_bytes(&self.public);
+        let pending_bytes = connection.outbox.pending_bytes(&self.output);
         if pending_bytes > limit && !connection.is_writable {
             self.close(key, CloseReason::SlowReader, CloseMode::Now);
         } else if connection.is_open() && pending_bytes > connection.session.high_water(&self.core.config) {
@@ -100,16 +93,16 @@ impl<S: Socket> Engine<S> {
         match mode {
             CloseMode::AfterWriting => {
                 connection.phase = Phase::Draining(reason);
-                let before = connection.outbox.own_bytes();
-                connection.outbox.leave(&mut self.public, &mut self.queues);
-                self.private_queued_bytes += connection.outbox.own_bytes() - before;
+                connection.outbox.leave(&mut self.output);
                 self.mark_dirty(key);
             }
             CloseMode::Now => {
-                self.private_queued_bytes -= connection.outbox.own_bytes();
-                connection.outbox.discard(&mut self.public, &mut self.queues);
                 connection.phase = Phase::Closed;
                 self.closed.push(key);
+                self.report_undelivered(key);
+                if let Some(connection) = self.connections.get_mut(key) {
+                    connection.outbox.discard(&mut self.output);
+                }
             }
         }
     }
@@ -132,22 +125,43 @@ impl<S: Socket> Engine<S> {
 
     /// The part of closing that the rest of the server notices.
     fn end_session(&mut self, key: Key, reason: CloseReason) {
-        self.take_over_batch(key);
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.core.counters.close(reason);
-        log_end(connection, reason, connection.outbox.pending_bytes(&self.public), self.now.since(connection.opened));
-        self.private_queued_bytes -= connection.kept_bytes();
-        connection.inbox = None;
+        log_end(connection, reason, connection.outbox.pending_bytes(&self.output), self.now.since(connection.opened));
+        self.intake.discard(connection);
         connection.has_backlog = false;
         if std::mem::take(&mut connection.is_waiting) {
             self.core.pressure.stop_waiting(key);
         }
-        if connection.session.as_sibling().is_some() {
-            report_undelivered(connection, &mut self.core, &mut self.effects);
-        }
         let mut context = Self::context(&mut self.core, &mut self.effects, key, connection.remote, self.now);
         connection.session.on_end(reason, &mut context);
         self.release_waiting(key);
+    }
+
+    /// What was queued for a lost link and never began to be written is answered with ERROR 0 (D21). Each answer takes
+    /// less than the packet that makes room for it.
+    fn report_undelivered(&mut self, link: Key) {
+        let (mut packet, mut answer, mut dropped) = (Vec::new(), Vec::new(), 0);
+        while let Some(connection) = self.connections.get_mut(link)
+            && connection.outbox.pop_undelivered(&mut packet, &mut self.output)
+        {
+            dropped += 1;
+            let Ok(Packet::PckFwd { content, .. }) = Packet::decode(&packet) else { continue };
+            if let Ok(Packet::MsgPrvInc { sender, .. } | Packet::FileChnkInc { sender, .. }) = Packet::decode(content)
+                && let Some(client) = self.core.directory.find(sender)
+                && let Some(connection) = self.connections.get_mut(client)
+            {
+                answer.clear();
+                Packet::Error { sender, reason: ErrorReason::UnknownServer }.encode(&mut answer);
+                self.core.counters.packets_out.count(answer.first(), answer.len(), 1);
+                connection.outbox.push(&answer, &mut self.output);
+                self.on_queued(client);
+            }
+        }
+        self.core.counters.link_packets_dropped += dropped;
+        if dropped > 0 {
+            log::warn!("{dropped} packets were queued for a lost link and are dropped");
+        }
     }
 
     /// Whoever waits for this receiver goes on.
@@ -169,24 +183,6 @@ impl<S: Socket> Engine<S> {
         connection.resume(self.now);
         self.schedule(sender);
         self.enqueue(sender);
-    }
-}
-
-/// What was queued for a lost link and never began to be written is answered with ERROR 0 (D21).
-fn report_undelivered<S>(link: &Connection<S>, core: &mut Core, effects: &mut Effects) {
-    let mut dropped = 0;
-    for packet in link.outbox.whole_packets() {
-        dropped += 1;
-        let Ok(Packet::PckFwd { content, .. }) = Packet::decode(packet) else { continue };
-        if let Ok(Packet::MsgPrvInc { sender, .. } | Packet::FileChnkInc { sender, .. }) = Packet::decode(content)
-            && let Some(client) = core.directory.find(sender)
-        {
-            effects.send(client, &Packet::Error { sender, reason: ErrorReason::UnknownServer });
-        }
-    }
-    core.counters.link_packets_dropped += dropped;
-    if dropped > 0 {
-        log::warn!("{dropped} packets were queued for a lost link and are dropped");
     }
 }
 

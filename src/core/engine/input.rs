@@ -93,12 +93,11 @@ impl<S: Socket> Engine<S> {
             return;
         }
         if std::mem::take(&mut connection.has_backlog) {
-            let mut inbox = connection.take_inbox();
+            let mut inbox = self.intake.take(connection);
             let kept = inbox.take_kept();
-            connection.put_inbox(inbox, self.now, &mut self.inboxes);
-            self.private_queued_bytes -= kept.len();
+            self.intake.put(connection, inbox, self.now);
             self.handle(key, &kept);
-            self.buffers.give(kept);
+            self.intake.buffers.give(kept);
         }
         let share_is_used = self.share_is_used();
         let Some(connection) = self.connections.get_mut(key) else { return };
@@ -158,8 +157,7 @@ impl<S: Socket> Engine<S> {
             Session::Scraper(_) => return self.handle_http(key, input),
             _ => {}
         }
-        let mut inbox = connection.take_inbox();
-        self.private_queued_bytes -= inbox.kept_bytes();
+        let mut inbox = self.intake.take(connection);
         let frame = self.core.config.frame;
         let mut rest = input;
         let stopped = loop {
@@ -185,14 +183,13 @@ impl<S: Socket> Engine<S> {
             }
         };
         match stopped {
-            Some((Next::StopBefore, before)) => inbox.keep_with_packet(before, rest, &mut self.buffers),
-            _ => inbox.keep(rest, &mut self.buffers),
+            Some((Next::StopBefore, before)) => inbox.keep_with_packet(before, rest, &mut self.intake.buffers),
+            _ => inbox.keep(rest, &mut self.intake.buffers),
         }
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.is_open() {
             connection.has_backlog = stopped.is_some() && inbox.kept_bytes() > 0;
-            self.private_queued_bytes += inbox.kept_bytes();
-            connection.put_inbox(inbox, self.now, &mut self.inboxes);
+            self.intake.put(connection, inbox, self.now);
         }
     }
 
@@ -275,11 +272,14 @@ impl<S: Socket> Engine<S> {
             Verdict::Become(session) => {
                 if let Session::Client(client) = &session {
                     log::debug!("{:?} logged in from {}", client.nickname(), connection.remote);
-                    connection.outbox.join_public(&self.public);
+                    connection.outbox.join_public(&self.output);
                 }
+                // What it keeps counts as another's from here on.
+                let inbox = self.intake.take(connection);
                 connection.session = session;
+                self.intake.put(connection, inbox, self.now);
                 if let Some(sibling) = connection.session.as_sibling() {
-                    connection.outbox.enter_mesh(sibling.server(), &self.public);
+                    connection.outbox.enter_mesh(sibling.server(), &mut self.output);
                     connection.socket.set_keepalive(connection.session.keepalive());
                     self.uncount(key);
                 }

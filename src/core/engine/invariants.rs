@@ -10,9 +10,7 @@ impl<S: Socket> Engine<S> {
     /// Checks what must always hold between two turns. For tests and the simulator.
     pub fn assert_invariants(&self) {
         let live = || self.connections.iter().map(|(_, connection)| connection);
-        let private: usize = live().map(|c| c.kept_bytes() + c.outbox.own_bytes()).sum();
-        assert_eq!(private, self.private_queued_bytes, "the sum of the queues");
-        assert_eq!(live().filter(|c| c.outbox.is_pinned()).count(), self.public.pins(), "readers that are behind");
+        self.assert_memory();
         assert_eq!(live().filter(|c| c.timer != Millis::NEVER).count(), self.deadlines.len(), "deadlines");
         assert_eq!(
             live().filter_map(|c| c.session.as_client()).count(),
@@ -27,7 +25,7 @@ impl<S: Socket> Engine<S> {
             if let Some(client) = connection.session.as_client() {
                 assert_eq!(self.core.directory.find(client.nickname()), Some(key), "a nickname finds its client");
             }
-            let within = connection.outbox.pending_bytes(&self.public) <= self.queue_limit(key);
+            let within = connection.outbox.pending_bytes(&self.output) <= self.queue_limit(key);
             assert!(within || connection.is_writable, "queues are bounded");
             let kept_max = limits::READ_BYTES + self.core.config.frame.packet_max_bytes();
             assert!(connection.kept_bytes() <= kept_max, "inboxes are bounded");
@@ -45,7 +43,7 @@ impl<S: Socket> Engine<S> {
             assert!(self.probed_since.is_empty());
             assert_eq!((self.client_connections, self.per_address.len()), (0, 0));
             assert!(self.operators.is_empty() && self.scrapers.is_empty());
-            assert_eq!(self.public.held_bytes(), 0, "the log goes with the last who needs it");
+            assert_eq!(self.output.public.held_bytes(), 0, "the log goes with the last who needs it");
         }
     }
 }

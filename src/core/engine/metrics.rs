@@ -25,7 +25,7 @@ impl<S: Socket> Engine<S> {
 
     fn gauges(&self, text: &mut Text) {
         let (core, counters) = (&self.core, &self.core.counters);
-        let largest = self.connections.iter().map(|(_, c)| c.outbox.pending_bytes(&self.public)).max().unwrap_or(0);
+        let largest = self.connections.iter().map(|(_, c)| c.outbox.pending_bytes(&self.output)).max().unwrap_or(0);
         text.one("cfp_uptime_seconds", "gauge", "Seconds since the start.", self.now.0 / 1000);
         text.one("cfp_clients", "gauge", "Clients logged in.", core.directory.len());
         text.one("cfp_connections", "gauge", "Connections of all kinds.", self.connections.len());
@@ -121,7 +121,7 @@ impl<S: Socket> Engine<S> {
         }
         text.head("cfp_link_queued_bytes", "gauge", "Output that waits for that server.");
         for (id, key) in mesh.links() {
-            let queued = self.connections.get(key).map_or(0, |link| link.outbox.pending_bytes(&self.public));
+            let queued = self.connections.get(key).map_or(0, |link| link.outbox.pending_bytes(&self.output));
             text.line(&format!("cfp_link_queued_bytes{{server=\"{id}\"}}"), queued);
         }
     }

@@ -17,7 +17,9 @@ mod deadlines;
 mod dialling;
 mod effects;
 mod input;
+pub mod intake;
 mod invariants;
+mod memory;
 mod metrics;
 mod operators;
 mod output;
@@ -33,10 +35,9 @@ use std::net::SocketAddr;
 
 pub use table::Table;
 
-use crate::core::engine::connection::{Connection, Due, KeptInput, Phase};
+use crate::core::engine::connection::{Connection, Due};
 use crate::core::engine::socket::Socket;
-use crate::core::output::outbox::QueuePool;
-use crate::core::output::public_log::PublicLog;
+use crate::core::output::outbox::Output;
 use crate::core::session::{Handshake, Session};
 use crate::core::state::address::{AddressGroup, Remote};
 use crate::core::state::config::Config;
@@ -47,8 +48,8 @@ use crate::core::state::users::{Users, UsersChange};
 use crate::core::state::{Context, Core};
 use crate::core::time::Millis;
 use crate::limits;
-use crate::wire::pool::BufferPool;
 use deadlines::Deadlines;
+use intake::Intake;
 use turned_away::TurnedAway;
 
 /// What the kernel says of a connection. Flags only add up: what was ready stays so until a read or write says
@@ -117,17 +118,12 @@ pub struct Engine<S> {
     public_behind: Vec<(Key, bool)>,
     /// Who is closed and to be freed.
     closed: Vec<Key>,
-    public: PublicLog,
-    buffers: BufferPool,
-    #[allow(clippy::vec_box, reason = "the boxes go from connection to connection")]
-    inboxes: Vec<Box<KeptInput>>,
-    queues: QueuePool,
+    output: Output,
+    intake: Intake,
     deadlines: Deadlines,
     /// Connections under probe, and since when.
     probed_since: BTreeMap<Key, Millis>,
     read_buffer: Box<[u8]>,
-    /// Bytes in inboxes and in outboxes' own queues; the log is counted by itself.
-    private_queued_bytes: usize,
     /// Work done in this turn: input handled, and what packets and writes cost besides.
     turn_work_bytes: usize,
     /// Where in it the connection that is served has used up its share.
@@ -160,14 +156,11 @@ impl<S: Socket> Engine<S> {
             dirty: VecDeque::new(),
             public_behind: Vec::new(),
             closed: Vec::new(),
-            public: PublicLog::default(),
-            buffers: BufferPool::default(),
-            inboxes: Vec::new(),
-            queues: QueuePool::default(),
+            output: Output::default(),
+            intake: Intake::default(),
             deadlines: Deadlines::default(),
             probed_since: BTreeMap::new(),
             read_buffer: vec![0; limits::READ_BYTES].into_boxed_slice(),
-            private_queued_bytes: 0,
             turn_work_bytes: 0,
             share_end_bytes: 0,
             turn_public_bytes: 0,
@@ -200,16 +193,6 @@ impl<S: Socket> Engine<S> {
     /// A connection's socket, for the reactor to watch.
     pub fn socket_mut(&mut self, key: Key) -> Option<&mut S> {
         self.connections.get_mut(key).map(|connection| &mut connection.socket)
-    }
-
-    /// All queued output and input, in bytes.
-    pub fn queued_bytes(&self) -> usize {
-        self.private_queued_bytes + self.public.held_bytes()
-    }
-
-    /// What each buffer and each queue that is kept for the next use holds, in bytes. For tests and the simulator.
-    pub fn spare_bytes(&self) -> [Vec<usize>; 2] {
-        [self.buffers.spare_bytes().collect(), self.queues.spare_bytes().collect()]
     }
 
     /// A connection was accepted. Returns its key, or nothing where there is no room: the socket is then closed.
@@ -402,23 +385,6 @@ impl<S: Socket> Engine<S> {
                 _ => {}
             }
             self.schedule(key);
-        }
-    }
-
-    /// Past the bound on all queues, the largest go first. What everybody has by now does not count.
-    fn bound_memory(&mut self) {
-        self.public.trim();
-        while self.queued_bytes() > self.core.config.max_memory_bytes {
-            let size = |c: &Connection<S>| c.outbox.pending_bytes(&self.public) + c.kept_bytes();
-            let largest =
-                self.connections.iter().filter(|(_, c)| c.phase != Phase::Closed).max_by_key(|(_, c)| size(c));
-            let Some((key, connection)) = largest else { break };
-            if size(connection) == 0 {
-                break;
-            }
-            self.close(key, CloseReason::Memory, CloseMode::Now);
-            self.apply_effects();
-            self.public.trim();
         }
     }
 

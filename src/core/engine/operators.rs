@@ -49,7 +49,7 @@ impl<S: Socket> Engine<S> {
         let operators = self.operators.iter().filter_map(|&key| Some((key, self.connections.get(key)?)));
         let ranked = operators.map(|(key, connection)| match &connection.session {
             Session::Operator(operator) => {
-                let is_busy = operator.is_waiting || connection.outbox.pending_bytes(&self.public) > 0;
+                let is_busy = operator.is_waiting || connection.outbox.pending_bytes(&self.output) > 0;
                 (key, (is_busy, operator.active_at))
             }
             _ => (key, (false, Millis(0))),
@@ -76,9 +76,8 @@ impl<S: Socket> Engine<S> {
     /// Takes an operator's input apart into lines, and has each done.
     pub(super) fn handle_lines(&mut self, key: Key, input: &[u8]) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let mut inbox = connection.take_inbox();
+        let mut inbox = self.intake.take(connection);
         let mut text = inbox.take_kept();
-        self.private_queued_bytes -= text.len();
         text.extend_from_slice(input);
         let mut rest = text.as_slice();
         while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
@@ -96,10 +95,9 @@ impl<S: Socket> Engine<S> {
             self.apply_effects();
         }
         let Some(connection) = self.connections.get_mut(key).filter(|connection| connection.is_open()) else { return };
-        inbox.keep(rest, &mut self.buffers);
-        connection.put_inbox(inbox, self.now, &mut self.inboxes);
+        inbox.keep(rest, &mut self.intake.buffers);
+        self.intake.put(connection, inbox, self.now);
         connection.has_backlog = connection.is_held() && !rest.is_empty();
-        self.private_queued_bytes += rest.len();
     }
 
     fn on_line(&mut self, key: Key, line: &[u8]) {
@@ -199,7 +197,7 @@ impl<S: Socket> Engine<S> {
         for (_, connection) in self.connections.iter() {
             let Some(client) = connection.session.as_client() else { continue };
             let kind = if client.is_registered() { "user" } else { "guest" };
-            let queued_bytes = connection.outbox.pending_bytes(&self.public) + connection.kept_bytes();
+            let queued_bytes = connection.outbox.pending_bytes(&self.output) + connection.kept_bytes();
             let seconds = self.now.since(connection.opened) / 1000;
             let (nickname, remote) = (client.nickname(), connection.remote);
             let _ = writeln!(text, "{nickname}\t{kind}\t{remote}\t{queued_bytes}\t{seconds}");

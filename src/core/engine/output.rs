@@ -6,8 +6,7 @@ use std::io::{self, IoSlice};
 use super::Engine;
 use crate::core::engine::connection::{Connection, Phase};
 use crate::core::engine::socket::{Sent, Socket};
-use crate::core::output::outbox::{Outbox, QueuePool};
-use crate::core::output::public_log::PublicLog;
+use crate::core::output::outbox::{Outbox, Output};
 use crate::core::session::Session;
 use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::key::Key;
@@ -17,9 +16,6 @@ use crate::limits;
 /// What one write came to.
 struct Written {
     bytes: usize,
-    /// What had to be kept for this connection alone, before and after.
-    own_before: usize,
-    own_after: usize,
     is_broken: bool,
 }
 
@@ -52,15 +48,14 @@ impl<S: Socket> Engine<S> {
             if !connection.outbox.gets_public() {
                 continue;
             }
-            let written = write(connection, &mut self.public, &mut self.queues, self.now);
+            let written = write(connection, &mut self.output, self.now);
             self.core.counters.bytes_out += written.bytes as u64;
-            self.private_queued_bytes = self.private_queued_bytes + written.own_after - written.own_before;
-            let is_behind = written.own_after > 0 || connection.outbox.is_pinned();
+            let is_behind = connection.outbox.private_bytes() > 0 || connection.outbox.pinned_at().is_some();
             if written.is_broken || is_behind || self.core.pressure.is_past_high_water(key) {
                 behind.push((key, written.is_broken));
             }
         }
-        self.public.link_batch.clear();
+        self.output.link_batch.clear();
         for (key, is_broken) in behind.drain(..) {
             self.after_write(key, is_broken);
         }
@@ -73,14 +68,13 @@ impl<S: Socket> Engine<S> {
         if matches!(connection.phase, Phase::Lingering(_) | Phase::Closed) {
             return;
         }
-        let written = write(connection, &mut self.public, &mut self.queues, self.now);
+        let written = write(connection, &mut self.output, self.now);
         if written.bytes > 0
             && let Session::Requesting(requesting) = &connection.session
         {
             self.core.mesh.on_request_sent(requesting.dial_for());
         }
         self.core.counters.bytes_out += written.bytes as u64;
-        self.private_queued_bytes = self.private_queued_bytes + written.own_after - written.own_before;
         self.after_write(key, written.is_broken);
     }
 
@@ -90,7 +84,7 @@ impl<S: Socket> Engine<S> {
             self.close(key, CloseReason::Lost, CloseMode::Now);
             return;
         }
-        let pending_bytes = connection.outbox.pending_bytes(&self.public);
+        let pending_bytes = connection.outbox.pending_bytes(&self.output);
         if pending_bytes == 0 && matches!(connection.phase, Phase::Draining(_)) {
             self.finish_draining(key);
             return;
@@ -110,21 +104,15 @@ impl<S: Socket> Engine<S> {
 }
 
 /// One write of what waits for a connection.
-fn write<S: Socket>(
-    connection: &mut Connection<S>,
-    log: &mut PublicLog,
-    queues: &mut QueuePool,
-    now: Millis,
-) -> Written {
-    let own_before = connection.outbox.own_bytes();
-    let mut written = Written { bytes: 0, own_before, own_after: own_before, is_broken: false };
-    if connection.outbox.pending_bytes(log) == 0 {
+fn write<S: Socket>(connection: &mut Connection<S>, output: &mut Output, now: Millis) -> Written {
+    let mut written = Written { bytes: 0, is_broken: false };
+    if connection.outbox.pending_bytes(output) == 0 {
         connection.blocked_since = Millis::NEVER;
         return written;
     }
     if connection.is_writable {
-        connection.outbox.set_destination(log);
-        match offer(&mut connection.socket, &connection.outbox, log) {
+        connection.outbox.set_destination(output);
+        match offer(&mut connection.socket, &connection.outbox, output) {
             Ok(sent) => {
                 connection.bytes_out += sent.bytes as u64;
                 connection.is_writable = !sent.is_stuck;
@@ -139,17 +127,16 @@ fn write<S: Socket>(
             Err(_) => written.is_broken = true,
         }
     }
-    connection.outbox.advance(written.bytes, log, queues);
-    written.own_after = connection.outbox.own_bytes();
+    connection.outbox.advance(written.bytes, output);
     written
 }
 
 /// Hands the socket what is next.
-fn offer<S: Socket>(socket: &mut S, outbox: &Outbox, log: &PublicLog) -> io::Result<Sent> {
-    if let Some(slice) = outbox.only_slice(log) {
+fn offer<S: Socket>(socket: &mut S, outbox: &Outbox, output: &Output) -> io::Result<Sent> {
+    if let Some(slice) = outbox.only_slice(output) {
         return socket.write(slice);
     }
     let mut slices = [IoSlice::new(&[]); limits::SLICES_PER_WRITE];
-    let count = outbox.gather(log, &mut slices);
+    let count = outbox.gather(output, &mut slices);
     socket.write_vectored(slices.get(..count).unwrap_or(&[]))
 }

@@ -53,18 +53,16 @@ impl<S: Socket> Engine<S> {
     /// A part of a scraper's request. The whole of it is answered, and the connection closed.
     pub(super) fn handle_http(&mut self, key: Key, input: &[u8]) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let mut inbox = connection.take_inbox();
+        let mut inbox = self.intake.take(connection);
         let mut head = inbox.take_kept();
-        self.private_queued_bytes -= head.len();
         head.extend_from_slice(input);
         let Session::Scraper(scraper) = &mut connection.session else { return };
         let reply = scraper.on_input(&head);
         if reply == Reply::Pending {
-            inbox.keep(&head, &mut self.buffers);
-            self.private_queued_bytes += head.len();
+            inbox.keep(&head, &mut self.intake.buffers);
         }
-        connection.put_inbox(inbox, self.now, &mut self.inboxes);
-        self.buffers.give(head);
+        self.intake.put(connection, inbox, self.now);
+        self.intake.buffers.give(head);
         match reply {
             Reply::Pending => {}
             Reply::Answer(answer) => self.answer_scraper(key, &answer),

@@ -30,6 +30,16 @@ impl LinkBatch {
         self.start + self.bytes.len() as u64
     }
 
+    /// Bytes of the turn so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Appends one message, as clients get it. Returns the size of its packet.
     pub fn append(&mut self, message: &[u8]) -> usize {
         let header = forward_header(ServerId::default());

@@ -1,354 +1,238 @@
-//! What waits to be written to one connection.
+//! What waits to be written: the memory that all connections share for it, and each connection's part.
 
-use std::collections::VecDeque;
 use std::io::IoSlice;
 
+use crate::core::output::blocks::BlockPool;
+use crate::core::output::client_outbox::{ClientOutbox, ClientQueue};
+use crate::core::output::link_batch::LinkBatch;
+use crate::core::output::link_outbox::{LinkOutbox, LinkQueue};
 use crate::core::output::public_log::PublicLog;
-use crate::limits::{POOL_BUFFER_MAX_BYTES, POOL_MAX_BUFFERS, SLICES_PER_WRITE};
+use crate::limits::{POOL_MAX_BUFFERS, QUEUE_OVERHEAD_BYTES, SLICES_PER_WRITE};
 use crate::wire::ServerId;
 
-/// Output of one connection: its place in the log of public messages, and bytes for it alone, each run of which is
-/// spliced in where the log stood when it was queued:
-///
-/// ```text
-///   log     ──────────┬──────────────┬────────▶ end
-///              cursor ┘          at  │
-///   own                              └ [ AUTHRSP, private messages, chunks … ]
-///   written:  log from cursor to `at`, own bytes, log from `at` to the end
-/// ```
-///
-/// A link to another server has its own bytes first, then its place in what the log forwards in this turn; what it
-/// could not take in the turn becomes its own.
-///
-/// A connection that keeps up owns no memory here between two turns.
+/// All that waits, but for each connection's note of its part.
 #[derive(Debug, Default)]
-pub struct Outbox {
-    /// Of its public messages, written or claimed up to here.
-    cursor: u64,
-    public: Public,
-    own: Option<Box<PrivateQueue>>,
+pub struct Output {
+    /// What is said in public, for the clients.
+    pub public: PublicLog,
+    /// What our clients say in public, for the links: this turn's.
+    pub link_batch: LinkBatch,
+    /// What waits for one connection alone.
+    pub queues: QueuePool,
 }
 
-/// Which public messages a connection gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Public {
-    #[default]
-    None,
-    /// A client: all that are in the log.
-    Clients {
-        /// Counted in the log as a reader that is behind.
-        is_pinned: bool,
-    },
-    /// A link to this server: those of the turn's [`LinkBatch`].
-    Mesh(ServerId),
-}
-
-/// Bytes for one connection alone.
-#[derive(Debug, Default)]
-pub struct PrivateQueue {
-    /// `bytes[head..]` waits.
-    bytes: Vec<u8>,
-    head: usize,
-    /// Which runs of the bytes come after which position of the log; together as long as `bytes[head..]`.
-    splices: VecDeque<Splice>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Splice {
-    at: u64,
-    len: usize,
-    /// Its beginning has been written.
-    is_begun: bool,
-}
-
-impl PrivateQueue {
-    /// Lets go what was written, once it is half of all.
-    fn compact(&mut self) {
-        if self.head > 0 && self.head * 2 >= self.bytes.len() {
-            self.bytes.drain(..self.head);
-            self.head = 0;
-        }
+impl Output {
+    /// Memory that waiting output takes, in bytes. The batch is not in it: it is over with the turn.
+    pub fn held_bytes(&self) -> usize {
+        self.public.held_bytes() + self.queues.lent_bytes()
     }
 }
 
-/// Empty queues for the next who need one.
+/// Lends queues and their blocks, and counts what is lent.
 #[derive(Debug, Default)]
 pub struct QueuePool {
+    /// The blocks of all queues.
+    pub blocks: BlockPool,
     #[allow(clippy::vec_box, reason = "the boxes go from connection to connection")]
-    spare: Vec<Box<PrivateQueue>>,
+    clients: Vec<Box<ClientQueue>>,
+    #[allow(clippy::vec_box, reason = "the boxes go from connection to connection")]
+    links: Vec<Box<LinkQueue>>,
 }
 
 impl QueuePool {
-    fn take(&mut self) -> Box<PrivateQueue> {
-        self.spare.pop().unwrap_or_default()
+    /// Memory of the queues that are in use, in bytes: their blocks, and what it takes to keep them.
+    pub fn lent_bytes(&self) -> usize {
+        self.blocks.lent_bytes()
     }
 
-    fn give(&mut self, mut queue: Box<PrivateQueue>) {
-        if queue.held_bytes() <= POOL_BUFFER_MAX_BYTES && self.spare.len() < POOL_MAX_BUFFERS {
-            queue.bytes.clear();
-            queue.splices.clear();
-            queue.head = 0;
-            self.spare.push(queue);
+    pub(super) fn take_client(&mut self) -> Box<ClientQueue> {
+        self.blocks.lend(size_of::<ClientQueue>() + QUEUE_OVERHEAD_BYTES);
+        self.clients.pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_client(&mut self, mut queue: Box<ClientQueue>) {
+        queue.clear(&mut self.blocks);
+        self.blocks.take_back(size_of::<ClientQueue>() + QUEUE_OVERHEAD_BYTES);
+        if self.clients.len() < POOL_MAX_BUFFERS {
+            self.clients.push(queue);
         }
     }
 
-    /// What each queue that is kept holds, in bytes.
-    pub fn spare_bytes(&self) -> impl Iterator<Item = usize> {
-        self.spare.iter().map(|queue| queue.held_bytes())
+    pub(super) fn take_link(&mut self) -> Box<LinkQueue> {
+        self.blocks.lend(size_of::<LinkQueue>() + QUEUE_OVERHEAD_BYTES);
+        self.links.pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_link(&mut self, mut queue: Box<LinkQueue>) {
+        queue.clear(&mut self.blocks);
+        self.blocks.take_back(size_of::<LinkQueue>() + QUEUE_OVERHEAD_BYTES);
+        if self.links.len() < POOL_MAX_BUFFERS {
+            self.links.push(queue);
+        }
     }
 }
 
-impl PrivateQueue {
-    /// Memory that it owns: many small packets that are kept apart take more for the splices than for their bytes.
-    fn held_bytes(&self) -> usize {
-        self.bytes.capacity() + self.splices.capacity() * size_of::<Splice>()
+/// What waits to be written to one connection.
+#[derive(Debug)]
+pub enum Outbox {
+    /// To a client, or to a connection that is nobody yet, an operator, a scraper.
+    Client(ClientOutbox),
+    /// To another server.
+    Link(LinkOutbox),
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Outbox::Client(ClientOutbox::default())
     }
 }
 
 impl Outbox {
     /// Bytes that wait for this connection alone.
-    pub fn own_bytes(&self) -> usize {
-        self.own.as_ref().map_or(0, |own| own.bytes.len() - own.head)
+    pub fn private_bytes(&self) -> usize {
+        match self {
+            Outbox::Client(client) => client.private_bytes(),
+            Outbox::Link(link) => link.private_bytes(),
+        }
+    }
+
+    /// Memory that they take.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Outbox::Client(client) => client.held_bytes(),
+            Outbox::Link(link) => link.held_bytes(),
+        }
     }
 
     /// Bytes that wait, public messages included.
-    pub fn pending_bytes(&self, log: &PublicLog) -> usize {
-        self.own_bytes() + self.behind_bytes(log)
+    pub fn pending_bytes(&self, output: &Output) -> usize {
+        match self {
+            Outbox::Client(client) => client.private_bytes() + client.behind_bytes(&output.public),
+            Outbox::Link(link) => link.private_bytes() + link.behind_bytes(&output.link_batch),
+        }
+    }
+
+    /// Where it stands in the log of public messages, if it is a client that is behind there.
+    pub fn pinned_at(&self) -> Option<u64> {
+        match self {
+            Outbox::Client(client) => client.pinned_at(),
+            Outbox::Link(_) => None,
+        }
     }
 
     /// Whether it gets public messages.
     pub fn gets_public(&self) -> bool {
-        self.public != Public::None
-    }
-
-    /// Whether it stands in the log as a reader that is behind.
-    pub fn is_pinned(&self) -> bool {
-        self.public == Public::Clients { is_pinned: true }
+        match self {
+            Outbox::Client(client) => client.gets_public(),
+            Outbox::Link(link) => link.gets_public(),
+        }
     }
 
     /// From now on it gets public messages, as a client.
-    pub fn join_public(&mut self, log: &PublicLog) {
-        self.cursor = log.end();
-        self.public = Public::Clients { is_pinned: false };
+    pub fn join_public(&mut self, output: &Output) {
+        if let Outbox::Client(client) = self {
+            client.join_public(&output.public);
+        }
     }
 
     /// From now on it gets the public messages of our clients, as a link to this server.
-    pub fn enter_mesh(&mut self, server: ServerId, log: &PublicLog) {
-        self.cursor = log.link_batch.end();
-        self.public = Public::Mesh(server);
-    }
-
-    /// It gets no more public messages; those that wait are kept as its own.
-    pub fn leave(&mut self, log: &mut PublicLog, pool: &mut QueuePool) {
-        self.take_over(log, pool);
-        if !matches!(self.public, Public::Clients { .. }) {
-            self.public = Public::None;
-            return;
-        }
-        let mut flat = pool.take();
-        let pending = self.pending_bytes(log);
-        self.walk(log, |slice| {
-            flat.bytes.extend_from_slice(slice);
-            true
+    pub fn enter_mesh(&mut self, server: ServerId, output: &mut Output) {
+        let Outbox::Client(client) = self else { return };
+        let waiting = client.take_queue().map(|mut queue| {
+            let bytes = queue.take_bytes(&mut output.queues.blocks);
+            output.queues.give_client(queue);
+            bytes
         });
-        debug_assert_eq!(flat.bytes.len(), pending);
-        if pending > 0 {
-            flat.splices.push_back(Splice { at: 0, len: pending, is_begun: false });
-        }
-        self.discard(log, pool);
-        if pending > 0 {
-            self.own = Some(flat);
-        }
+        *self = Outbox::Link(LinkOutbox::new(server, waiting, output));
     }
 
-    /// Queues bytes for this connection alone, behind all that waits. Where `apart`, they are one packet that
-    /// [`Outbox::whole_packets`] can tell from the others.
-    pub fn push(&mut self, bytes: &[u8], apart: bool, log: &PublicLog, pool: &mut QueuePool) {
-        let at = if self.is_client() { log.end() } else { 0 };
-        debug_assert!(self.is_client() || self.behind_bytes(log) == 0, "a link claims first");
-        let own = self.own.get_or_insert_with(|| pool.take());
-        own.compact();
-        own.bytes.extend_from_slice(bytes);
-        match own.splices.back_mut() {
-            Some(last) if last.at == at && !apart => last.len += bytes.len(),
-            _ => own.splices.push_back(Splice { at, len: bytes.len(), is_begun: false }),
+    /// It gets no more public messages than those that wait.
+    pub fn leave(&mut self, output: &mut Output) {
+        match self {
+            Outbox::Client(client) => client.leave(&mut output.public),
+            Outbox::Link(link) => link.leave(output),
         }
     }
 
-    /// A link keeps what is forwarded in this turn as its own, so that what is queued next comes behind it.
-    pub fn take_over(&mut self, log: &mut PublicLog, pool: &mut QueuePool) {
-        let Public::Mesh(server) = self.public else { return };
-        let link_batch = &mut log.link_batch;
-        if self.cursor == link_batch.end() {
-            return;
+    /// Queues whole packets for this connection alone, behind all that waits. For a link: one packet.
+    pub fn push(&mut self, bytes: &[u8], output: &mut Output) {
+        match self {
+            Outbox::Client(client) => client.push(bytes, &output.public, &mut output.queues),
+            Outbox::Link(link) => link.push(bytes, output),
         }
-        link_batch.set_destination(server);
-        let own = self.own.get_or_insert_with(|| pool.take());
-        own.compact();
-        own.bytes.extend_from_slice(link_batch.since(self.cursor));
-        let (packets, mut is_begun) = link_batch.packets_since(self.cursor);
-        own.splices.extend(packets.map(|len| Splice { at: 0, len, is_begun: std::mem::take(&mut is_begun) }));
-        self.cursor = link_batch.end();
     }
 
-    /// The packets that were queued apart and of which nothing was written.
-    pub fn whole_packets(&self) -> impl Iterator<Item = &[u8]> {
-        self.own.iter().flat_map(|own| {
-            let mut rest = own.bytes.get(own.head..).unwrap_or(&[]);
-            own.splices.iter().filter_map(move |splice| {
-                let (packet, after) = rest.split_at_checked(splice.len).unwrap_or((rest, &[]));
-                rest = after;
-                (!splice.is_begun).then_some(packet)
-            })
-        })
+    /// Takes out the next packet for a link that never began to be written, into `packet`.
+    pub fn pop_undelivered(&mut self, packet: &mut Vec<u8>, output: &mut Output) -> bool {
+        match self {
+            Outbox::Client(_) => false,
+            Outbox::Link(link) => link.pop_undelivered(packet, output),
+        }
     }
 
-    /// To be called before the next two: what the log forwards is for this link.
-    pub fn set_destination(&self, log: &mut PublicLog) {
-        if let Public::Mesh(server) = self.public {
-            log.link_batch.set_destination(server);
+    /// To be called before the next two: the batch is for this connection, if it is a link.
+    pub fn set_destination(&self, output: &mut Output) {
+        if let Outbox::Link(link) = self {
+            link.set_destination(&mut output.link_batch);
         }
     }
 
     /// All that waits, where it lies in one piece. That is the common case, and then nothing is gathered.
-    pub fn only_slice<'a>(&'a self, log: &'a PublicLog) -> Option<&'a [u8]> {
-        let behind_bytes = self.behind_bytes(log);
-        let slice = match (&self.own, self.public) {
-            (Some(own), _) if behind_bytes == 0 => return own.bytes.get(own.head..),
-            (Some(_), _) | (None, Public::None) => return None,
-            (None, Public::Clients { .. }) => log.slice_at(self.cursor),
-            (None, Public::Mesh(_)) => log.link_batch.since(self.cursor),
-        };
-        (slice.len() == behind_bytes).then_some(slice)
+    pub fn only_slice<'a>(&'a self, output: &'a Output) -> Option<&'a [u8]> {
+        match self {
+            Outbox::Client(client) => client.only_slice(&output.public),
+            Outbox::Link(link) => link.only_slice(&output.link_batch),
+        }
     }
 
     /// Fills `slices` with what is to be written next, as far as they go; returns how many it filled.
-    pub fn gather<'a>(&'a self, log: &'a PublicLog, slices: &mut [IoSlice<'a>; SLICES_PER_WRITE]) -> usize {
-        let mut free = slices.iter_mut();
-        let mut count = 0;
-        self.walk(log, |slice| match free.next() {
-            Some(place) => {
-                *place = IoSlice::new(slice);
-                count += 1;
-                true
-            }
-            None => false,
-        });
-        count
-    }
-
-    /// A write took so many bytes, or none. A reader that is behind is then counted in the block of the log that it
-    /// stands in, and a link that is behind keeps what it did not take.
-    pub fn advance(&mut self, written: usize, log: &mut PublicLog, pool: &mut QueuePool) {
-        let before = self.cursor;
-        let mut left = written as u64;
-        while left > 0 {
-            let next_splice = self.own.as_ref().and_then(|own| own.splices.front().copied());
-            let log_part = match next_splice {
-                Some(splice) => splice.at.saturating_sub(self.cursor).min(left),
-                None => left,
-            };
-            self.cursor += log_part;
-            left -= log_part;
-            let Some(own) = &mut self.own else { break };
-            let Some(splice) = own.splices.front_mut().filter(|splice| splice.at <= self.cursor) else { continue };
-            let own_part = usize::try_from(left).unwrap_or(usize::MAX).min(splice.len);
-            splice.len -= own_part;
-            splice.is_begun = true;
-            own.head += own_part;
-            left -= own_part as u64;
-            if splice.len == 0 {
-                own.splices.pop_front();
-            }
-            if own.splices.is_empty()
-                && let Some(own) = self.own.take()
-            {
-                pool.give(own);
-            }
-        }
-        self.repin(before, log, pool);
-    }
-
-    /// Throws away all that waits, and leaves the room.
-    pub fn discard(&mut self, log: &mut PublicLog, pool: &mut QueuePool) {
-        if self.is_pinned() {
-            log.unpin(self.cursor);
-        }
-        self.public = Public::None;
-        self.cursor = 0;
-        if let Some(own) = self.own.take() {
-            pool.give(own);
+    pub fn gather<'a>(&'a self, output: &'a Output, slices: &mut [IoSlice<'a>; SLICES_PER_WRITE]) -> usize {
+        match self {
+            Outbox::Client(client) => client.gather(&output.public, slices),
+            Outbox::Link(link) => link.gather(&output.link_batch, slices),
         }
     }
 
-    fn repin(&mut self, before: u64, log: &mut PublicLog, pool: &mut QueuePool) {
-        let behind = self.behind_bytes(log) > 0;
-        match &mut self.public {
-            Public::None => {}
-            Public::Clients { is_pinned } => {
-                if std::mem::replace(is_pinned, behind) {
-                    log.unpin(before);
-                }
-                if behind {
-                    log.pin(self.cursor);
-                }
-            }
-            Public::Mesh(_) => self.take_over(log, pool),
+    /// A write took so many bytes, or none.
+    pub fn advance(&mut self, written: usize, output: &mut Output) {
+        match self {
+            Outbox::Client(client) => client.advance(written, output),
+            Outbox::Link(link) => link.advance(written, output),
         }
     }
 
-    fn is_client(&self) -> bool {
-        matches!(self.public, Public::Clients { .. })
+    /// Throws away all that waits; nothing more is to be written.
+    pub fn discard(&mut self, output: &mut Output) {
+        match self {
+            Outbox::Client(client) => client.discard(output),
+            Outbox::Link(link) => link.discard(output),
+        }
+    }
+}
+
+/// Slices for one write, and how many of them are filled.
+pub(super) struct Gather<'a, 's> {
+    slices: &'s mut [IoSlice<'a>; SLICES_PER_WRITE],
+    count: usize,
+}
+
+impl<'a, 's> Gather<'a, 's> {
+    pub(super) fn new(slices: &'s mut [IoSlice<'a>; SLICES_PER_WRITE]) -> Gather<'a, 's> {
+        Gather { slices, count: 0 }
     }
 
-    fn behind_bytes(&self, log: &PublicLog) -> usize {
-        let end = match self.public {
-            Public::None => return 0,
-            Public::Clients { .. } => log.end(),
-            Public::Mesh(_) => log.link_batch.end(),
-        };
-        debug_assert!(self.cursor <= end);
-        usize::try_from(end - self.cursor).unwrap_or(usize::MAX)
+    pub(super) fn push(&mut self, slice: &'a [u8]) {
+        if let Some(place) = self.slices.get_mut(self.count).filter(|_| !slice.is_empty()) {
+            *place = IoSlice::new(slice);
+            self.count += 1;
+        }
     }
 
-    /// Shows all that waits, slice after slice, until `see` has enough.
-    fn walk<'a>(&'a self, log: &'a PublicLog, mut see: impl FnMut(&'a [u8]) -> bool) {
-        let mut cursor = self.cursor;
-        let mut log_until = |until: u64, see: &mut dyn FnMut(&'a [u8]) -> bool| {
-            while cursor < until {
-                let slice = log.slice_at(cursor);
-                let wanted = usize::try_from(until - cursor).unwrap_or(usize::MAX);
-                let slice = slice.get(..wanted).unwrap_or(slice);
-                if slice.is_empty() || !see(slice) {
-                    return false;
-                }
-                cursor += slice.len() as u64;
-            }
-            true
-        };
-        if let Some(own) = &self.own {
-            let mut rest = own.bytes.get(own.head..).unwrap_or(&[]);
-            let mut splices = own.splices.iter().peekable();
-            while let Some(splice) = splices.next() {
-                let mut len = splice.len;
-                while let Some(next) = splices.next_if(|next| next.at == splice.at) {
-                    len += next.len;
-                }
-                let (run, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
-                rest = after;
-                if !log_until(splice.at, &mut see) || !see(run) {
-                    return;
-                }
-            }
-        }
-        match self.public {
-            Public::None => {}
-            Public::Clients { .. } => {
-                log_until(log.end(), &mut see);
-            }
-            Public::Mesh(_) => {
-                see(log.link_batch.since(cursor));
-            }
-        }
+    pub(super) fn is_full(&self) -> bool {
+        self.count == SLICES_PER_WRITE
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 }

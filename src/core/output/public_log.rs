@@ -15,7 +15,6 @@
 
 use std::collections::VecDeque;
 
-use crate::core::output::link_batch::LinkBatch;
 use crate::limits::LOG_BLOCK_BYTES;
 
 #[derive(Debug, Default)]
@@ -23,6 +22,18 @@ struct Block {
     bytes: Vec<u8>,
     /// Readers that stand in this block.
     pins: u32,
+}
+
+impl Block {
+    /// Appends bytes for which there is room. A block never takes more than its size.
+    fn append(&mut self, bytes: &[u8]) {
+        let needed = self.bytes.len() + bytes.len();
+        if needed > self.bytes.capacity() {
+            let capacity = needed.max(2 * self.bytes.capacity()).min(LOG_BLOCK_BYTES);
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
 }
 
 /// The log. Positions are bytes since the server started.
@@ -33,8 +44,6 @@ pub struct PublicLog {
     start: u64,
     end: u64,
     spare: Vec<u8>,
-    /// What other servers get of it in this turn.
-    pub link_batch: LinkBatch,
 }
 
 impl PublicLog {
@@ -43,7 +52,7 @@ impl PublicLog {
         self.end
     }
 
-    /// Memory that the log holds for readers who are behind, in bytes.
+    /// Memory that the log holds for readers who are behind, in bytes. The last block's room comes on top.
     pub fn held_bytes(&self) -> usize {
         usize::try_from(self.end - self.start).unwrap_or(usize::MAX)
     }
@@ -65,7 +74,7 @@ impl PublicLog {
             }
             let (now, rest) = bytes.split_at(room.min(bytes.len()));
             if let Some(block) = self.blocks.back_mut() {
-                block.bytes.extend_from_slice(now);
+                block.append(now);
             }
             bytes = rest;
         }

@@ -195,6 +195,11 @@ impl Session {
         self.is_client() || matches!(self, Session::Operator(_))
     }
 
+    /// Whether it is nobody yet: what it may be is not settled, and a stranger can have as many as it likes.
+    pub fn is_nobody(&self) -> bool {
+        matches!(self, Session::Handshake(_) | Session::Requesting(_) | Session::Scraper(_))
+    }
+
     /// The link to another server.
     pub fn as_sibling(&self) -> Option<&Sibling> {
         match self {

@@ -1,0 +1,85 @@
+//! Input that waits, and the memory that it takes.
+
+use crate::core::engine::connection::Connection;
+use crate::core::time::Millis;
+use crate::limits::{INBOX_OVERHEAD_BYTES, POOL_MAX_BUFFERS};
+use crate::wire::Inbox;
+use crate::wire::pool::BufferPool;
+
+/// Input that waits for more, or for its turn.
+#[derive(Debug, Default)]
+pub struct KeptInput {
+    inbox: Inbox,
+    /// When the last of it came.
+    pub(super) since: Millis,
+}
+
+impl KeptInput {
+    /// Bytes of input.
+    pub fn bytes(&self) -> usize {
+        self.inbox.kept_bytes()
+    }
+
+    /// The memory that they take.
+    pub fn held_bytes(&self) -> usize {
+        self.inbox.held_bytes() + size_of::<KeptInput>() + INBOX_OVERHEAD_BYTES
+    }
+}
+
+/// All kept input, counted, and what is needed to keep more. Input is taken out of a connection to be handled and put
+/// back when that is done; in between it is not counted.
+#[derive(Debug, Default)]
+pub struct Intake {
+    /// Buffers for what is put back.
+    pub buffers: BufferPool,
+    #[allow(clippy::vec_box, reason = "the boxes go from connection to connection")]
+    boxes: Vec<Box<KeptInput>>,
+    /// Memory that the input of connections that are nobody yet takes.
+    nobody_bytes: usize,
+    /// The same for all others.
+    others_bytes: usize,
+}
+
+impl Intake {
+    /// Memory of all kept input, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.nobody_bytes + self.others_bytes
+    }
+
+    /// Of that, what connections hold that are nobody yet.
+    pub fn nobody_bytes(&self) -> usize {
+        self.nobody_bytes
+    }
+
+    /// Takes a connection's input out.
+    pub fn take<S>(&mut self, connection: &mut Connection<S>) -> Inbox {
+        let Some(mut place) = connection.inbox.take() else { return Inbox::default() };
+        *self.count_of(connection) -= place.held_bytes();
+        let inbox = std::mem::take(&mut place.inbox);
+        if self.boxes.len() < POOL_MAX_BUFFERS {
+            self.boxes.push(place);
+        }
+        inbox
+    }
+
+    /// Puts back what is left. A connection between two packets keeps nothing.
+    pub fn put<S>(&mut self, connection: &mut Connection<S>, inbox: Inbox, now: Millis) {
+        debug_assert!(connection.inbox.is_none(), "what is put back was taken out");
+        if inbox.is_mid_packet() {
+            let mut place = self.boxes.pop().unwrap_or_default();
+            *place = KeptInput { inbox, since: now };
+            *self.count_of(connection) += place.held_bytes();
+            connection.inbox = Some(place);
+        }
+    }
+
+    /// Throws a connection's input away.
+    pub fn discard<S>(&mut self, connection: &mut Connection<S>) {
+        let mut inbox = self.take(connection);
+        self.buffers.give(inbox.take_kept());
+    }
+
+    fn count_of<S>(&mut self, connection: &Connection<S>) -> &mut usize {
+        if connection.session.is_nobody() { &mut self.nobody_bytes } else { &mut self.others_bytes }
+    }
+}
