@@ -65,8 +65,8 @@ fn check(options: Options) -> ExitCode {
         return mistake(&problem);
     }
     match start::check(&options) {
-        Ok((users, warning)) => {
-            if let Some(warning) = warning {
+        Ok((users, warnings)) => {
+            for warning in warnings {
                 complain(&format!("cfp-server: {warning}\n"));
             }
             match print(&format!("options are fine, {} registered users\n", users.len())) {

@@ -258,8 +258,25 @@ pub const PASSWORD_SLICE_ITERATIONS: u32 = 2_048;
 pub const PASSWORD_CHECKS_MAX: usize = 1024;
 /// The same for one address (one /64 of IPv6): an office behind one address gets in, a flood does not fill the queue.
 pub const PASSWORD_CHECKS_PER_ADDRESS_MAX: usize = 256;
-/// Lines and size of a users file: far beyond any sensible one, but reading it stops there.
+/// Size of a users file: far beyond any sensible one, but reading it stops there. The operator's own doing, and the
+/// operator pays.
 pub const USERS_FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Longest line of it: a nickname and its hash have 200 bytes, and a comment may be as long as a paragraph.
+pub const USERS_LINE_MAX_BYTES: usize = 4096;
+/// So much of it is read and looked at between two turns: some 150 users, under a millisecond.
+pub const USERS_SLICE_BYTES: usize = 16 * 1024;
+/// So often a users file may change while it is read, before that is given up.
+pub const USERS_READ_TRIES_MAX: u32 = 5;
+/// How long `--add-user` waits for others who change the file at the same time; each takes a few milliseconds.
+pub const USERS_LOCK_PATIENCE_MS: u64 = 10_000;
+/// How often it looks whether they are done.
+pub const USERS_LOCK_RETRY_MS: u64 = 20;
+/// An extended attribute of the users file, and the list of their names: what Linux allows (XATTR_SIZE_MAX).
+pub const USERS_ATTRIBUTE_MAX_BYTES: usize = 64 * 1024;
+/// Connections looked at in one turn after a reload, for clients whose login no longer stands.
+pub const USERS_SWEEP_CONNECTIONS: usize = 256;
+/// Users of the list before that are freed in one turn.
+pub const USERS_FREED_PER_TURN: usize = 1024;
 
 // ---- systemd --------------------------------------------------------------------------------------------------------
 

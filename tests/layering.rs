@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core::engine", &["limits", "wire", "core::time", "core::state", "core::output", "core::session"]),
     ("shell", &["limits", "wire", "core"]),
     ("blocking", &["limits", "wire"]),
-    ("client", &["limits", "wire", "shell::arguments", "shell::stdio", "shell::terminal"]),
+    ("client", &["limits", "wire", "shell::arguments", "shell::regular_file", "shell::stdio", "shell::terminal"]),
     ("bench", &["limits", "wire", "core::time", "shell::arguments", "shell::stdio"]),
 ];
 

@@ -140,6 +140,8 @@ fn the_numbers_are_those_in_force() {
         format!("{} bytes of nickname, {} of a file name", limits::NICKNAME_MAX_BYTES, limits::FILE_NAME_MAX_BYTES),
         format!("{} of a password", thousands(limits::PASSWORD_MAX_BYTES)),
         format!("{} MiB of users file", mib(limits::USERS_FILE_MAX_BYTES)),
+        format!("users file, {} bytes of a line", thousands(limits::USERS_LINE_MAX_BYTES)),
+        format!("{} seconds for others who change", limits::USERS_LOCK_PATIENCE_MS / 1000),
         format!("{} million iterations", limits::PASSWORD_ITERATIONS_MAX / 1_000_000),
         format!("{} minutes of a lost server", limits::FORGET_MS / 60_000),
         format!("{} merges that operators wait for", limits::TARGETS_MAX),

@@ -1,6 +1,5 @@
 //! The password: from a file or typed without echo, never from the command line, where everybody can read it.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use super::command::BYTE_ORDER_MARK;
 use super::output;
 use crate::limits::PASSWORD_MAX_BYTES;
+use crate::shell::regular_file;
 
 /// The first line of a file, without the byte-order mark that some editors put before it.
 ///
@@ -17,7 +17,7 @@ use crate::limits::PASSWORD_MAX_BYTES;
 pub fn read_file(path: &Path) -> io::Result<String> {
     let mut line = Vec::new();
     let bytes_max = BYTE_ORDER_MARK.len_utf8() + PASSWORD_MAX_BYTES + "\r\n".len();
-    BufReader::new(File::open(path)?.take(bytes_max as u64)).read_until(b'\n', &mut line)?;
+    BufReader::new(regular_file::open(path)?.take(bytes_max as u64)).read_until(b'\n', &mut line)?;
     let is_cut = line.len() == bytes_max && !line.ends_with(b"\n");
     let line = std::str::from_utf8(if is_cut { b"" } else { &line });
     let Ok(line) = line else {

@@ -18,6 +18,7 @@ use crate::shell::control::ControlListener;
 use crate::shell::dns;
 use crate::shell::logging;
 use crate::shell::process::Process;
+use crate::shell::reload::Reload;
 use crate::shell::socket::Stream;
 use crate::shell::systemd::Systemd;
 use crate::shell::users_file::UsersFile;
@@ -56,6 +57,7 @@ pub struct Reactor {
     doors: Doors,
     engine: Engine<Stream>,
     users_file: Option<UsersFile>,
+    reload: Reload,
     lookup: dns::Socket,
     /// The bound on each buffer of a socket that dials; those that are accepted have it from their listener.
     socket_buffer_bytes: Option<usize>,
@@ -110,6 +112,7 @@ impl Reactor {
             },
             engine,
             users_file,
+            reload: Reload::default(),
             lookup,
             socket_buffer_bytes,
             systemd: Systemd::new(),
@@ -148,6 +151,7 @@ impl Reactor {
             self.answer_lookups(now);
             self.engine.turn(now);
             self.do_requests(now);
+            self.advance_reload(now);
             let core = self.engine.core();
             self.systemd.on_turn(now, core.directory.len(), core.mesh.links().count());
             let turn_us = began.elapsed().as_micros();
@@ -163,7 +167,7 @@ impl Reactor {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if self.doors.wants_turn() || self.engine.wants_turn() {
+        if self.doors.wants_turn() || self.engine.wants_turn() || self.reload.wants_turn() {
             return Some(Duration::ZERO);
         }
         let deadlines = [
@@ -185,7 +189,7 @@ impl Reactor {
             if signal == SIGXFSZ {
                 // The log's file has grown to its limit (ulimit -f): its lines are dropped, and nobody need end for it.
             } else if signal == SIGHUP {
-                self.reload(now);
+                self.begin_reload(None);
             } else if self.doors.clients.is_none() {
                 return true;
             } else {
@@ -199,26 +203,43 @@ impl Reactor {
         self.systemd.on_stopping();
         log::info!("stopping: writing out what is queued");
         self.doors = Doors::default();
+        self.reload = Reload::default();
         self.engine.begin_shutdown(now);
     }
 
-    /// Reads the users file again; returns the answer to an operator who asked for it.
-    fn reload(&mut self, now: Millis) -> String {
+    /// Reads the users file again, in slices: [`Reactor::advance_reload`].
+    fn begin_reload(&mut self, operator: Option<Key>) {
+        if self.users_file.is_some() {
+            self.reload.request(operator);
+            return;
+        }
         // Said without a users file, too: a manager that asked for it waits for the end.
         self.systemd.on_reloading();
-        let users = self.users_file.as_ref().map_or(Ok(None), |file| file.read().map(Some));
         self.systemd.on_ready();
-        match users {
-            Ok(None) => "error the server has no users file\n".to_owned(),
-            Ok(Some(users)) => {
-                let change = self.engine.set_users(users, now);
+        if let Some(operator) = operator {
+            self.engine.answer_operator(operator, "error the server has no users file\n");
+        }
+    }
+
+    fn advance_reload(&mut self, now: Millis) {
+        let Some(file) = &self.users_file else { return };
+        if self.reload.is_wanted() {
+            self.systemd.on_reloading();
+        }
+        let Some(ended) = self.reload.advance(file, &mut self.engine, now) else { return };
+        self.systemd.on_ready();
+        let answer = match ended.result {
+            Ok(change) => {
                 log::info!("users file read again: {change}");
                 format!("{change}\nok\n")
             }
-            Err(error) => {
-                log::error!("{error}; the users read before stay in force");
-                format!("error {error}; the users read before stay in force\n")
+            Err(problem) => {
+                log::error!("{problem}; the users read before stay in force");
+                format!("error {problem}; the users read before stay in force\n")
             }
+        };
+        for operator in ended.operators {
+            self.engine.answer_operator(operator, &answer);
         }
     }
 
@@ -274,8 +295,7 @@ impl Reactor {
                 self.lookup.start(self.poll.registry(), LOOKUP, dial_for, &host, port, now);
             }
             Request::Reload { operator } => {
-                let answer = self.reload(now);
-                self.engine.answer_operator(operator, &answer);
+                self.begin_reload(Some(operator));
             }
             Request::Measure { asked_by } => self.engine.on_measured(asked_by, &self.process.measure(), now),
             Request::Shutdown => self.begin_shutdown(now),

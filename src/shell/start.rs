@@ -34,11 +34,11 @@ impl From<String> for StartError {
 
 /// Looks at everything that can be looked at without listening. Returns the registered users, and what the operator
 /// should know of their file.
-pub fn check(options: &Options) -> Result<(Users, Option<String>), StartError> {
+pub fn check(options: &Options) -> Result<(Users, Vec<String>), StartError> {
     advertised(options, options.listen)?;
     let file = options.users.clone().map(UsersFile::new);
     let users = read_users(file.as_ref())?;
-    Ok((users, file.and_then(|file| file.warning())))
+    Ok((users, file.iter().flat_map(UsersFile::warnings).collect()))
 }
 
 /// Opens all that the server needs. An error is one line that says what is wrong, where, and what to do; nothing is
@@ -66,7 +66,7 @@ pub fn start(mut options: Options) -> Result<Reactor, StartError> {
         socket::bound_buffers(&listener, bytes)
             .map_err(|error| format!("cannot bound the sockets' buffers: {error}"))?;
     }
-    if let Some(warning) = users_file.as_ref().and_then(UsersFile::warning) {
+    for warning in users_file.iter().flat_map(UsersFile::warnings) {
         log::warn!("{warning}");
     }
     let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());

@@ -1,29 +1,22 @@
-//! The users file, where it meets the file system.
+//! The users file, where it is read. `users_edit.rs` changes it.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::core::state::users::{Users, users_line};
-use crate::limits::USERS_FILE_MAX_BYTES;
-use crate::wire::Nickname;
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
+use crate::core::state::users::Users;
+use crate::core::state::users_reader::{NewUsers, UsersReader};
+use crate::limits::{USERS_FILE_MAX_BYTES, USERS_READ_TRIES_MAX, USERS_SLICE_BYTES};
+use crate::shell::regular_file;
+pub use crate::shell::users_edit::UserEdit;
 
 /// Where the registered users are kept.
 #[derive(Debug, Clone)]
 pub struct UsersFile {
     path: PathBuf,
-}
-
-/// What became of a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UserEdit {
-    /// There was none of that nickname.
-    Added,
-    /// There was one, who has another password now.
-    Changed,
-    /// There was one.
-    Removed,
 }
 
 impl UsersFile {
@@ -32,109 +25,168 @@ impl UsersFile {
         UsersFile { path }
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads all of it. The error is one line that names the file, and the line in it where there is one.
     pub fn read(&self) -> Result<Users, String> {
-        self.parse(&self.text().map_err(|error| self.problem(&error))?)
-    }
-
-    /// What the operator should know of the file although it is good: whether others than its owner and group may
-    /// read it.
-    pub fn warning(&self) -> Option<String> {
-        let is_world_readable = fs::metadata(&self.path).is_ok_and(|metadata| metadata.mode() & 0o004 != 0);
-        let path = self.path.display();
-        is_world_readable.then(|| {
-            format!(
-                "users file {path}: everybody on this machine can read it, and try passwords on it; chmod o-r {path}"
-            )
-        })
-    }
-
-    /// Gives a nickname a password: a new line, or another one in the place of the old. The file is made where there is
-    /// none; it changes whole or not at all.
-    pub fn add(&self, nickname: Nickname<'_>, password: &str, salt: &[u8; 16]) -> Result<UserEdit, String> {
-        self.edit(nickname, Some(users_line(nickname, password, salt)))
-    }
-
-    /// Takes a user out.
-    pub fn remove(&self, nickname: Nickname<'_>) -> Result<UserEdit, String> {
-        self.edit(nickname, None)
-    }
-
-    fn edit(&self, nickname: Nickname<'_>, line: Option<String>) -> Result<UserEdit, String> {
-        let text = match self.text() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && line.is_some() => String::new(),
-            text => text.map_err(|error| self.problem(&error))?,
-        };
-        let was_there = self.parse(&text)?.contains(nickname.as_str());
-        let is_theirs = |line: &&str| line.rsplit_once(':').is_some_and(|(name, _)| name == nickname.as_str());
-        let edit = match (&line, was_there) {
-            (Some(_), true) => UserEdit::Changed,
-            (Some(_), false) => UserEdit::Added,
-            (None, true) => UserEdit::Removed,
-            (None, false) => {
-                return Err(format!("users file {}: {:?} is not in it", self.path.display(), nickname.as_str()));
+        let nobody = Users::none();
+        let mut reading = self.begin()?;
+        loop {
+            if let Some(new) = reading.advance(&nobody)? {
+                return Ok(new.users);
             }
-        };
-        let mut lines: Vec<&str> = text.lines().collect();
-        match (lines.iter().position(is_theirs), &line) {
-            (Some(place), Some(new)) => lines.splice(place..=place, [new.as_str()]).for_each(drop),
-            (Some(place), None) => lines.splice(place..=place, []).for_each(drop),
-            (None, Some(new)) => lines.push(new),
-            (None, None) => {}
         }
-        let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
-        self.replace(&text).map_err(|error| self.problem(&error))?;
-        Ok(edit)
     }
 
-    /// Writes a new file beside the old one and puts it in its place, with the same owner and permissions.
-    fn replace(&self, text: &str) -> io::Result<()> {
-        // Through a symbolic link, so that it stays one.
-        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".new.{}", std::process::id()));
-        let new = path.with_file_name(name);
-        let written = write_new(&new, text, fs::metadata(&path).ok().as_ref()).and_then(|()| fs::rename(&new, &path));
-        if written.is_err() {
-            let _ = fs::remove_file(&new);
-        }
-        written?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+    /// Begins to read it in slices.
+    pub fn begin(&self) -> Result<UsersReading, String> {
+        let pass = Pass::begin(&self.path).map_err(|error| self.problem(&error))?;
+        Ok(UsersReading { file: self.clone(), pass, leftover: Vec::new(), tries: 1 })
     }
 
-    fn text(&self) -> io::Result<String> {
-        let mut text = String::new();
-        File::open(&self.path)?.take(USERS_FILE_MAX_BYTES + 1).read_to_string(&mut text)?;
-        Ok(text)
-    }
-
-    fn parse(&self, text: &str) -> Result<Users, String> {
+    /// What the operator should know of the file although it is good, a line each.
+    pub fn warnings(&self) -> Vec<String> {
         let path = self.path.display();
-        if text.len() as u64 > USERS_FILE_MAX_BYTES {
-            return Err(format!("users file {path}: is larger than {USERS_FILE_MAX_BYTES} bytes"));
+        let mut warnings = Vec::new();
+        if fs::metadata(&self.path).is_ok_and(|metadata| metadata.mode() & 0o004 != 0) {
+            warnings.push(format!(
+                "users file {path}: everybody on this machine can read it, and try passwords on it; chmod o-r {path}"
+            ));
         }
-        Users::parse(text).map_err(|error| format!("users file {path}: {error}"))
+        if self.is_mounted_alone() {
+            warnings.push(format!(
+                "users file {path}: is mounted by itself, so that a new file put in its place is not seen here; mount its folder instead"
+            ));
+        }
+        warnings
     }
 
-    fn problem(&self, error: &io::Error) -> String {
-        let path = self.path.display();
-        match error.kind() {
-            io::ErrorKind::InvalidData => format!("users file {path}: is not UTF-8"),
-            _ => format!("users file {path}: {error}"),
-        }
+    /// Whether it is the root of a mount, as a container's runtime makes it for a single file.
+    fn is_mounted_alone(&self) -> bool {
+        let found = statx(CWD, &self.path, AtFlags::empty(), StatxFlags::TYPE);
+        found
+            .is_ok_and(|found| (found.stx_attributes_mask & found.stx_attributes).contains(StatxAttributes::MOUNT_ROOT))
+    }
+
+    /// The error's one line.
+    pub(super) fn problem(&self, error: &dyn std::fmt::Display) -> String {
+        format!("users file {}: {error}", self.path.display())
     }
 }
 
-fn write_new(path: &Path, text: &str, like: Option<&fs::Metadata>) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    if let Some(like) = like {
-        let own = file.metadata()?;
-        if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
-            std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()))?;
+/// A users file that is being read.
+#[derive(Debug)]
+pub struct UsersReading {
+    file: UsersFile,
+    pass: Pass,
+    /// What was read in vain: lists to be freed.
+    leftover: Vec<Users>,
+    tries: u32,
+}
+
+/// One reading of it from its beginning.
+#[derive(Debug)]
+struct Pass {
+    file: File,
+    /// What it was like at the beginning.
+    stamp: Stamp,
+    bytes: u64,
+    reader: UsersReader,
+}
+
+/// By what another file, and another content, is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Stamp {
+        Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
-        file.set_permissions(Permissions::from_mode(like.mode() & 0o7777))?;
     }
-    file.sync_all()
+
+    fn is_same_file(self, other: Stamp) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+impl Pass {
+    fn begin(path: &Path) -> io::Result<Pass> {
+        let file = regular_file::open(path)?;
+        let stamp = Stamp::of(&file.metadata()?);
+        Ok(Pass { file, stamp, bytes: 0, reader: UsersReader::default() })
+    }
+
+    /// Whether it is still what the path stands for, and as it was at the beginning.
+    fn is_unchanged(&self, path: &Path) -> io::Result<bool> {
+        let now = Stamp::of(&self.file.metadata()?);
+        Ok(now == self.stamp && now.is_same_file(Stamp::of(&fs::metadata(path)?)))
+    }
+
+    /// Whether all of it was read.
+    fn is_whole(&self) -> bool {
+        self.bytes == self.stamp.bytes
+    }
+}
+
+impl UsersReading {
+    /// Reads a slice. Returns the users when that was the last one. A file that has changed meanwhile, or was replaced,
+    /// is read from its beginning again.
+    pub fn advance(&mut self, before: &Users) -> Result<Option<NewUsers>, String> {
+        let mut buffer = [0; USERS_SLICE_BYTES];
+        let count = match self.pass.file.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(None),
+            result => result.map_err(|error| self.file.problem(&error))?,
+        };
+        self.pass.bytes += count as u64;
+        if self.pass.bytes > USERS_FILE_MAX_BYTES {
+            return Err(self.file.problem(&format_args!("is larger than {USERS_FILE_MAX_BYTES} bytes")));
+        }
+        let slice = buffer.get(..count).unwrap_or(&[]);
+        match self.pass.reader.read(slice, before) {
+            // What looks wrong may just be half written.
+            Err(error) if self.is_unchanged()? => return Err(self.file.problem(&error)),
+            Err(_) => self.begin_again()?,
+            Ok(()) if count > 0 => {}
+            Ok(()) if self.pass.is_whole() && self.is_unchanged()? => {
+                let new = self.pass.reader.finish(before).map_err(|error| self.file.problem(&error))?;
+                return Ok(Some(new));
+            }
+            Ok(()) => self.begin_again()?,
+        }
+        Ok(None)
+    }
+
+    /// What was read in vain, to be freed: it may be large.
+    pub fn into_leftover(mut self) -> Vec<Users> {
+        self.leftover.push(self.pass.reader.into_users());
+        self.leftover
+    }
+
+    fn is_unchanged(&self) -> Result<bool, String> {
+        self.pass.is_unchanged(self.file.path()).map_err(|error| self.file.problem(&error))
+    }
+
+    fn begin_again(&mut self) -> Result<(), String> {
+        if self.tries >= USERS_READ_TRIES_MAX {
+            return Err(self.file.problem(&"changes again and again while it is read; try again when it is written"));
+        }
+        self.tries += 1;
+        let pass = Pass::begin(self.file.path()).map_err(|error| self.file.problem(&error))?;
+        self.leftover.push(std::mem::replace(&mut self.pass, pass).reader.into_users());
+        Ok(())
+    }
 }

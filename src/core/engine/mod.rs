@@ -29,6 +29,7 @@ mod scrapers;
 pub mod socket;
 mod table;
 mod turned_away;
+mod users;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -44,13 +45,14 @@ use crate::core::state::config::Config;
 use crate::core::state::effects::{CloseMode, CloseReason, Effects};
 use crate::core::state::key::Key;
 use crate::core::state::mesh::DialFor;
-use crate::core::state::users::{Users, UsersChange};
+use crate::core::state::users::Users;
 use crate::core::state::{Context, Core};
 use crate::core::time::Millis;
 use crate::limits;
 use deadlines::Deadlines;
 use intake::Intake;
 use turned_away::TurnedAway;
+use users::UsersWork;
 
 /// What the kernel says of a connection. Flags only add up: what was ready stays so until a read or write says
 /// otherwise.
@@ -140,6 +142,7 @@ pub struct Engine<S> {
     scrapers: Vec<Key>,
     turned_away: TurnedAway,
     requests: VecDeque<Request>,
+    users_work: UsersWork,
     shutdown_since: Option<Millis>,
     now: Millis,
 }
@@ -170,6 +173,7 @@ impl<S: Socket> Engine<S> {
             scrapers: Vec::new(),
             turned_away: TurnedAway::default(),
             requests: VecDeque::new(),
+            users_work: UsersWork::default(),
             shutdown_since: None,
             now: Millis::default(),
         }
@@ -249,6 +253,7 @@ impl<S: Socket> Engine<S> {
         self.now = now;
         self.serve_rounds();
         self.advance_password_checks();
+        self.advance_users_work();
         self.flush();
         self.on_deadlines();
         self.release_overdue_links();
@@ -260,7 +265,8 @@ impl<S: Socket> Engine<S> {
 
     /// Whether another turn has something to do at once.
     pub fn wants_turn(&self) -> bool {
-        self.has_ready() || !self.core.password_checks.is_empty() || !self.dirty.is_empty()
+        let has_work = !self.core.password_checks.is_empty() || !self.users_work.is_done();
+        self.has_ready() || has_work || !self.dirty.is_empty()
     }
 
     /// The next thing that the reactor has to do. Each answer comes in a later call.
@@ -274,23 +280,6 @@ impl<S: Socket> Engine<S> {
         let mesh = self.core.mesh.next_deadline().filter(|_| self.shutdown_since.is_none());
         let held = self.core.pressure.next_deadline();
         [self.deadlines.next(), held, shutdown, mesh].into_iter().flatten().min()
-    }
-
-    /// The operator's users file has changed. Clients whose login no longer stands are closed.
-    pub fn set_users(&mut self, users: Users, now: Millis) -> UsersChange {
-        self.now = now;
-        let change = self.core.users.change_to(&users);
-        self.core.users = users;
-        let stale = |connection: &Connection<S>, users: &Users| {
-            connection.session.as_client().is_some_and(|c| c.is_registered() != users.contains(c.nickname()))
-        };
-        let stale: Vec<Key> =
-            self.connections.iter().filter(|(_, c)| stale(c, &self.core.users)).map(|(key, _)| key).collect();
-        for key in stale {
-            self.close(key, CloseReason::UsersChanged, CloseMode::AfterWriting);
-        }
-        self.apply_effects();
-        change
     }
 
     /// Stop: no input is handled any more, what is queued is written.

@@ -43,6 +43,16 @@ impl<S> Table<S> {
         self.slab.try_remove(key.index as usize)
     }
 
+    /// The connection in this slot, where there is one.
+    pub fn in_slot(&self, slot: usize) -> Option<(Key, &Connection<S>)> {
+        self.slab.get(slot).map(|connection| (key_of(slot, connection), connection))
+    }
+
+    /// Slots, free ones included: no connection has a slot from this on.
+    pub fn slots(&self) -> usize {
+        self.slab.capacity()
+    }
+
     /// All of them, in the order of their places.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &Connection<S>)> {
         self.slab.iter().map(|(index, connection)| (key_of(index, connection), connection))

@@ -14,6 +14,7 @@ pub mod pressure;
 pub mod process;
 pub mod random;
 pub mod users;
+pub mod users_reader;
 
 use std::net::SocketAddr;
 

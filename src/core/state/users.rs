@@ -1,9 +1,8 @@
-//! Registered users: the users file, and its passwords' hashes.
+//! Registered users, and their passwords' hashes. `users_reader.rs` makes them from a users file.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use phc::{Output, PasswordHash, Salt};
+use phc::{Output, PasswordHash};
 
 use super::pbkdf2::Pbkdf2;
 use crate::limits::{PASSWORD_ITERATIONS, PASSWORD_ITERATIONS_MAX};
@@ -13,12 +12,13 @@ use crate::wire::Nickname;
 const SCHEME: &str = "pbkdf2-sha256";
 const HASH_BYTES: usize = 32;
 
-/// A password as it is kept: PBKDF2-HMAC-SHA256 with 32 bytes of result.
+/// A password as it is kept: PBKDF2-HMAC-SHA256 with 32 bytes of result. Not the types of `phc`, which have room for
+/// the longest salt and hash of all schemes: there may be 100,000 of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredPassword {
     iterations: u32,
-    salt: Salt,
-    hash: Output,
+    salt: Box<[u8]>,
+    hash: [u8; HASH_BYTES],
 }
 
 impl StoredPassword {
@@ -30,64 +30,59 @@ impl StoredPassword {
     /// Whether that work came to the stored hash. Takes the same time wherever they differ.
     pub fn matches(&self, hash: &[u8; HASH_BYTES]) -> bool {
         // Output compares in constant time.
-        Output::new(hash).is_ok_and(|hash| hash == self.hash)
+        matches!((Output::new(hash), Output::new(&self.hash)), (Ok(hash), Ok(stored)) if hash == stored)
     }
 
-    fn parse(text: &str) -> Result<StoredPassword, &'static str> {
+    /// Reads a PHC string. The error is what a line says of it.
+    pub(super) fn parse(text: &str) -> Result<StoredPassword, String> {
         let hash = PasswordHash::new(text).map_err(|_| "is not a PHC string ($pbkdf2-sha256$i=…,l=32$SALT$HASH)")?;
         if hash.algorithm.as_str() != SCHEME {
-            return Err("is not of the scheme pbkdf2-sha256");
+            return Err("is not of the scheme pbkdf2-sha256".to_owned());
         }
-        let iterations = hash.params.get_decimal("i").ok_or("does not say its iterations (i=…)")?;
-        if iterations == 0 {
-            return Err("has no iterations");
+        if hash.version.is_some() {
+            return Err("has a version, which pbkdf2-sha256 has not".to_owned());
         }
-        if iterations > PASSWORD_ITERATIONS_MAX {
-            return Err("has more than 10 million iterations");
-        }
+        let iterations = iterations(&hash)?;
         let salt = hash.salt.ok_or("has no salt")?;
         let output = hash.hash.ok_or("has no hash")?;
-        if output.len() != HASH_BYTES || hash.params.get_decimal("l").is_some_and(|length| length != 32) {
-            return Err("has a hash of another length than 32 bytes");
+        let hash = output.as_bytes().try_into().map_err(|_| WRONG_LENGTH)?;
+        Ok(StoredPassword { iterations, salt: salt.as_ref().into(), hash })
+    }
+}
+
+const WRONG_LENGTH: &str = "has a hash of another length than 32 bytes";
+
+/// The iterations of a PHC string whose parameters are `i=…` and perhaps `l=32`, once each.
+fn iterations(hash: &PasswordHash) -> Result<u32, String> {
+    let (mut iterations, mut length) = (None, None);
+    for (name, value) in hash.params.iter() {
+        let place = match name.as_str() {
+            "i" => &mut iterations,
+            "l" => &mut length,
+            unknown => return Err(format!("has the parameter {unknown}=, which is unknown")),
+        };
+        if place.replace(value.decimal().ok()).is_some() {
+            return Err(format!("says {name}= twice"));
         }
-        Ok(StoredPassword { iterations, salt, hash: output })
     }
-}
-
-/// What is wrong with a users file, and in which line (counted from 1).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsersError {
-    line: usize,
-    problem: String,
-}
-
-impl fmt::Display for UsersError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.problem)
+    if length.is_some_and(|length| length != Some(HASH_BYTES as u32)) {
+        return Err(WRONG_LENGTH.to_owned());
     }
-}
-
-/// What a reload changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct UsersChange {
-    /// Users who are new.
-    pub added: usize,
-    /// Users who are gone.
-    pub removed: usize,
-    /// Users whose password is another one.
-    pub changed: usize,
-}
-
-impl fmt::Display for UsersChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} added, {} removed, {} changed", self.added, self.removed, self.changed)
+    match iterations.flatten() {
+        None => Err("does not say its iterations (i=…)".to_owned()),
+        Some(0) => Err("has no iterations".to_owned()),
+        Some(many) if many > PASSWORD_ITERATIONS_MAX => Err("has more than 10 million iterations".to_owned()),
+        Some(iterations) => Ok(iterations),
     }
 }
 
 /// The registered users.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Users {
+    /// A tree, since it grows and goes in small steps, however large.
     passwords: BTreeMap<Box<str>, StoredPassword>,
+    /// Users by the iterations of their password.
+    iterations: BTreeMap<u32, usize>,
     /// What a login with an unknown nickname is hashed against, so that it takes as long as a wrong password.
     decoy: Option<StoredPassword>,
 }
@@ -95,34 +90,24 @@ pub struct Users {
 impl Users {
     /// Nobody is registered: guests only.
     pub fn none() -> Users {
-        Users { passwords: BTreeMap::new(), decoy: None }
+        Users { passwords: BTreeMap::new(), iterations: BTreeMap::new(), decoy: None }
     }
 
-    /// Reads the text of a users file: a line each of nickname, `:` and PHC string, split at the last `:`. Blank lines
-    /// and lines that start with `#` are passed over.
-    pub fn parse(text: &str) -> Result<Users, UsersError> {
-        let mut passwords = BTreeMap::new();
-        for (index, line) in text.lines().enumerate() {
-            let line_error = |problem: String| UsersError { line: index + 1, problem };
-            if line.trim().is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let (name, hash) = line
-                .rsplit_once(':')
-                .ok_or_else(|| line_error("has no ':' between nickname and password hash".into()))?;
-            let nickname = Nickname::parse(name).ok_or_else(|| {
-                line_error(format!(
-                    "{name:?} is not a legal nickname (1 to 64 bytes, no control characters, no outer blanks)"
-                ))
-            })?;
-            let stored = StoredPassword::parse(hash.trim_end())
-                .map_err(|problem| line_error(format!("the password hash of {name:?} {problem}")))?;
-            if passwords.insert(nickname.as_str().into(), stored).is_some() {
-                return Err(line_error(format!("{name:?} is there twice")));
-            }
-        }
-        let decoy = Some(decoy(&passwords));
-        Ok(Users { passwords, decoy })
+    /// One more user. Returns whether there was none of that nickname.
+    pub(super) fn add(&mut self, nickname: Nickname<'_>, stored: StoredPassword) -> bool {
+        *self.iterations.entry(stored.iterations).or_default() += 1;
+        self.passwords.insert(nickname.as_str().into(), stored).is_none()
+    }
+
+    /// These are all: from here on a login with an unknown nickname takes as long as one with a wrong password.
+    pub(super) fn complete(&mut self) {
+        let most_common = self.iterations.iter().max_by_key(|&(_, count)| count);
+        self.decoy = Some(decoy(most_common.map_or(PASSWORD_ITERATIONS, |(&iterations, _)| iterations)));
+    }
+
+    /// Frees so many users of a list that nobody uses any more. Returns whether some are left.
+    pub fn free_some(&mut self, count: usize) -> bool {
+        (0..count).all(|_| self.passwords.pop_first().is_some())
     }
 
     /// The password of a registered user.
@@ -150,26 +135,11 @@ impl Users {
     pub fn is_empty(&self) -> bool {
         self.passwords.is_empty()
     }
-
-    /// What is different in `new`.
-    pub fn change_to(&self, new: &Users) -> UsersChange {
-        let kept = self.passwords.iter().filter_map(|(name, old)| new.find(name).map(|new| (old, new)));
-        let changed = kept.clone().filter(|(old, new)| old != new).count();
-        let kept = kept.count();
-        UsersChange { added: new.len() - kept, removed: self.len() - kept, changed }
-    }
 }
 
-/// A password that nothing matches, as costly as the most common ones of the file.
-fn decoy(passwords: &BTreeMap<Box<str>, StoredPassword>) -> StoredPassword {
-    let mut counts = BTreeMap::<u32, usize>::new();
-    for stored in passwords.values() {
-        *counts.entry(stored.iterations).or_default() += 1;
-    }
-    let iterations = counts.into_iter().max_by_key(|&(_, count)| count).map_or(PASSWORD_ITERATIONS, |(i, _)| i);
-    let salt = Salt::new(&[0x5c; 16]).unwrap_or_else(|_| unreachable!("16 bytes are a salt"));
-    let hash = Output::new(&[0; HASH_BYTES]).unwrap_or_else(|_| unreachable!("32 bytes are a hash"));
-    StoredPassword { iterations, salt, hash }
+/// A password that nothing matches.
+fn decoy(iterations: u32) -> StoredPassword {
+    StoredPassword { iterations, salt: [0x5c; 16].into(), hash: [0; HASH_BYTES] }
 }
 
 /// The line of a users file for this nickname and password: what `--hash-password` prints.

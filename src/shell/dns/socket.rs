@@ -1,7 +1,6 @@
 //! The resolver's socket and files: looks host names up without stopping the loop.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -13,6 +12,7 @@ use crate::core::state::mesh::DialFor;
 use crate::core::time::Millis;
 use crate::limits;
 use crate::shell::dns::resolver::Resolver;
+use crate::shell::regular_file;
 
 const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -117,7 +117,8 @@ fn open(registry: &Registry, token: Token) -> io::Result<UdpSocket> {
 /// A file's beginning, or nothing where it can't be read: a container may have neither.
 fn read(path: &Path) -> String {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(limits::RESOLVER_FILE_MAX_BYTES).read_to_end(&mut bytes));
+    let read =
+        regular_file::open(path).and_then(|file| file.take(limits::RESOLVER_FILE_MAX_BYTES).read_to_end(&mut bytes));
     if let Err(error) = read {
         log::debug!("{}: {error}", path.display());
     }

@@ -1,0 +1,116 @@
+//! Reading the users file again while the loop turns: a slice a turn, all of it or nothing.
+
+use crate::core::engine::Engine;
+use crate::core::engine::socket::Socket;
+use crate::core::state::key::Key;
+use crate::core::state::users_reader::{NewUsers, UsersChange};
+use crate::core::time::Millis;
+use crate::shell::users_file::{UsersFile, UsersReading};
+
+/// A reload, from the first wish for it to the last answer.
+#[derive(Debug, Default)]
+pub struct Reload {
+    state: State,
+    /// Operators who wait for its end.
+    waiting: Vec<Key>,
+    /// Who asked while it was under way: the file may have changed after it was read, so it is read once more.
+    next: Option<Vec<Key>>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Idle,
+    Wanted,
+    Reading(Box<UsersReading>),
+    /// The new users are in force, and connections are looked at.
+    Sweeping(UsersChange),
+}
+
+/// How a reload ended: a line for the log and the operators, and who those are.
+#[derive(Debug)]
+pub struct Ended {
+    /// What it changed, or why it did not.
+    pub result: Result<UsersChange, String>,
+    /// Operators who wait for the answer.
+    pub operators: Vec<Key>,
+}
+
+impl Reload {
+    /// Somebody wants the file to be read again: a signal, or an operator.
+    pub fn request(&mut self, operator: Option<Key>) {
+        let waiting = match self.state {
+            State::Idle | State::Wanted => {
+                self.state = State::Wanted;
+                &mut self.waiting
+            }
+            State::Reading(_) | State::Sweeping(_) => self.next.get_or_insert_default(),
+        };
+        waiting.extend(operator);
+    }
+
+    /// Whether there is something to do in the next turn.
+    pub fn wants_turn(&self) -> bool {
+        !matches!(self.state, State::Idle)
+    }
+
+    /// Whether it is about to begin.
+    pub fn is_wanted(&self) -> bool {
+        matches!(self.state, State::Wanted)
+    }
+
+    /// A turn's share of it. Returns how it ended, where it did.
+    pub fn advance<S: Socket>(&mut self, file: &UsersFile, engine: &mut Engine<S>, now: Millis) -> Option<Ended> {
+        let result = match &mut self.state {
+            State::Idle => return None,
+            State::Wanted => match file.begin() {
+                Ok(reading) => {
+                    self.state = State::Reading(Box::new(reading));
+                    return None;
+                }
+                Err(problem) => Err(problem),
+            },
+            State::Reading(reading) => match reading.advance(&engine.core().users) {
+                Ok(None) => return None,
+                Ok(Some(new)) => return self.enforce(new, file, engine, now),
+                Err(problem) => Err(problem),
+            },
+            State::Sweeping(_) if !engine.has_swept_users() => return None,
+            State::Sweeping(change) => Ok(*change),
+        };
+        Some(self.end(result, engine))
+    }
+
+    fn enforce<S: Socket>(
+        &mut self,
+        new: NewUsers,
+        file: &UsersFile,
+        engine: &mut Engine<S>,
+        now: Millis,
+    ) -> Option<Ended> {
+        if new.users.is_empty() && new.change.removed > 0 && !new.has_comment {
+            let removed = new.change.removed;
+            let problem = format!(
+                "has no users and would remove all {removed}; if that is meant, write a line into it that begins with #"
+            );
+            return Some(self.end(Err(file.problem(&problem)), engine));
+        }
+        engine.set_users(new.users, now);
+        if let State::Reading(reading) = std::mem::replace(&mut self.state, State::Sweeping(new.change)) {
+            reading.into_leftover().into_iter().for_each(|users| engine.free_users(users));
+        }
+        None
+    }
+
+    fn end<S: Socket>(&mut self, result: Result<UsersChange, String>, engine: &mut Engine<S>) -> Ended {
+        let operators = std::mem::take(&mut self.waiting);
+        if let State::Reading(reading) = std::mem::take(&mut self.state) {
+            reading.into_leftover().into_iter().for_each(|users| engine.free_users(users));
+        }
+        if let Some(next) = self.next.take() {
+            self.state = State::Wanted;
+            self.waiting = next;
+        }
+        Ended { result, operators }
+    }
+}
