@@ -2,6 +2,8 @@
 //!
 //! Sizes are in bytes and times in milliseconds, as the names say.
 
+mod relations;
+
 // ---- The protocol's own -------------------------------------------------------------------------------------------
 
 /// Bytes of content in every file chunk (RFC section 6, D11).
