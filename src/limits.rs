@@ -108,15 +108,49 @@ pub const QUEUE_MAX_BYTES: usize = 1024 * 1024;
 pub const LINK_QUEUE_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Default bound on all queued output and input together.
 pub const MEMORY_MAX_BYTES: usize = 64 * 1024 * 1024;
-/// A queue is past its high-water mark at this part of its limit: its senders then wait.
+/// A queue is past its high-water mark at this part of its limit: its senders are then slowed (D49).
 pub const HIGH_WATER_DIVISOR: usize = 4;
 /// A link's high-water mark is no higher than this. Whatever is queued for a link stands in front of everything that
 /// is said next, so senders wait early there; the limit is for public messages, with which nobody waits.
 pub const LINK_HIGH_WATER_BYTES: usize = 128 * 1024;
-/// A link with a file for a receiver that is behind is not read from until that has drained, but no longer than this
-/// after it fell behind: everybody else behind the link waits too. A receiver with the default limit gets 128 KiB of
-/// relief for it, so a link moves half a megabyte a second at the very least.
-pub const LINK_HOLD_MS: u64 = 250;
+/// Longest that a link is not read from at a time: for a receiver that is behind, or for who says too much. Everybody
+/// else behind the link waits too.
+pub const LINK_PAUSE_MS: u64 = 250;
+/// After so long a pause, so much is handled of a link before the next one; after a shorter one, less in proportion. So a
+/// link moves half a megabyte a second at the very least, whatever its receivers and senders do.
+pub const LINK_RELIEF_BYTES: u64 = 128 * 1024;
+/// A client's file chunk waits for a receiver that is behind until that has taken so much since the wait began. Counted
+/// by what it takes, not by what waits for it: others can keep that up.
+pub const CHUNK_PAUSE_BYTES: usize = 32 * 1024;
+/// Who takes less in this time, under 4 KiB a second, is closed as a slow reader, and the sender goes on.
+pub const CHUNK_PAUSE_MS: u64 = 8_000;
+/// A client that is behind itself is not read from either, so that its own echoes are paced by its reading. It goes on
+/// when it has taken so much more than its longest packet, or after the time: others can keep its queue filled.
+pub const OWN_PAUSE_BYTES: usize = 1024;
+/// The longest such wait.
+pub const OWN_PAUSE_MS: u64 = 1_000;
+/// What a client may tell receivers that are behind, in a second; a link, for all that speak through it, as well.
+pub const MESSAGE_RATE_BYTES: usize = 128 * 1024;
+/// So much of it at once, before anything waits: what people write never does.
+pub const MESSAGE_BURST_BYTES: usize = 64 * 1024;
+/// Private messages and file chunks fill a queue to this part of its limit and are refused beyond, so that nobody is
+/// closed as a slow reader for what others send to it alone.
+pub const PRIVATE_QUEUE_DIVISOR: usize = 2;
+/// While a receiver is behind, so much is said in public in a second in any case, by all clients of this server
+/// together, each with an equal share before the rest is for who says more. A receiver that reads more than this gets
+/// everything; one that reads less is closed as a slow reader when somebody floods.
+pub const PUBLIC_RATE_BYTES: usize = 256 * 1024;
+/// What of it can be saved up.
+pub const PUBLIC_BURST_BYTES: usize = 16 * 1024;
+/// However many clients there are, each may say so much at once: a message of a few lines.
+pub const PUBLIC_SHARE_MIN_BYTES: usize = 512;
+/// A client that has taken nothing for so long slows down nobody who speaks in public. Longer than the pauses of a
+/// receiver that reads a megabyte a second: its kernel asks for more only when a sixteenth of its buffer is free.
+pub const DEAD_READER_MS: u64 = 1_000;
+/// Who waits to say something in public waits for so long at least, so that many messages go in one turn.
+pub const SLOWED_MIN_MS: u64 = 10;
+/// After so long, it is looked at whether there is still a reason to wait.
+pub const SLOWED_MAX_MS: u64 = 250;
 /// The kernel's receive buffer of a connection. Left alone it grows to megabytes of a file, behind which waits what the
 /// sender says next. On a line with a round trip of 100 ms this still lets 2.5 MB/s through.
 pub const RECEIVE_BUFFER_BYTES: usize = 256 * 1024;

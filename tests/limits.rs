@@ -170,10 +170,12 @@ fn what_waits_for_a_link_is_written_at_a_stop_although_a_client_could_not_be_so_
     let mut expected = Vec::new();
     while expected.len() <= 2 * QUEUE_MAX_BYTES {
         rig.send(&ana, &encoded(&Packet::MsgPbl { message: &message }));
+        // As fast as she may while a link is behind.
+        rig.advance(100);
         let content = encoded(&Packet::MsgPblInc { origin: ID, sender: "ana", message: &message });
         expected.extend(encoded(&Packet::PckFwd { destination: ServerId(8), content: &content }));
     }
-    rig.engine.begin_shutdown(Millis(0));
+    rig.engine.begin_shutdown(Millis(rig.now_ms()));
     rig.run_until_idle();
     rig.take(&link, usize::MAX);
     assert!(link.take_output() == expected, "all of it, as it was said");

@@ -42,13 +42,26 @@ const _: () = {
         SOCKET_BUFFER_MIN_BYTES <= SOCKET_BUFFER_USUAL_BYTES && SOCKET_BUFFER_USUAL_BYTES <= SOCKET_BUFFER_MAX_BYTES
     );
 
+    // Receivers that are behind (D49).
+    assert!(PRIVATE_QUEUE_DIVISOR < HIGH_WATER_DIVISOR, "senders are slowed before they are refused");
+    assert!(
+        QUEUE_MAX_BYTES / PRIVATE_QUEUE_DIVISOR + TURN_PUBLIC_BYTES < QUEUE_MAX_BYTES,
+        "a queue that is full of what is private has room for what one turn says in public"
+    );
+    assert!(MESSAGE_BURST_BYTES <= MESSAGE_RATE_BYTES, "a private message waits a second at most");
+    assert!(PUBLIC_BURST_BYTES < PUBLIC_RATE_BYTES && PUBLIC_SHARE_MIN_BYTES < PUBLIC_BURST_BYTES);
+    assert!(CHUNK_PAUSE_BYTES >= 16 * CHUNK_BYTES, "a chunk for each wait makes no queue grow");
+
     // Times.
     assert!(ANNOUNCEMENT_MS > 2 * RECONCILE_MS, "one missed announcement does not make a list stale");
     assert!(silence_ms(PROBE_KEEPALIVE) < PROBE_MS, "a probe ends after its answer");
     assert!(silence_ms(LINK_KEEPALIVE) < silence_ms(CLIENT_KEEPALIVE), "a dead server is noticed before a dead client");
     assert!(DIAL_SOON_MS < DIAL_DELAY_MIN_MS && DIAL_DELAY_MIN_MS < DIAL_DELAY_MAX_MS);
     assert!(DIAL_DELAY_MAX_MS < FORGET_MS, "a lost server is dialled before it is forgotten");
-    assert!(LINK_HOLD_MS < STALLED_READER_MS, "a link goes on before its receiver is given up");
+    assert!(LINK_PAUSE_MS < STALLED_READER_MS, "a link goes on before its receiver is given up");
+    assert!(CHUNK_PAUSE_MS < STALLED_READER_MS, "who is too slow for a file is closed before who takes nothing");
+    assert!(LINK_PAUSE_MS < DEAD_READER_MS && DEAD_READER_MS < CHUNK_PAUSE_MS);
+    assert!(SLOWED_MIN_MS < SLOWED_MAX_MS && SLOWED_MAX_MS < DEAD_READER_MS);
     assert!(LINGER_MS < DRAIN_MS && DRAIN_MS < HANDSHAKE_MS);
     assert!(ANSWER_PATIENCE_MS < MERGE_ANSWER_PATIENCE_MS && DIAL_MS < MERGE_ANSWER_PATIENCE_MS);
 

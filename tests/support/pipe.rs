@@ -10,7 +10,7 @@ use cfp::core::state::process::ProcessFigures;
 use cfp::core::state::users::Users;
 use cfp::core::time::Millis;
 use cfp::limits::Keepalive;
-use cfp::wire::{AuthResponse, Packet};
+use cfp::wire::{AuthResponse, Descriptions, Packet, ServerId};
 
 use super::ID;
 use super::client::encoded;
@@ -38,6 +38,16 @@ impl Rig {
     /// A server that has just started.
     pub fn new(users: Users) -> Rig {
         Rig { engine: Engine::new(Config::new(ID), users), now: Millis(0) }
+    }
+
+    /// The same with these limits, and no users.
+    pub fn with_config(config: Config) -> Rig {
+        Rig { engine: Engine::new(config, Users::none()), now: Millis(0) }
+    }
+
+    /// What the clock of the test says, in milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.now.0
     }
 
     /// A new connection, whose kernel takes everything.
@@ -103,6 +113,22 @@ impl Rig {
         self.run_until_idle();
     }
 
+    /// The peer shuts its sending side behind what it has sent.
+    pub fn shut(&mut self, peer: &Peer) {
+        peer.pipe.0.borrow_mut().is_ended = true;
+        self.engine.on_ready(peer.key, Readiness { readable: true, read_closed: true, ..Readiness::default() });
+        self.run_until_idle();
+    }
+
+    /// Another server, merged with this one.
+    pub fn link(&mut self, server: ServerId) -> Peer {
+        let link = self.connect();
+        self.send(&link, &encoded(&Packet::MrgReq { server, siblings: Descriptions::default() }));
+        assert!(self.is_link(&link));
+        link.take_output();
+        link
+    }
+
     /// Whether the peer's packets are handled.
     pub fn is_open(&self, peer: &Peer) -> bool {
         self.engine.connections().get(peer.key).is_some_and(|connection| connection.is_open())
@@ -158,6 +184,21 @@ impl Peer {
     /// Everything that has come since the last call.
     pub fn take_output(&self) -> Vec<u8> {
         std::mem::take(&mut self.pipe.0.borrow_mut().output)
+    }
+
+    /// What it has sent and the server has not read, in bytes.
+    pub fn unread_bytes(&self) -> usize {
+        self.pipe.0.borrow().input.len()
+    }
+
+    /// From now on its output is counted, not kept.
+    pub fn keep_no_output(&self) {
+        self.pipe.0.borrow_mut().keeps_output = false;
+    }
+
+    /// Bytes that it has got so far.
+    pub fn got_bytes(&self) -> u64 {
+        self.pipe.0.borrow().written_bytes
     }
 
     /// Whether the server has let go of the connection.

@@ -31,6 +31,8 @@ pub enum Due {
     Close(CloseReason),
     /// Let the kernel be patient with it again.
     EndProbe,
+    /// Its pause is over.
+    Resume,
 }
 
 /// An entry of the slab.
@@ -64,9 +66,10 @@ pub struct Connection<S> {
     pub is_greedy: bool,
     /// On the list of those that have something of their own to write.
     pub is_dirty: bool,
-    /// Not read from before a receiver's queue has drained.
-    /// [`Pressure`](crate::core::state::pressure::Pressure) knows whose.
-    pub is_waiting: bool,
+    /// Not read from for a while; the engine knows why, and until when.
+    pub is_paused: bool,
+    /// Its next packet has waited for a receiver's queue, and does so no second time.
+    pub has_waited: bool,
     /// Counts for `--max-clients`: accepted, and no link to a server.
     pub is_counted: bool,
     /// Counts for `--max-per-address`.
@@ -106,7 +109,8 @@ impl<S> Connection<S> {
             is_queued: false,
             is_greedy: false,
             is_dirty: false,
-            is_waiting: false,
+            is_paused: false,
+            has_waited: false,
             is_counted: false,
             is_address_counted: false,
             ignored: 0,
@@ -124,9 +128,9 @@ impl<S> Connection<S> {
         self.phase == Phase::Open
     }
 
-    /// Whether its packets have to wait: for a receiver, for a password check, for a command's answer.
+    /// Whether its packets have to wait: for the end of a pause, for a password check, for a command's answer.
     pub fn is_held(&self) -> bool {
-        self.is_waiting || self.session.is_busy()
+        self.is_paused || self.session.is_busy()
     }
 
     /// Whether there is something to do for it without a word from the kernel.
@@ -140,7 +144,7 @@ impl<S> Connection<S> {
 
     /// It had to wait and is read from again: its stop in the middle of a packet was ours.
     pub fn resume(&mut self, now: Millis) {
-        self.is_waiting = false;
+        self.is_paused = false;
         if let Some(kept) = &mut self.inbox {
             kept.since = now;
         }
@@ -156,8 +160,14 @@ impl<S> Connection<S> {
         self.inbox.as_ref().map_or(0, |kept| kept.held_bytes())
     }
 
-    /// The next thing that is due without any input, and when. `probed_since` is when the connection came under probe.
-    pub fn deadline(&self, config: &Config, probed_since: Option<&Millis>) -> Option<(Millis, Due)> {
+    /// The next thing that is due without any input, and when. `probed_since` is when the connection came under probe,
+    /// `paused_until` when its pause ends.
+    pub fn deadline(
+        &self,
+        config: &Config,
+        probed_since: Option<&Millis>,
+        paused_until: Option<Millis>,
+    ) -> Option<(Millis, Due)> {
         let close = |when: Millis, reason| Some((when, Due::Close(reason)));
         let patience = match self.phase {
             Phase::Lingering(reason) => return close(self.blocked_since + LINGER_MS, reason),
@@ -173,6 +183,7 @@ impl<S> Connection<S> {
         let is_blocked = self.blocked_since != Millis::NEVER;
         let stalled = close(self.blocked_since + STALLED_READER_MS, CloseReason::Stalled).filter(|_| is_blocked);
         let probe = probed_since.map(|&since| (since + PROBE_MS, Due::EndProbe));
-        [patience, mid_packet, stalled, probe].into_iter().flatten().min()
+        let resume = paused_until.map(|until| (until, Due::Resume));
+        [patience, mid_packet, stalled, probe, resume].into_iter().flatten().min()
     }
 }

@@ -3,9 +3,10 @@
 use super::Engine;
 use crate::core::engine::connection::{Connection, Phase};
 use crate::core::engine::socket::Socket;
-use crate::core::session::Session;
+use crate::core::session::{Pause, Session};
 use crate::core::state::effects::{CloseMode, CloseReason, Effect};
 use crate::core::state::key::Key;
+use crate::core::state::pressure::Level;
 use crate::limits;
 use crate::wire::{Code, ErrorReason, Packet};
 
@@ -76,8 +77,18 @@ impl<S: Socket> Engine<S> {
         let pending_bytes = connection.outbox.pending_bytes(&self.output);
         if pending_bytes > limit && !connection.is_writable {
             self.close(key, CloseReason::SlowReader, CloseMode::Now);
-        } else if connection.is_open() && pending_bytes > connection.session.high_water(&self.core.config) {
-            self.core.pressure.enter(key, self.now);
+            return;
+        }
+        let is_past = pending_bytes > connection.session.high_water(&self.core.config);
+        if connection.is_open() && (is_past || self.core.pressure.is_past_high_water(key)) {
+            let level = Level {
+                gets_public: connection.outbox.gets_public(),
+                is_link: connection.session.as_sibling().is_some(),
+                is_stuck: !connection.is_writable,
+                is_full: pending_bytes > limit / limits::PRIVATE_QUEUE_DIVISOR,
+                taken_bytes: connection.bytes_out,
+            };
+            self.core.pressure.note(key, level, self.now);
         }
     }
 
@@ -130,9 +141,11 @@ impl<S: Socket> Engine<S> {
         log_end(connection, reason, connection.outbox.pending_bytes(&self.output), self.now.since(connection.opened));
         self.intake.discard(connection);
         connection.has_backlog = false;
-        if std::mem::take(&mut connection.is_waiting) {
-            self.core.pressure.stop_waiting(key);
+        connection.is_paused = false;
+        if let Some(Pause { receiver: Some(receiver), .. }) = self.pauses.remove(&key).map(|paused| paused.pause) {
+            self.core.pressure.stop_waiting(receiver, key);
         }
+        self.core.pressure.forget(key);
         let mut context = Self::context(&mut self.core, &mut self.effects, key, connection.remote, self.now);
         connection.session.on_end(reason, &mut context);
         self.release_waiting(key);
@@ -162,27 +175,6 @@ impl<S: Socket> Engine<S> {
         if dropped > 0 {
             log::warn!("{dropped} packets were queued for a lost link and are dropped");
         }
-    }
-
-    /// Whoever waits for this receiver goes on.
-    pub(super) fn release_waiting(&mut self, receiver: Key) {
-        for sender in self.core.pressure.leave(receiver) {
-            self.resume(sender);
-        }
-    }
-
-    /// Links that have waited for long enough go on too.
-    pub(super) fn release_overdue_links(&mut self) {
-        while let Some(link) = self.core.pressure.pop_overdue_link(self.now) {
-            self.resume(link);
-        }
-    }
-
-    fn resume(&mut self, sender: Key) {
-        let Some(connection) = self.connections.get_mut(sender) else { return };
-        connection.resume(self.now);
-        self.schedule(sender);
-        self.enqueue(sender);
     }
 }
 

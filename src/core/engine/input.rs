@@ -5,7 +5,7 @@ use std::io;
 use super::Engine;
 use crate::core::engine::connection::{Connection, Phase};
 use crate::core::engine::socket::{Received, Socket};
-use crate::core::session::{Session, Verdict};
+use crate::core::session::{Pause, PauseReason, Session, Verdict};
 use crate::core::state::counters::Ignored;
 use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::key::Key;
@@ -87,7 +87,11 @@ impl<S: Socket> Engine<S> {
     }
 
     fn serve(&mut self, key: Key) {
-        self.hold_if_behind(key);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        self.has_waited = std::mem::take(&mut connection.has_waited);
+        if !self.has_waited {
+            self.pause_if_behind(key);
+        }
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.is_held() {
             return;
@@ -194,14 +198,24 @@ impl<S: Socket> Engine<S> {
     }
 
     fn on_packet(&mut self, key: Key, bytes: &[u8]) -> Next {
-        self.core.counters.packets_in.count(bytes.first(), bytes.len(), 1);
+        let has_waited = std::mem::take(&mut self.has_waited);
         let packet = match Packet::decode(bytes) {
             Ok(packet) => packet,
-            Err(malformed) => return self.ignore(key, malformed.into()),
+            Err(malformed) => {
+                self.core.counters.packets_in.count(bytes.first(), bytes.len(), 1);
+                return self.ignore(key, malformed.into());
+            }
         };
         let Some(connection) = self.connections.get_mut(key) else { return Next::Stop };
         let mut context = Self::context(&mut self.core, &mut self.effects, key, connection.remote, self.now);
+        context.has_waited = has_waited;
         let verdict = connection.session.on_packet(&packet, &mut context);
+        match verdict {
+            // It comes again, and has still waited then.
+            Verdict::Pause(Pause { reason: PauseReason::Write, .. }) => connection.has_waited = has_waited,
+            Verdict::Pause(_) => {}
+            _ => self.core.counters.packets_in.count(bytes.first(), bytes.len(), 1),
+        }
         self.after(key, verdict)
     }
 
@@ -237,11 +251,11 @@ impl<S: Socket> Engine<S> {
     }
 
     fn after(&mut self, key: Key, verdict: Verdict) -> Next {
-        let waits = matches!(verdict, Verdict::WaitFor(_));
+        let waits = matches!(verdict, Verdict::Pause(_));
         self.on_verdict(key, verdict);
         self.apply_effects();
         if !waits {
-            self.hold_if_behind(key);
+            self.pause_if_behind(key);
         }
         match self.connections.get(key) {
             Some(_) if waits => Next::StopBefore,
@@ -262,13 +276,7 @@ impl<S: Socket> Engine<S> {
                     self.close(key, CloseReason::IgnoredPackets, CloseMode::AfterWriting);
                 }
             }
-            Verdict::WaitFor(receiver) => {
-                connection.is_waiting = true;
-                match connection.session.as_sibling() {
-                    Some(_) => self.core.pressure.wait_as_link(receiver, key),
-                    None => self.core.pressure.wait(receiver, key),
-                }
-            }
+            Verdict::Pause(pause) => self.pause(key, pause),
             Verdict::Become(session) => {
                 if let Session::Client(client) = &session {
                     log::debug!("{:?} logged in from {}", client.nickname(), connection.remote);
@@ -284,19 +292,6 @@ impl<S: Socket> Engine<S> {
                     self.uncount(key);
                 }
             }
-        }
-    }
-
-    /// A client or operator that does not take what it gets is not read from either: its own echoes, errors and answers
-    /// are bounded like what others send it, and a sender is paced by its own reading.
-    pub(super) fn hold_if_behind(&mut self, key: Key) {
-        if !self.core.pressure.is_past_high_water(key) {
-            return;
-        }
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.is_open() && connection.session.is_paced_by_its_reading() && !connection.is_held() {
-            connection.is_waiting = true;
-            self.core.pressure.wait(key, key);
         }
     }
 

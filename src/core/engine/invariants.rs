@@ -13,7 +13,7 @@ impl<S: Socket> Engine<S> {
         self.assert_memory();
         assert_eq!(live().filter(|c| c.timer != Millis::NEVER).count(), self.deadlines.len(), "deadlines");
         assert_eq!(
-            live().filter_map(|c| c.session.as_client()).count(),
+            live().filter_map(|c| c.session.as_client()).filter(|c| !c.has_left()).count(),
             self.core.directory.len(),
             "logged-in clients"
         );
@@ -22,7 +22,7 @@ impl<S: Socket> Engine<S> {
             if let Some(sibling) = connection.session.as_sibling() {
                 assert_eq!(self.core.mesh.link_to(sibling.server()), Some(key), "a server ID finds its link");
             }
-            if let Some(client) = connection.session.as_client() {
+            if let Some(client) = connection.session.as_client().filter(|client| !client.has_left()) {
                 assert_eq!(self.core.directory.find(client.nickname()), Some(key), "a nickname finds its client");
             }
             let within = connection.outbox.pending_bytes(&self.output) <= self.queue_limit(key);
@@ -32,15 +32,16 @@ impl<S: Socket> Engine<S> {
         }
         let siblings = live().filter(|c| c.session.as_sibling().is_some()).count();
         assert_eq!(siblings, self.core.mesh.links().count(), "links");
-        let waiting = live().filter(|c| c.is_waiting).count();
-        assert_eq!(waiting, self.core.pressure.waiting(), "who waits, waits for one receiver");
+        assert_eq!(live().filter(|c| c.is_paused).count(), self.pauses.len(), "who is paused is so for one reason");
+        let waiting = self.pauses.values().filter(|paused| paused.pause.receiver.is_some()).count();
+        assert_eq!(waiting, self.core.pressure.waiting(), "who waits for a receiver is known to it");
         assert!(siblings <= limits::SIBLINGS_MAX, "no more than nine siblings");
         assert!(self.core.mesh.servers().all(|server| server.id != self.core.config.id), "nobody is their own sibling");
         if self.connections.is_empty() {
             assert!(self.core.pressure.is_empty() && self.core.password_checks.is_empty());
             // The next turn drops the names of those that are gone.
             assert!(self.deadlines.is_empty() && (self.wants_turn() || !self.has_ready()));
-            assert!(self.probed_since.is_empty());
+            assert!(self.probed_since.is_empty() && self.pauses.is_empty());
             assert_eq!((self.client_connections, self.per_address.len()), (0, 0));
             assert!(self.operators.is_empty() && self.scrapers.is_empty());
             assert_eq!(self.output.public.held_bytes(), 0, "the log goes with the last who needs it");

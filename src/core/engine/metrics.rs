@@ -52,8 +52,8 @@ impl<S: Socket> Engine<S> {
         text.one(
             "cfp_senders_waiting",
             "gauge",
-            "Senders not read from until a receiver has drained.",
-            core.pressure.waiting(),
+            "Connections not read from for a while: a receiver is behind, or they say too much.",
+            self.pauses.len(),
         );
         text.one(
             "cfp_password_checks_waiting",
@@ -108,6 +108,12 @@ impl<S: Socket> Engine<S> {
     fn links(&self, text: &mut Text) {
         let mesh = &self.core.mesh;
         text.one("cfp_mesh_complete", "gauge", "1 where every known server is linked.", u8::from(mesh.is_complete()));
+        text.one(
+            "cfp_refused_packets_total",
+            "counter",
+            "Private messages and file chunks answered with an ERROR, since the receiver's queue was full.",
+            self.core.counters.refused,
+        );
         let dropped = self.core.counters.link_packets_dropped;
         text.one(
             "cfp_link_dropped_packets_total",

@@ -23,6 +23,7 @@ mod memory;
 mod metrics;
 mod operators;
 mod output;
+mod pauses;
 mod proxied;
 pub mod proxy_header;
 mod scrapers;
@@ -51,6 +52,7 @@ use crate::core::time::Millis;
 use crate::limits;
 use deadlines::Deadlines;
 use intake::Intake;
+use pauses::Paused;
 use turned_away::TurnedAway;
 use users::UsersWork;
 
@@ -125,6 +127,10 @@ pub struct Engine<S> {
     deadlines: Deadlines,
     /// Connections under probe, and since when.
     probed_since: BTreeMap<Key, Millis>,
+    /// Connections that are not read from for a while.
+    pauses: BTreeMap<Key, Paused>,
+    /// The packet that is handled next has waited for a receiver's queue.
+    has_waited: bool,
     read_buffer: Box<[u8]>,
     /// Work done in this turn: input handled, and what packets and writes cost besides.
     turn_work_bytes: usize,
@@ -163,6 +169,8 @@ impl<S: Socket> Engine<S> {
             intake: Intake::default(),
             deadlines: Deadlines::default(),
             probed_since: BTreeMap::new(),
+            pauses: BTreeMap::new(),
+            has_waited: false,
             read_buffer: vec![0; limits::READ_BYTES].into_boxed_slice(),
             turn_work_bytes: 0,
             share_end_bytes: 0,
@@ -238,6 +246,7 @@ impl<S: Socket> Engine<S> {
             self.close(key, CloseReason::Lost, CloseMode::Now);
             self.apply_effects();
         } else {
+            self.free_nickname_of_left(key);
             self.enqueue(key);
         }
     }
@@ -256,7 +265,6 @@ impl<S: Socket> Engine<S> {
         self.advance_users_work();
         self.flush();
         self.on_deadlines();
-        self.release_overdue_links();
         self.dial();
         self.finish_shutdown();
         self.bound_memory();
@@ -278,8 +286,7 @@ impl<S: Socket> Engine<S> {
     pub fn next_deadline(&self) -> Option<Millis> {
         let shutdown = self.shutdown_since.map(|since| since + limits::DRAIN_MS);
         let mesh = self.core.mesh.next_deadline().filter(|_| self.shutdown_since.is_none());
-        let held = self.core.pressure.next_deadline();
-        [self.deadlines.next(), held, shutdown, mesh].into_iter().flatten().min()
+        [self.deadlines.next(), shutdown, mesh].into_iter().flatten().min()
     }
 
     /// Stop: no input is handled any more, what is queued is written.
@@ -346,7 +353,8 @@ impl<S: Socket> Engine<S> {
 
     fn schedule(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if let Some((when, _)) = connection.deadline(&self.core.config, self.probed_since.get(&key)) {
+        let paused_until = self.pauses.get(&key).map(|paused| paused.pause.until);
+        if let Some((when, _)) = connection.deadline(&self.core.config, self.probed_since.get(&key), paused_until) {
             self.deadlines.schedule(key, when, &mut connection.timer);
         }
     }
@@ -355,7 +363,8 @@ impl<S: Socket> Engine<S> {
         while let Some(key) = self.deadlines.pop_due(self.now) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.timer = Millis::NEVER;
-            match connection.deadline(&self.core.config, self.probed_since.get(&key)) {
+            let paused_until = self.pauses.get(&key).map(|paused| paused.pause.until);
+            match connection.deadline(&self.core.config, self.probed_since.get(&key), paused_until) {
                 Some((when, Due::Close(reason))) if when <= self.now => {
                     let mode = match reason {
                         // Once: one that lingers under such a reason is over when that is due.
@@ -371,6 +380,7 @@ impl<S: Socket> Engine<S> {
                     self.probed_since.remove(&key);
                     connection.socket.set_keepalive(connection.session.keepalive());
                 }
+                Some((when, Due::Resume)) if when <= self.now => self.resume_overdue(key),
                 _ => {}
             }
             self.schedule(key);
@@ -420,6 +430,7 @@ impl<S: Socket> Engine<S> {
 
     /// What a handler of this connection is given, beside its session.
     fn context<'a>(core: &'a mut Core, effects: &'a mut Effects, key: Key, remote: Remote, now: Millis) -> Context<'a> {
-        Context { key, remote: remote.address(), is_proxied: remote.is_proxied(), now, core, effects }
+        let is_proxied = remote.is_proxied();
+        Context { key, remote: remote.address(), is_proxied, now, has_waited: false, core, effects }
     }
 }

@@ -84,7 +84,7 @@ impl<S: Socket> Engine<S> {
             let (line, after) = rest.split_at(end);
             rest = after.get(1..).unwrap_or(&[]);
             self.on_line(key, line);
-            self.hold_if_behind(key);
+            self.pause_if_behind(key);
             if self.connections.get(key).is_none_or(|c| c.is_held() || !c.is_open()) {
                 break;
             }

@@ -98,6 +98,7 @@ impl<S: Socket> Engine<S> {
             self.release_waiting(key);
         } else {
             self.check_queue(key);
+            self.release_served(key);
         }
         self.schedule(key);
     }

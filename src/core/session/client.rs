@@ -2,21 +2,30 @@
 
 use std::rc::Rc;
 
-use super::Verdict;
+use super::{Pause, PauseReason, Verdict};
 use crate::core::state::Context;
 use crate::core::state::counters::Ignored;
+use crate::core::state::directory::Directory;
+use crate::core::state::key::Key;
+use crate::core::state::pressure::Admission;
+use crate::limits;
 use crate::wire::{ErrorReason, Packet, ServerId};
+
+/// Bytes of a MSGPBLINC besides nickname and text.
+const PUBLIC_HEAD_BYTES: usize = 1 + 4 + 4 + 4;
 
 /// A client, guest or registered.
 #[derive(Debug)]
 pub struct Client {
     nickname: Rc<str>,
     is_registered: bool,
+    /// The nickname is not its own any more: it has closed, and not all that it has sent is handled yet.
+    has_left: bool,
 }
 
 impl Client {
     pub(super) fn new(nickname: Rc<str>, is_registered: bool) -> Client {
-        Client { nickname, is_registered }
+        Client { nickname, is_registered, has_left: false }
     }
 
     /// Its nickname.
@@ -29,12 +38,25 @@ impl Client {
         self.is_registered
     }
 
+    /// Whether it has closed its sending side and waits for what it has sent to be handled; its nickname is free.
+    pub fn has_left(&self) -> bool {
+        self.has_left
+    }
+
     pub(super) fn on_packet(&mut self, packet: &Packet<'_>, context: &mut Context<'_>) -> Verdict {
         let (origin, sender) = (context.core.config.id, &*self.nickname);
         match *packet {
             Packet::MsgPbl { message } => {
-                context.effects.publish(&Packet::MsgPblInc { origin, sender, message });
-                Verdict::Handled
+                let (bytes, clients) = (PUBLIC_HEAD_BYTES + sender.len() + message.len(), context.core.directory.len());
+                match context.core.pressure.admit_public(context.key, bytes, clients, context.now) {
+                    Admission::WaitUntil(until) => {
+                        Verdict::Pause(Pause { reason: PauseReason::Public, receiver: None, until })
+                    }
+                    Admission::Pass | Admission::WaitForWrite | Admission::Refuse => {
+                        context.effects.publish(&Packet::MsgPblInc { origin, sender, message });
+                        Verdict::Handled
+                    }
+                }
             }
             Packet::MsgPrv { destination, receiver, message } => {
                 let packet = Packet::MsgPrvInc { origin, sender, receiver, message };
@@ -48,8 +70,14 @@ impl Client {
         }
     }
 
-    pub(super) fn on_end(self, context: &mut Context<'_>) {
-        context.core.directory.leave(&self.nickname);
+    pub(super) fn on_end(mut self, context: &mut Context<'_>) {
+        self.free_nickname(&mut context.core.directory);
+    }
+
+    pub(super) fn free_nickname(&mut self, directory: &mut Directory) {
+        if !std::mem::replace(&mut self.has_left, true) {
+            directory.leave(&self.nickname);
+        }
     }
 
     /// Sends `packet` to a client of any server, or an ERROR back (D13).
@@ -64,11 +92,14 @@ impl Client {
             return self.forward(destination, packet, context);
         }
         match context.core.directory.find(receiver) {
-            Some(receiver) if context.core.pressure.is_past_high_water(receiver) => Verdict::WaitFor(receiver),
-            Some(receiver) => {
-                context.effects.send(receiver, packet);
-                Verdict::Handled
-            }
+            Some(receiver) => match admit(receiver, packet, context) {
+                Ok(()) => {
+                    context.effects.send(receiver, packet);
+                    Verdict::Handled
+                }
+                Err(Some(pause)) => Verdict::Pause(pause),
+                Err(None) => self.refuse(ErrorReason::UnknownReceiver, context),
+            },
             None => self.fail(ErrorReason::UnknownReceiver, context),
         }
     }
@@ -77,15 +108,46 @@ impl Client {
         let Some(link) = context.core.mesh.link_to(destination) else {
             return self.fail(ErrorReason::UnknownServer, context);
         };
-        if context.core.pressure.is_past_high_water(link) {
-            return Verdict::WaitFor(link);
+        match admit(link, packet, context) {
+            Ok(()) => {
+                context.effects.forward(link, destination, packet);
+                Verdict::Handled
+            }
+            Err(Some(pause)) => Verdict::Pause(pause),
+            Err(None) => self.refuse(ErrorReason::UnknownServer, context),
         }
-        context.effects.forward(link, destination, packet);
-        Verdict::Handled
+    }
+
+    /// The queue on the way to the receiver is full (D49).
+    fn refuse(&self, reason: ErrorReason, context: &mut Context<'_>) -> Verdict {
+        context.core.counters.refused += 1;
+        self.fail(reason, context)
     }
 
     fn fail(&self, reason: ErrorReason, context: &mut Context<'_>) -> Verdict {
         context.effects.send(context.key, &Packet::Error { sender: &self.nickname, reason });
         Verdict::Handled
+    }
+}
+
+/// Whether a private message or a file chunk may go to a client or a link now; else the pause before it, or none if it
+/// never may.
+fn admit(receiver: Key, packet: &Packet<'_>, context: &mut Context<'_>) -> Result<(), Option<Pause>> {
+    let (pressure, now) = (&mut context.core.pressure, context.now);
+    let (reason, admission) = match packet {
+        Packet::FileChnkInc { .. } => {
+            let wait_ms = (!context.has_waited).then_some(limits::CHUNK_PAUSE_MS);
+            (PauseReason::Chunk, pressure.admit_chunk(receiver, wait_ms, now))
+        }
+        Packet::MsgPrvInc { message, .. } => {
+            (PauseReason::Private, pressure.admit_private(context.key, receiver, message.len(), true, now))
+        }
+        _ => return Ok(()),
+    };
+    match admission {
+        Admission::Pass => Ok(()),
+        Admission::WaitForWrite => Err(Some(Pause::for_write(receiver, now))),
+        Admission::WaitUntil(until) => Err(Some(Pause { reason, receiver: Some(receiver), until })),
+        Admission::Refuse => Err(None),
     }
 }

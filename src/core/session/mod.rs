@@ -21,8 +21,10 @@ pub use sibling::Sibling;
 use crate::core::state::Context;
 use crate::core::state::config::Config;
 use crate::core::state::counters::Ignored;
+use crate::core::state::directory::Directory;
 use crate::core::state::effects::CloseReason;
 use crate::core::state::key::Key;
+use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::{Code, Packet};
 
@@ -50,6 +52,41 @@ pub enum Session {
     },
 }
 
+/// Why a connection is not read from for a while, and its next packet not handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// What for.
+    pub reason: PauseReason,
+    /// Whose queue it waits for: it ends when that has drained, or when the receiver has taken some.
+    pub receiver: Option<Key>,
+    /// When it ends in any case.
+    pub until: Millis,
+}
+
+/// What a pause is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseReason {
+    /// The receiver is written to before the turn ends; only then it is known whether it is behind.
+    Write,
+    /// A file chunk, for a receiver that is behind.
+    Chunk,
+    /// Many private messages to those who are behind.
+    Private,
+    /// Much in public while somebody is behind.
+    Public,
+    /// The client's own queue is past its high-water mark.
+    Own,
+    /// `--max-rate`.
+    Rate,
+}
+
+impl Pause {
+    /// Until `receiver` was written to in this turn.
+    fn for_write(receiver: Key, now: Millis) -> Pause {
+        Pause { reason: PauseReason::Write, receiver: Some(receiver), until: now }
+    }
+}
+
 /// What a handler made of a packet.
 #[derive(Debug)]
 pub enum Verdict {
@@ -57,8 +94,8 @@ pub enum Verdict {
     Handled,
     /// It is an ignored packet (D1).
     Ignored(Ignored),
-    /// It can't be handled before this receiver's queue has drained; nothing was done.
-    WaitFor(Key),
+    /// It can't be handled now; nothing was done.
+    Pause(Pause),
     /// It was done, and the connection is something else now.
     Become(Session),
 }
@@ -198,6 +235,20 @@ impl Session {
     /// Whether it is nobody yet: what it may be is not settled, and a stranger can have as many as it likes.
     pub fn is_nobody(&self) -> bool {
         matches!(self, Session::Handshake(_) | Session::Requesting(_) | Session::Scraper(_))
+    }
+
+    /// A client whose nickname is free from now on, although not all that it has sent is handled yet.
+    pub fn free_nickname(&mut self, directory: &mut Directory) {
+        if let Session::Client(client) = self {
+            client.free_nickname(directory);
+        }
+    }
+
+    /// It was not read from for so long.
+    pub fn on_paused(&mut self, ms: u64) {
+        if let Session::Sibling(sibling) = self {
+            sibling.on_paused(ms);
+        }
     }
 
     /// The link to another server.

@@ -1,20 +1,25 @@
 //! A link to another server.
 
-use super::Verdict;
+use super::{Pause, PauseReason, Verdict};
 use crate::core::state::Context;
 use crate::core::state::counters::Ignored;
+use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::mesh::Offer;
-use crate::wire::{ErrorReason, Nickname, Packet, ServerId};
+use crate::core::state::pressure::Admission;
+use crate::limits::{LINK_PAUSE_MS, LINK_RELIEF_BYTES};
+use crate::wire::{ErrorReason, Nickname, Packet, ServerId, forward_header};
 
 /// An established link. It carries forwarded packets and merge packets, nothing else (D19).
 #[derive(Debug)]
 pub struct Sibling {
     server: ServerId,
+    /// So much of what it sends is handled before it is paused again: everybody behind it has waited.
+    owed_bytes: u64,
 }
 
 impl Sibling {
     pub(super) fn new(server: ServerId) -> Sibling {
-        Sibling { server }
+        Sibling { server, owed_bytes: 0 }
     }
 
     /// The server at the other end.
@@ -25,7 +30,12 @@ impl Sibling {
     pub(super) fn on_packet(&mut self, packet: &Packet<'_>, context: &mut Context<'_>) -> Verdict {
         match *packet {
             Packet::PckFwd { destination, content } if destination == context.core.config.id => {
-                self.on_forwarded(content, context)
+                let verdict = self.on_forwarded(content, context);
+                if !matches!(verdict, Verdict::Pause(_)) {
+                    let bytes = forward_header(destination).len() + content.len();
+                    self.owed_bytes = self.owed_bytes.saturating_sub(bytes as u64);
+                }
+                verdict
             }
             Packet::PckFwd { .. } => Verdict::Ignored(Ignored::Misaddressed),
             // An announcement of its present siblings (D23); an MRGRSP on an established link is read the same way.
@@ -38,6 +48,11 @@ impl Sibling {
             Packet::MrgDecl { .. } => Verdict::Handled,
             _ => Verdict::Ignored(Ignored::State),
         }
+    }
+
+    /// It was not read from for so long.
+    pub(super) fn on_paused(&mut self, ms: u64) {
+        self.owed_bytes += ms * LINK_RELIEF_BYTES / LINK_PAUSE_MS;
     }
 
     pub(super) fn on_end(self, context: &mut Context<'_>) {
@@ -54,16 +69,25 @@ impl Sibling {
         match packet {
             Packet::MsgPblInc { origin, sender, .. } => match self.check_sender(origin, sender) {
                 Ok(()) => {
-                    context.effects.publish_encoded(content);
-                    Verdict::Handled
+                    let may_wait = self.owed_bytes == 0;
+                    match context.core.pressure.admit_public_of_link(content.len(), may_wait, context.now) {
+                        Admission::WaitUntil(until) => {
+                            let until = until.min(context.now + LINK_PAUSE_MS);
+                            Verdict::Pause(Pause { reason: PauseReason::Public, receiver: None, until })
+                        }
+                        Admission::Pass | Admission::WaitForWrite | Admission::Refuse => {
+                            context.effects.publish_encoded(content);
+                            Verdict::Handled
+                        }
+                    }
                 }
                 Err(reason) => Verdict::Ignored(reason),
             },
             Packet::MsgPrvInc { origin, sender, receiver, .. }
             | Packet::FileChnkInc { origin, sender, receiver, .. } => match self.check_sender(origin, sender) {
                 Ok(()) => {
-                    let can_wait = matches!(packet, Packet::FileChnkInc { .. });
-                    self.deliver(sender, receiver, content, can_wait, context)
+                    let is_chunk = matches!(packet, Packet::FileChnkInc { .. });
+                    self.deliver(sender, receiver, content, is_chunk, context)
                 }
                 Err(reason) => Verdict::Ignored(reason),
             },
@@ -88,26 +112,49 @@ impl Sibling {
         }
     }
 
-    /// A file waits a little for a receiver that is behind, and the link with it; a message never does. Whoever stays
-    /// behind is delivered to until it is over its limit and closed: nobody else behind this link is to stand still.
+    /// What comes for a receiver that is behind pauses the link, as far as that owes nothing to everybody else behind it
+    /// (D49). Else it is queued, and refused where the queue is full.
     fn deliver(
         &self,
         sender: &str,
         receiver: &str,
         content: &[u8],
-        can_wait: bool,
+        is_chunk: bool,
         context: &mut Context<'_>,
     ) -> Verdict {
-        match context.core.directory.find(receiver) {
-            Some(receiver) if can_wait && context.core.pressure.holds_links(receiver, context.now) => {
-                return Verdict::WaitFor(receiver);
+        let Some(receiver) = context.core.directory.find(receiver) else {
+            return self.fail(sender, context);
+        };
+        let (pressure, now, may_wait) = (&mut context.core.pressure, context.now, self.owed_bytes == 0);
+        let (reason, admission) = if is_chunk {
+            (PauseReason::Chunk, pressure.admit_chunk(receiver, may_wait.then_some(LINK_PAUSE_MS), now))
+        } else {
+            (PauseReason::Private, pressure.admit_private(context.key, receiver, content.len(), may_wait, now))
+        };
+        match admission {
+            Admission::Pass => {
+                context.effects.send_encoded(receiver, content);
+                Verdict::Handled
             }
-            Some(receiver) => context.effects.send_encoded(receiver, content),
-            None => {
-                let error = Packet::Error { sender, reason: ErrorReason::UnknownReceiver };
-                context.effects.forward(context.key, self.server, &error);
+            Admission::WaitForWrite => Verdict::Pause(Pause::for_write(receiver, now)),
+            Admission::WaitUntil(until) => {
+                let until = until.min(now + LINK_PAUSE_MS);
+                Verdict::Pause(Pause { reason, receiver: Some(receiver), until })
+            }
+            Admission::Refuse => {
+                if is_chunk && pressure.is_dead(receiver, now) {
+                    context.effects.close(receiver, CloseReason::SlowReader, CloseMode::Now);
+                }
+                context.core.counters.refused += 1;
+                self.fail(sender, context)
             }
         }
+    }
+
+    /// The receiver is not here, or its queue is full.
+    fn fail(&self, sender: &str, context: &mut Context<'_>) -> Verdict {
+        let error = Packet::Error { sender, reason: ErrorReason::UnknownReceiver };
+        context.effects.forward(context.key, self.server, &error);
         Verdict::Handled
     }
 }

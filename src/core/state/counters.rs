@@ -139,6 +139,8 @@ pub struct Counters {
     pub bytes_out: u64,
     /// Accepts that failed, for lack of descriptors or otherwise.
     pub accept_errors: u64,
+    /// Private messages and file chunks that were answered with an ERROR, since the receiver's queue was full.
+    pub refused: u64,
     /// Packets that were queued for a link when it was lost.
     pub link_packets_dropped: u64,
     /// How long turns of the loop took, poll not counted.

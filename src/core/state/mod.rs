@@ -2,6 +2,7 @@
 //! arguments, and what is to be done comes out as [effects].
 
 pub mod address;
+pub mod bucket;
 pub mod config;
 pub mod counters;
 pub mod directory;
@@ -76,6 +77,8 @@ pub struct Context<'a> {
     pub is_proxied: bool,
     /// The time of this turn of the loop.
     pub now: Millis,
+    /// The packet has waited for a receiver's queue once; it does so no second time.
+    pub has_waited: bool,
     /// The shared state.
     pub core: &'a mut Core,
     /// Where the handler says what is to be done.

@@ -1,96 +1,278 @@
-//! Back-pressure: whose queue is past its high-water mark, and who waits for it to drain.
+//! Back-pressure: whose queue is past its high-water mark, and what that means for those who send (D49).
+//!
+//! A receiver enters when its queue grows past the mark and leaves when it has drained to the low-water mark or is gone.
+//! In between, who sends to it is slowed, each kind of packet in its way:
+//!
+//! - **A file chunk** waits until the receiver has drained, or has taken a fixed number of bytes since the wait began.
+//! - **A private message** is queued. Who sends many of them waits a moment between them. Beyond half of the queue's
+//!   limit they are refused, so that nobody is closed for what others tell it.
+//! - **A public message** passes, as long as its sender has said no more than an equal share of what may be said in any
+//!   case ([`PUBLIC_RATE_BYTES`]). Beyond that, senders wait for what the others leave of it.
+//!
+//! Nothing waits while all keep up. What receivers do decides only between a fixed rate and no limit at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use super::bucket::Bucket;
 use super::key::Key;
 use crate::core::time::Millis;
-use crate::limits::LINK_HOLD_MS;
+use crate::limits::{
+    DEAD_READER_MS, MESSAGE_BURST_BYTES, MESSAGE_RATE_BYTES, PUBLIC_BURST_BYTES, PUBLIC_RATE_BYTES,
+    PUBLIC_SHARE_MIN_BYTES, SLOWED_MAX_MS, SLOWED_MIN_MS,
+};
 
-/// A receiver enters when its queue grows past the high-water mark and leaves when it has drained to the low-water
-/// mark or is gone. A sender in between is not read from: it waits for exactly one receiver.
-///
-/// A client waits as long as it takes: it holds up nobody but itself. A link, behind which a whole server's users
-/// stand, waits only until [`LINK_HOLD_MS`] after the receiver passed its mark. Who has not drained by then is
-/// delivered to without a pause, until it has, or is over its limit and closed.
+/// Who is behind, and what was said meanwhile.
 #[derive(Debug, Default)]
 pub struct Pressure {
     receivers: BTreeMap<Key, Receiver>,
-    /// Links among those who wait, and until when at most. Never more than there are links.
-    held_links: Vec<(Millis, Key)>,
+    /// Those who have said something since the first of the receivers entered.
+    talkers: BTreeMap<Key, Talker>,
+    /// What may be said in public, by all together.
+    public: Option<Bucket>,
+}
+
+/// How much waits for a receiver, and whether it takes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Level {
+    /// It gets public messages.
+    pub gets_public: bool,
+    /// It is a link to another server.
+    pub is_link: bool,
+    /// The kernel did not take all that it was offered.
+    pub is_stuck: bool,
+    /// More waits than private messages may fill.
+    pub is_full: bool,
+    /// Bytes that it has taken since it connected.
+    pub taken_bytes: u64,
 }
 
 /// A receiver past its mark.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Receiver {
-    since: Millis,
-    waiting: Vec<Key>,
+    level: Level,
+    /// When it took something last, or entered.
+    last_taken: Millis,
+    /// In the order in which they came.
+    waiting: VecDeque<Waiting>,
+}
+
+/// A sender that waits for a receiver.
+#[derive(Debug)]
+struct Waiting {
+    sender: Key,
+    /// It goes on when the receiver has taken so many bytes.
+    until_taken_bytes: u64,
+}
+
+/// A sender, client or link.
+#[derive(Debug)]
+struct Talker {
+    /// Its share of what may be said in public.
+    public: Bucket,
+    /// What it may tell receivers that are behind.
+    private: Bucket,
+    /// A public message of it waits; it is paid for, and goes at this time.
+    booked: Option<Millis>,
+}
+
+/// What may be done with a packet now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Handle it.
+    Pass,
+    /// Keep it until the receiver was written to, which is before this turn ends.
+    WaitForWrite,
+    /// Keep it, and try again then.
+    WaitUntil(Millis),
+    /// Answer it with an ERROR: the receiver's queue is full.
+    Refuse,
 }
 
 impl Pressure {
-    /// Whether nothing may be queued for this receiver now, but by those who can't be made to wait.
+    /// Whether the receiver's queue has grown past its high-water mark, and has not drained since.
     pub fn is_past_high_water(&self, receiver: Key) -> bool {
         self.receivers.contains_key(&receiver)
     }
 
-    /// Whether a link may wait for this receiver: it is past its mark, and has not been for long.
-    pub fn holds_links(&self, receiver: Key, now: Millis) -> bool {
-        self.receivers.get(&receiver).is_some_and(|receiver| now < receiver.since + LINK_HOLD_MS)
-    }
-
-    /// The receiver's queue has grown past its high-water mark.
-    pub fn enter(&mut self, receiver: Key, now: Millis) {
-        self.receivers.entry(receiver).or_insert(Receiver { since: now, waiting: Vec::new() });
-    }
-
-    /// `sender` waits for `receiver`, which is past its mark.
-    pub fn wait(&mut self, receiver: Key, sender: Key) {
-        let waiting = &mut self.receivers.entry(receiver).or_default().waiting;
-        debug_assert!(!waiting.contains(&sender));
-        waiting.push(sender);
-    }
-
-    /// The same for a link, with its bound.
-    pub fn wait_as_link(&mut self, receiver: Key, link: Key) {
-        self.wait(receiver, link);
-        let since = self.receivers.get(&receiver).map_or(Millis::default(), |receiver| receiver.since);
-        self.held_links.push((since + LINK_HOLD_MS, link));
-    }
-
-    /// `sender`, which waits, does so no longer: it is gone, or has waited for long enough. Looks at all receivers,
-    /// which are few.
-    pub fn stop_waiting(&mut self, sender: Key) {
-        for receiver in self.receivers.values_mut() {
-            receiver.waiting.retain(|&waiting| waiting != sender);
+    /// The receiver's queue is past its high-water mark, or between its marks on the way down.
+    pub fn note(&mut self, receiver: Key, level: Level, now: Millis) {
+        let receiver =
+            self.receivers.entry(receiver).or_insert(Receiver { level, last_taken: now, waiting: VecDeque::new() });
+        if level.taken_bytes > receiver.level.taken_bytes {
+            receiver.last_taken = now;
         }
-        self.held_links.retain(|&(_, link)| link != sender);
-    }
-
-    /// When the first link has waited for long enough.
-    pub fn next_deadline(&self) -> Option<Millis> {
-        self.held_links.iter().map(|&(until, _)| until).min()
-    }
-
-    /// Takes out a link that has waited for long enough.
-    pub fn pop_overdue_link(&mut self, now: Millis) -> Option<Key> {
-        let &(_, link) = self.held_links.iter().find(|&&(until, _)| until <= now)?;
-        self.stop_waiting(link);
-        Some(link)
-    }
-
-    /// Senders that wait.
-    pub fn waiting(&self) -> usize {
-        self.receivers.values().map(|receiver| receiver.waiting.len()).sum()
+        receiver.level = level;
     }
 
     /// The receiver has drained, or is gone. Returns who waited for it, in the order in which they came.
     pub fn leave(&mut self, receiver: Key) -> Vec<Key> {
         let waiting = self.receivers.remove(&receiver).map(|receiver| receiver.waiting).unwrap_or_default();
-        self.held_links.retain(|(_, link)| !waiting.contains(link));
-        waiting
+        if self.receivers.is_empty() {
+            self.talkers.clear();
+            self.public = None;
+        }
+        waiting.into_iter().map(|waiting| waiting.sender).collect()
+    }
+
+    /// `sender` waits for `receiver`, which is past its mark, until that has taken so many bytes.
+    pub fn wait(&mut self, receiver: Key, sender: Key, bytes: usize) {
+        if let Some(receiver) = self.receivers.get_mut(&receiver) {
+            let until_taken_bytes = receiver.level.taken_bytes.saturating_add(bytes as u64);
+            receiver.waiting.push_back(Waiting { sender, until_taken_bytes });
+        }
+    }
+
+    /// `sender` waits for `receiver` no longer.
+    pub fn stop_waiting(&mut self, receiver: Key, sender: Key) {
+        if let Some(receiver) = self.receivers.get_mut(&receiver) {
+            receiver.waiting.retain(|waiting| waiting.sender != sender);
+        }
+    }
+
+    /// Takes out those who have waited for as many bytes as `receiver` has taken meanwhile.
+    pub fn take_served(&mut self, receiver: Key) -> Vec<Key> {
+        let Some(receiver) = self.receivers.get_mut(&receiver) else { return Vec::new() };
+        let taken_bytes = receiver.level.taken_bytes;
+        let mut served = Vec::new();
+        receiver.waiting.retain(|waiting| {
+            let is_served = waiting.until_taken_bytes <= taken_bytes;
+            if is_served {
+                served.push(waiting.sender);
+            }
+            !is_served
+        });
+        served
+    }
+
+    /// `sender` is gone.
+    pub fn forget(&mut self, sender: Key) {
+        self.talkers.remove(&sender);
+    }
+
+    /// Whether the receiver has taken nothing for long.
+    pub fn is_dead(&self, receiver: Key, now: Millis) -> bool {
+        self.receivers.get(&receiver).is_some_and(|receiver| receiver.is_dead(now))
+    }
+
+    /// Whether those who say much in public are slowed. A client that takes nothing any more has no say in that: it is
+    /// filled up and closed. A link has, since it carries everything for a whole server.
+    pub fn slows_public(&self, now: Millis) -> bool {
+        self.receivers.values().any(|receiver| {
+            let Level { gets_public, is_link, is_stuck, .. } = receiver.level;
+            gets_public && is_stuck && (is_link || !receiver.is_dead(now))
+        })
+    }
+
+    /// Whether a client's public message of so many bytes may go. `clients` are logged in on this server.
+    pub fn admit_public(&mut self, sender: Key, bytes: usize, clients: usize, now: Millis) -> Admission {
+        if !self.slows_public(now) {
+            return Admission::Pass;
+        }
+        let share = PUBLIC_RATE_BYTES / clients.max(1);
+        let most = share.max(PUBLIC_SHARE_MIN_BYTES);
+        let pool = refilled_pool(&mut self.public, now);
+        let talker = self.talkers.entry(sender).or_insert_with(|| Talker::new(most, now));
+        talker.public.refill(share, most, now);
+        if let Some(when) = talker.booked {
+            if now >= when || talker.public.has(bytes) {
+                talker.booked = None;
+                return Admission::Pass;
+            }
+            return Admission::WaitUntil(when.min(now + SLOWED_MAX_MS));
+        }
+        if talker.public.has(bytes) {
+            talker.public.take(bytes, 0);
+            pool.take(bytes, usize::MAX);
+            return Admission::Pass;
+        }
+        let when = pool.when_it_has(0, PUBLIC_RATE_BYTES);
+        let may_pass = pool.has_some();
+        pool.take(bytes, usize::MAX);
+        if may_pass {
+            return Admission::Pass;
+        }
+        // Paid for now, so that who waits is served in the order in which they came.
+        talker.booked = Some(when);
+        Admission::WaitUntil(when.max(now + SLOWED_MIN_MS).min(now + SLOWED_MAX_MS))
+    }
+
+    /// The same for a public message that comes over a link, which carries everybody's.
+    pub fn admit_public_of_link(&mut self, bytes: usize, may_wait: bool, now: Millis) -> Admission {
+        if !self.slows_public(now) {
+            return Admission::Pass;
+        }
+        let pool = refilled_pool(&mut self.public, now);
+        if pool.has_some() || !may_wait {
+            // Links may bring more than our own rate. Clients here wait no longer for it than a moment.
+            pool.take(bytes, PUBLIC_BURST_BYTES);
+            return Admission::Pass;
+        }
+        Admission::WaitUntil(pool.when_it_has(0, PUBLIC_RATE_BYTES).max(now + SLOWED_MIN_MS))
+    }
+
+    /// Whether a private message of so many bytes may go to `receiver`, a client or a link.
+    pub fn admit_private(
+        &mut self,
+        sender: Key,
+        receiver: Key,
+        bytes: usize,
+        may_wait: bool,
+        now: Millis,
+    ) -> Admission {
+        let Some(Receiver { level, .. }) = self.receivers.get(&receiver) else { return Admission::Pass };
+        if !level.is_stuck {
+            return Admission::WaitForWrite;
+        }
+        let talker = self.talkers.entry(sender).or_insert_with(|| Talker::new(PUBLIC_SHARE_MIN_BYTES, now));
+        talker.private.refill(MESSAGE_RATE_BYTES, MESSAGE_BURST_BYTES, now);
+        if !talker.private.has_some() && may_wait {
+            return Admission::WaitUntil(talker.private.when_it_has(0, MESSAGE_RATE_BYTES).max(now + 1));
+        }
+        // A second's worth of debt at most: no message waits longer.
+        talker.private.take(bytes, MESSAGE_RATE_BYTES - 1);
+        if level.is_full { Admission::Refuse } else { Admission::Pass }
+    }
+
+    /// Whether a file chunk may go to `receiver`. `wait_ms` is how long it may wait; nothing if it may not, or has waited.
+    pub fn admit_chunk(&self, receiver: Key, wait_ms: Option<u64>, now: Millis) -> Admission {
+        let Some(Receiver { level, .. }) = self.receivers.get(&receiver) else { return Admission::Pass };
+        match wait_ms {
+            _ if !level.is_stuck => Admission::WaitForWrite,
+            Some(wait_ms) => Admission::WaitUntil(now + wait_ms),
+            None if level.is_full => Admission::Refuse,
+            None => Admission::Pass,
+        }
+    }
+
+    /// Senders that wait for a receiver.
+    pub fn waiting(&self) -> usize {
+        self.receivers.values().map(|receiver| receiver.waiting.len()).sum()
     }
 
     /// Whether nobody is past a mark.
     pub fn is_empty(&self) -> bool {
-        self.receivers.is_empty() && self.held_links.is_empty()
+        self.receivers.is_empty() && self.talkers.is_empty()
     }
+}
+
+impl Receiver {
+    fn is_dead(&self, now: Millis) -> bool {
+        now.since(self.last_taken) >= DEAD_READER_MS
+    }
+}
+
+impl Talker {
+    fn new(public_bytes: usize, now: Millis) -> Talker {
+        Talker {
+            public: Bucket::holding(public_bytes, now),
+            private: Bucket::holding(MESSAGE_BURST_BYTES, now),
+            booked: None,
+        }
+    }
+}
+
+fn refilled_pool(pool: &mut Option<Bucket>, now: Millis) -> &mut Bucket {
+    let pool = pool.get_or_insert_with(|| Bucket::holding(PUBLIC_BURST_BYTES, now));
+    pool.refill(PUBLIC_RATE_BYTES, PUBLIC_BURST_BYTES, now);
+    pool
 }

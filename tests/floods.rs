@@ -1,0 +1,355 @@
+//! Who says too much is slowed down before anybody is closed (D49). The real engine, and a minute on a clock of the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use cfp::core::state::config::Config;
+use cfp::limits::{CHUNK_BYTES, QUEUE_MAX_BYTES};
+use cfp::wire::{FileChunk, Packet, ServerId};
+use support::ID;
+use support::client::{encoded, split};
+use support::pipe::{Peer, Rig};
+
+/// The server at the other end of a link.
+const OTHER: ServerId = ServerId(8);
+/// How finely time passes.
+const STEP_MS: u64 = 5;
+/// What a flooder always has under way: what the kernel holds of a connection.
+const UNDER_WAY_BYTES: usize = 256 * 1024;
+
+fn says(message: &str) -> Vec<u8> {
+    encoded(&Packet::MsgPbl { message })
+}
+
+fn tells(receiver: &str, message: &str) -> Vec<u8> {
+    encoded(&Packet::MsgPrv { destination: ID, receiver, message })
+}
+
+fn sends_chunk(receiver: &str) -> Vec<u8> {
+    let chunk = FileChunk { transfer_id: 1, file_name: "f", chunks: u32::MAX, content: &[7; CHUNK_BYTES] };
+    encoded(&Packet::FileChnk { destination: ID, receiver, chunk })
+}
+
+fn forwarded(content: &Packet<'_>) -> Vec<u8> {
+    encoded(&Packet::PckFwd { destination: ID, content: &encoded(content) })
+}
+
+/// Who reads so much a second, in pieces every `every_ms`: a kernel asks for more in pieces too.
+struct Reader {
+    peer: Peer,
+    bytes_per_second: usize,
+    every_ms: u64,
+}
+
+/// Who says the same again and again, as fast as it is read from.
+struct Flooder {
+    peer: Peer,
+    packet: Vec<u8>,
+}
+
+/// Who says something now and then.
+struct Talker {
+    peer: Peer,
+    packet: Vec<u8>,
+    every_ms: u64,
+}
+
+struct Room {
+    rig: Rig,
+    readers: Vec<Reader>,
+    flooders: Vec<Flooder>,
+    talkers: Vec<Talker>,
+    handed_in_bytes: usize,
+}
+
+impl Room {
+    fn new() -> Room {
+        let rig = Rig::with_config(Config::new(ID));
+        Room { rig, readers: Vec::new(), flooders: Vec::new(), talkers: Vec::new(), handed_in_bytes: 0 }
+    }
+
+    /// The kernel holds nothing for a reader: what it does not read waits on the server.
+    fn reader(&mut self, nickname: &str, bytes_per_second: usize, every_ms: u64) {
+        let peer = self.rig.guest(nickname);
+        peer.keep_no_output();
+        peer.stop_taking();
+        self.readers.push(Reader { peer, bytes_per_second, every_ms });
+    }
+
+    /// Thirty who read 1 MB/s each, smoothly or in pieces.
+    fn thirty_readers(&mut self) {
+        for number in 0..30 {
+            self.reader(&format!("reader{number}"), 1_000_000, if number % 2 == 0 { STEP_MS } else { 400 });
+        }
+    }
+
+    fn flooder(&mut self, nickname: &str, packet: Vec<u8>) {
+        let peer = self.rig.guest(nickname);
+        peer.keep_no_output();
+        self.flooders.push(Flooder { peer, packet });
+    }
+
+    fn talker(&mut self, nickname: &str, packet: Vec<u8>, every_ms: u64) {
+        let peer = self.rig.guest(nickname);
+        peer.keep_no_output();
+        self.talkers.push(Talker { peer, packet, every_ms });
+    }
+
+    fn step(&mut self) {
+        for flooder in &self.flooders {
+            let missing = UNDER_WAY_BYTES.saturating_sub(flooder.peer.unread_bytes());
+            let packets = missing / flooder.packet.len();
+            if packets > 0 && self.rig.is_open(&flooder.peer) {
+                self.handed_in_bytes += packets * flooder.packet.len();
+                self.rig.arrive(&flooder.peer, &flooder.packet.repeat(packets));
+            }
+        }
+        let now_ms = self.rig.now_ms();
+        for talker in self.talkers.iter().filter(|talker| now_ms.is_multiple_of(talker.every_ms)) {
+            self.rig.arrive(&talker.peer, &talker.packet);
+        }
+        for reader in self.readers.iter().filter(|reader| now_ms.is_multiple_of(reader.every_ms)) {
+            if self.rig.is_open(&reader.peer) {
+                let bytes = reader.bytes_per_second * reader.every_ms as usize / 1000;
+                self.rig.let_take(&reader.peer, bytes);
+            }
+        }
+        self.rig.advance(STEP_MS);
+    }
+
+    fn run_for(&mut self, ms: u64) {
+        (0..ms / STEP_MS).for_each(|_| self.step());
+    }
+
+    fn assert_that_all_readers_are_there(&self) {
+        let gone: Vec<usize> = (0..self.readers.len()).filter(|&i| !self.rig.is_open(&self.readers[i].peer)).collect();
+        assert!(gone.is_empty(), "closed: {gone:?}");
+    }
+
+    /// What the floods came to, in bytes a second.
+    fn flood_rate(&self) -> usize {
+        let unread: usize = self.flooders.iter().map(|flooder| flooder.peer.unread_bytes()).sum();
+        (self.handed_in_bytes - unread) * 1000 / self.rig.now_ms() as usize
+    }
+
+    /// A minute of it: nobody is closed, and the flood is slowed to what the readers take, but not stopped.
+    fn assert_that_a_minute_passes(&mut self) {
+        self.run_for(60_000);
+        self.assert_that_all_readers_are_there();
+        let rate = self.flood_rate();
+        assert!(rate < 8_000_000, "{rate} bytes of flood a second");
+        assert!(rate > 50_000, "{rate} bytes of flood a second");
+    }
+}
+
+#[test]
+fn one_who_floods_in_public_throws_nobody_out() {
+    for message in ["x".repeat(60_000), "x".repeat(100)] {
+        let mut room = Room::new();
+        room.thirty_readers();
+        room.flooder("mallory", says(&message));
+        room.assert_that_a_minute_passes();
+    }
+}
+
+#[test]
+fn one_who_floods_with_empty_messages_throws_nobody_out() {
+    let mut room = Room::new();
+    room.thirty_readers();
+    room.flooder("mallory", says(""));
+    room.assert_that_a_minute_passes();
+}
+
+#[test]
+fn several_who_flood_in_public_throw_nobody_out() {
+    let mut room = Room::new();
+    room.thirty_readers();
+    for number in 0..10 {
+        room.flooder(&format!("mallory{number}"), says(&"x".repeat(if number % 2 == 0 { 60_000 } else { 100 })));
+    }
+    room.assert_that_a_minute_passes();
+}
+
+#[test]
+fn many_who_each_say_a_little_throw_nobody_out() {
+    let mut room = Room::new();
+    room.thirty_readers();
+    // 300 × 10 KB/s: three times what the readers take.
+    for number in 0..300 {
+        room.talker(&format!("talker{number}"), says(&"x".repeat(1_000)), 100);
+    }
+    room.run_for(20_000);
+    room.assert_that_all_readers_are_there();
+}
+
+#[test]
+fn many_who_say_something_long_at_the_same_moment_throw_nobody_out() {
+    let mut room = Room::new();
+    room.thirty_readers();
+    for number in 0..200 {
+        room.talker(&format!("talker{number}"), says(&"x".repeat(60_000)), 10_000);
+    }
+    room.run_for(20_000);
+    room.assert_that_all_readers_are_there();
+}
+
+#[test]
+fn private_floods_throw_out_no_victim() {
+    let mut room = Room::new();
+    (0..5).for_each(|number| room.reader(&format!("victim{number}"), 1_000_000, 400));
+    for number in 0..20 {
+        let message = "x".repeat(if number % 2 == 0 { 60_000 } else { 100 });
+        room.flooder(&format!("mallory{number}"), tells(&format!("victim{}", number % 5), &message));
+    }
+    room.run_for(60_000);
+    room.assert_that_all_readers_are_there();
+    let rate = room.flood_rate();
+    assert!((1_000_000..20_000_000).contains(&rate), "{rate} bytes of flood a second");
+}
+
+#[test]
+fn files_and_floods_together_throw_out_no_victim() {
+    let mut room = Room::new();
+    (0..5).for_each(|number| room.reader(&format!("victim{number}"), 1_000_000, 400));
+    for number in 0..10 {
+        let victim = format!("victim{}", number % 5);
+        room.flooder(&format!("file{number}"), sends_chunk(&victim));
+        room.flooder(&format!("private{number}"), tells(&victim, &"x".repeat(60_000)));
+    }
+    room.flooder("public", says(&"x".repeat(60_000)));
+    room.run_for(60_000);
+    room.assert_that_all_readers_are_there();
+}
+
+/// A room with a link over which somebody floods.
+fn with_flood_from_another_server(room: &mut Room, content: &Packet<'_>) {
+    let peer = room.rig.link(OTHER);
+    peer.keep_no_output();
+    room.flooders.push(Flooder { peer, packet: forwarded(content) });
+}
+
+#[test]
+fn one_who_floods_in_public_from_another_server_throws_nobody_out() {
+    for message in ["x".repeat(60_000), String::new()] {
+        let mut room = Room::new();
+        room.thirty_readers();
+        let packet = Packet::MsgPblInc { origin: OTHER, sender: "mallory", message: &message };
+        with_flood_from_another_server(&mut room, &packet);
+        // One here besides.
+        room.flooder("eve", says(&message));
+        room.assert_that_a_minute_passes();
+    }
+}
+
+#[test]
+fn one_who_floods_in_private_from_another_server_throws_nobody_out() {
+    for message in ["x".repeat(60_000), "x".repeat(100)] {
+        let mut room = Room::new();
+        room.thirty_readers();
+        let packet = Packet::MsgPrvInc { origin: OTHER, sender: "mallory", receiver: "reader7", message: &message };
+        with_flood_from_another_server(&mut room, &packet);
+        room.assert_that_a_minute_passes();
+    }
+}
+
+#[test]
+fn one_who_floods_with_a_file_from_another_server_throws_nobody_out() {
+    let mut room = Room::new();
+    room.thirty_readers();
+    let chunk = FileChunk { transfer_id: 1, file_name: "f", chunks: u32::MAX, content: &[7; CHUNK_BYTES] };
+    let packet = Packet::FileChnkInc { origin: OTHER, sender: "mallory", receiver: "reader7", chunk };
+    with_flood_from_another_server(&mut room, &packet);
+    room.assert_that_a_minute_passes();
+}
+
+#[test]
+fn who_floods_is_slowed_while_a_link_is_behind_and_the_link_stays() {
+    let mut room = Room::new();
+    let link = room.rig.link(OTHER);
+    link.keep_no_output();
+    link.stop_taking();
+    room.readers.push(Reader { peer: link, bytes_per_second: 512 * 1024, every_ms: 250 });
+    room.flooder("mallory", says(&"x".repeat(60_000)));
+    room.assert_that_a_minute_passes();
+    assert!(room.rig.engine.queued_bytes() < 2 * QUEUE_MAX_BYTES, "little waits for it");
+}
+
+/// How long what `ana` says every 100 ms takes to `zoe`, who reads all, at most.
+fn longest_delay_ms(room: &mut Room, ms: u64) -> u64 {
+    let (ana, zoe) = (room.rig.guest("ana"), room.rig.guest("zoe"));
+    ana.keep_no_output();
+    let said = |text: &str| encoded(&Packet::MsgPblInc { origin: ID, sender: "ana", message: text });
+    let (mut longest_ms, mut waits) = (0, None::<(u64, String)>);
+    let end_ms = room.rig.now_ms() + ms;
+    while room.rig.now_ms() < end_ms {
+        let now_ms = room.rig.now_ms();
+        if waits.is_none() && now_ms.is_multiple_of(100) {
+            let text = format!("at {now_ms}");
+            room.rig.arrive(&ana, &says(&text));
+            waits = Some((now_ms, text));
+        }
+        room.step();
+        let got = zoe.take_output();
+        if let Some((since_ms, text)) = waits.clone() {
+            longest_ms = longest_ms.max(room.rig.now_ms() - since_ms);
+            if split(&got).iter().any(|packet| *packet == said(&text)) {
+                waits = None;
+            }
+        }
+    }
+    assert!(waits.is_none(), "all is heard");
+    longest_ms
+}
+
+#[test]
+fn a_reader_that_reads_nothing_is_closed_and_meanwhile_nobody_waits_for_it() {
+    for with_flood in [false, true] {
+        let mut room = Room::new();
+        (0..10).for_each(|number| room.reader(&format!("reader{number}"), 10_000_000, STEP_MS));
+        if with_flood {
+            room.flooder("mallory", says(&"x".repeat(60_000)));
+        }
+        (0..3).for_each(|number| room.reader(&format!("dead{number}"), 0, STEP_MS));
+        let longest_ms = longest_delay_ms(&mut room, 31_000);
+        assert!(longest_ms <= 100, "{longest_ms} ms, with a flood: {with_flood}");
+        let (living, dead) = room.readers.split_at(10);
+        assert!(living.iter().all(|reader| room.rig.is_open(&reader.peer)));
+        assert!(dead.iter().all(|reader| !room.rig.is_open(&reader.peer)));
+    }
+}
+
+#[test]
+fn readers_that_read_hardly_anything_silence_no_room_and_not_even_a_flooder() {
+    let mut room = Room::new();
+    (0..20).for_each(|number| room.reader(&format!("slow{number}"), 1, 1_000));
+    room.flooder("mallory", says(&"x".repeat(1_000)));
+    let longest_ms = longest_delay_ms(&mut room, 20_000);
+    assert!(longest_ms <= 100, "{longest_ms} ms");
+    assert!(room.flood_rate() > 1_000_000, "they are closed, and the room goes on: {}", room.flood_rate());
+}
+
+#[test]
+fn nobody_is_slowed_while_all_keep_up() {
+    let mut room = Room::new();
+    (0..30).for_each(|number| {
+        room.reader(&format!("reader{number}"), usize::MAX / 10_000, 1_000);
+    });
+    room.flooder("mallory", says(&"x".repeat(60_000)));
+    room.rig.run_until_idle();
+    for _ in 0..10 {
+        room.step();
+        assert_eq!(room.flooders[0].peer.unread_bytes(), 0, "all that comes is handled at once");
+    }
+}
+
+#[test]
+fn while_somebody_is_behind_who_says_little_overtakes_who_says_much() {
+    let mut room = Room::new();
+    room.thirty_readers();
+    for number in 0..5 {
+        room.flooder(&format!("mallory{number}"), says(&"x".repeat(60_000)));
+    }
+    let longest_ms = longest_delay_ms(&mut room, 20_000);
+    assert!(longest_ms <= 100, "{longest_ms} ms");
+    room.assert_that_all_readers_are_there();
+}
