@@ -209,6 +209,32 @@ fn clients_are_listed_with_their_kind_address_queue_and_time() {
 }
 
 #[test]
+fn no_nickname_is_taken_for_the_end_of_an_answer_or_changes_how_it_looks() {
+    let node = Node::start(7, &[]);
+    let nicknames = ["error no such thing", "ok", "a\u{202e}b", "back\\slash", "\u{200d}"];
+    let mut clients: Vec<Client> = nicknames.iter().map(|nickname| node.guest(nickname)).collect();
+    let output = run_ask(node.control(), "clients");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let mut lines: Vec<&str> = text.lines().collect();
+    // Whoever reads as it stands in the manual finds one end.
+    assert!(lines[..lines.len() - 1].iter().all(|line| !line.starts_with("error ") && *line != "ok"), "{text}");
+    assert_eq!(lines.pop(), Some("ok"));
+    let mut shown: Vec<&str> = lines.iter().map(|line| line.split('\t').next().unwrap()).collect();
+    shown.sort_unstable();
+    let mut expected = ["error\\u{20}no such thing", "ok", "a\\u{202e}b", "back\\\\slash", "\\u{200d}"];
+    expected.sort_unstable();
+    assert_eq!(shown, expected);
+    // What is shown can be used, and so can the nickname itself.
+    assert_eq!(node.ask("kick error\\u{20}no such thing"), ["ok"]);
+    assert_eq!(node.ask("kick a\\u{202e}b"), ["ok"]);
+    assert_eq!(node.ask("kick back\\slash"), ["ok"]);
+    clients[0].expect_end();
+    clients[2].expect_end();
+    clients[3].expect_end();
+}
+
+#[test]
 fn siblings_are_listed_with_address_state_and_time() {
     let (one, two) = (Node::start(1, &[]), Node::start(2, &[]));
     assert_eq!(one.ask("siblings"), ["ok"]);

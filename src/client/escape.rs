@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+pub use crate::wire::visible::is_treacherous;
+use crate::wire::visible::is_treacherous_in_name;
+
 /// A message as it is shown: control characters, line breaks among them, and characters that change the direction or
 /// hide in the text, are written as escapes.
 #[derive(Debug, Clone, Copy)]
@@ -47,24 +50,6 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str, is_escaped: impl Fn(cha
         plain_from = at + char.len_utf8();
     }
     f.write_str(text.get(plain_from..).unwrap_or_default())
-}
-
-/// Whether the character does something to the text around it instead of standing there: control characters (Cc),
-/// format characters (Cf, the bidirectional ones first of all) and line separators.
-pub fn is_treacherous(char: char) -> bool {
-    char.is_control()
-        || matches!(char,
-            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
-            | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{13430}'..='\u{1345f}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e007f}')
-}
-
-/// A name has less reason for odd characters: no blank but the common one, nothing invisible.
-fn is_treacherous_in_name(char: char) -> bool {
-    is_treacherous(char)
-        || (char.is_whitespace() && char != ' ')
-        || matches!(char, '\u{115f}' | '\u{1160}' | '\u{3164}')
 }
 
 /// Persian, Indic scripts and emoji need these two in ordinary text.

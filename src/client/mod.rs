@@ -47,7 +47,8 @@ use disk::Folder;
 use link::{Link, Seen};
 use progress::Progress;
 use screen::Screen;
-use signals::Terminal;
+
+use crate::shell::terminal::Terminal;
 
 /// What all threads of the client share.
 #[derive(Debug)]

@@ -3,12 +3,11 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-
 use super::command::BYTE_ORDER_MARK;
-use super::output;
+use super::{output, signals};
 use crate::limits::PASSWORD_MAX_BYTES;
 use crate::shell::regular_file;
+use crate::shell::terminal::{self, ALL_SIGNALS};
 
 /// The first line of a file, without the byte-order mark that some editors put before it.
 ///
@@ -36,16 +35,9 @@ pub fn read_file(path: &Path) -> io::Result<String> {
 /// # Errors
 /// What the terminal gives.
 pub fn ask(prompt: &str) -> io::Result<Option<String>> {
-    let stdin = io::stdin();
-    let before = tcgetattr(&stdin)?;
-    let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO);
-    // Switched off before the prompt is there, so that nothing typed after it can be seen.
-    tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
-    let answer = ask_visibly(prompt);
-    tcsetattr(&stdin, OptionalActions::Now, &before)?;
-    output::write_all(io::stdout(), b"\n")?;
-    answer
+    // For the others that end a program, `signals` restores the terminal.
+    let signals: Vec<i32> = ALL_SIGNALS.iter().copied().filter(|signal| !signals::HANDLED.contains(signal)).collect();
+    terminal::ask(prompt, &signals)
 }
 
 /// Asks on the terminal. Nothing where the input has ended.

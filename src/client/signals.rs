@@ -8,48 +8,30 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::Context;
 use super::limits::RESTORE_MS;
 use super::output;
+use crate::shell::terminal::Terminal;
 
 /// Ends bracketed paste, which the line editor switches on, and goes below what was being typed.
 const EDITING_OFF: &[u8] = b"\x1b[?2004l\r\n";
 
-/// The terminal as it was at the start, where standard input is one.
-#[derive(Debug, Clone)]
-pub struct Terminal(Option<Termios>);
+/// The signals that end the program by way of [`handle`].
+pub const HANDLED: &[i32] = &[SIGINT, SIGTERM, SIGHUP, SIGQUIT];
 
-impl Terminal {
-    /// Remembers how it is set.
-    pub fn remember() -> Terminal {
-        Terminal(tcgetattr(io::stdin()).ok())
-    }
-
-    /// Sets it so again.
-    pub fn restore(&self) {
-        // Where it belongs to another job now, touching it would only stop us.
-        let is_others = tcgetpgrp(io::stdin()).is_ok_and(|group| group != rustix::process::getpgrp());
-        if let (Some(before), false) = (&self.0, is_others) {
-            // Where the terminal is gone, nothing is left to restore.
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
-        }
-    }
-
-    /// Sets it so again in the midst of editing. A terminal that takes nothing is not waited for.
-    fn leave_editing(&self) {
-        self.restore();
-        let (done, is_done) = channel();
-        let spawned = thread::Builder::new().name("leaving".into()).spawn(move || {
-            let _ = output::write_all(io::stdout(), EDITING_OFF);
-            let _ = done.send(());
-        });
-        if spawned.is_ok() {
-            let _ = is_done.recv_timeout(Duration::from_millis(RESTORE_MS));
-        }
+/// Sets the terminal as it was in the midst of editing. One that takes nothing is not waited for.
+fn leave_editing(terminal: &Terminal) {
+    terminal.restore();
+    let (done, is_done) = channel();
+    let spawned = thread::Builder::new().name("leaving".into()).spawn(move || {
+        let _ = output::write_all(io::stdout(), EDITING_OFF);
+        let _ = done.send(());
+    });
+    if spawned.is_ok() {
+        let _ = is_done.recv_timeout(Duration::from_millis(RESTORE_MS));
     }
 }
 
@@ -59,7 +41,7 @@ impl Terminal {
 /// # Errors
 /// Where handlers can't be set.
 pub fn handle(context: Arc<Context>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXFSZ])?;
+    let mut signals = Signals::new(HANDLED.iter().copied().chain([SIGXFSZ]))?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         if let Some(signal) = signals.forever().find(|&signal| signal != SIGXFSZ) {
             end(&context, signal);
@@ -79,7 +61,7 @@ fn end(context: &Context, signal: i32) -> ! {
     context.is_told_to_end.store(true, Ordering::Release);
     context.folder.remove_unfinished();
     if context.screen.is_terminal() {
-        context.terminal.leave_editing();
+        leave_editing(&context.terminal);
     } else {
         context.terminal.restore();
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use signal_hook::consts::{
     SIGABRT, SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
 };
@@ -34,7 +34,9 @@ impl Terminal {
 
     /// Sets it so again.
     pub fn restore(&self) {
-        if let Some(before) = &self.0 {
+        // Where it belongs to another job now, touching it would only stop us.
+        let is_others = tcgetpgrp(io::stdin()).is_ok_and(|group| group != rustix::process::getpgrp());
+        if let (Some(before), false) = (&self.0, is_others) {
             // Where the terminal is gone, nothing is left to restore.
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
         }
@@ -91,13 +93,13 @@ impl Prompt {
         let answer = self.terminal.silence().and_then(|()| self.read(question));
         self.terminal.restore();
         self.is_idle.store(true, Ordering::Release);
-        stdio::complain("\n");
+        show("\n");
         answer?.map(|line| utf8(without_line_end(&line))).transpose()
     }
 
     /// Reads a line, with its end. Of one that is too long, the rest is read and dropped.
     fn read(&self, question: &str) -> io::Result<Option<Vec<u8>>> {
-        stdio::complain(question);
+        show(question);
         let (stdin, mut line, mut buffer) = (io::stdin(), Vec::new(), [0; 256]);
         loop {
             let mut fds = [PollFd::new(&stdin, PollFlags::IN), PollFd::new(&self.woken, PollFlags::IN)];
@@ -108,7 +110,7 @@ impl Prompt {
             let [from_stdin, from_signal] = fds.map(|fd| !fd.revents().is_empty());
             if from_signal && self.take_signal()? {
                 line.clear();
-                stdio::complain(question);
+                show(question);
             } else if from_stdin {
                 let count = rustix::io::read(&stdin, &mut buffer)?;
                 let read = buffer.get(..count).unwrap_or_default();
@@ -131,10 +133,22 @@ impl Prompt {
             return Ok(false);
         }
         self.terminal.restore();
-        stdio::complain("\n");
-        low_level::emulate_default_handler(i32::try_from(signal).unwrap_or_default())?;
+        show("\n");
+        let signal = i32::try_from(signal).unwrap_or_default();
+        if rustix::process::getpid().is_init() && signal != SIGTSTP {
+            // Process 1 of a container is not ended by a signal that it sends to itself.
+            std::process::exit(128 + signal);
+        }
+        low_level::emulate_default_handler(signal)?;
         self.terminal.silence()?;
         Ok(true)
+    }
+}
+
+/// Writes to the terminal behind standard input, wherever standard output and standard error go.
+fn show(text: &str) {
+    if rustix::io::write(io::stdin(), text.as_bytes()).is_err() {
+        stdio::complain(text);
     }
 }
 

@@ -19,6 +19,8 @@ mod nickname;
 mod packet;
 #[doc(hidden)]
 pub mod pool;
+#[cfg(feature = "server")]
+pub(crate) mod visible;
 
 pub use crate::limits::{
     CHUNK_BYTES, FILE_NAME_MAX_BYTES, MESSAGE_MAX_BYTES, NETWORK_MAX_SERVERS, NICKNAME_MAX_BYTES, PASSWORD_MAX_BYTES,

@@ -126,6 +126,25 @@ impl Terminal {
         self.shown.0.lock().unwrap().bytes.clone()
     }
 
+    /// Waits until the terminal echoes what is typed, or until it does not.
+    pub fn wait_until_echo_is(&self, is_on: bool) {
+        let until = Instant::now() + PATIENCE;
+        let is_echoing = || {
+            let modes = rustix::termios::tcgetattr(&self.keys).unwrap().local_modes;
+            modes.contains(rustix::termios::LocalModes::ECHO)
+        };
+        while is_echoing() != is_on {
+            assert!(Instant::now() < until, "the echo is not as it should be: {is_on}");
+            thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Sends the program a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.process.0.id().try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     /// Waits for its end.
     pub fn wait(mut self) -> Option<i32> {
         self.process.0.wait().unwrap().code()

@@ -12,6 +12,7 @@ use crate::core::state::key::Key;
 use crate::core::state::mesh::OrDash;
 use crate::core::time::Millis;
 use crate::limits;
+use crate::wire::visible::{Field, unescape};
 
 impl<S: Socket> Engine<S> {
     /// An operator has connected to the control socket. Where all places are taken, the one that has been idle for
@@ -122,13 +123,15 @@ impl<S: Socket> Engine<S> {
             Command::Clients => self.client_list(),
             Command::Siblings => self.sibling_list(),
             Command::Help => format!("{HELP}ok\n"),
-            Command::Kick(nickname) => match self.core.directory.find(&nickname) {
-                Some(client) => {
-                    self.close(client, CloseReason::Kicked, CloseMode::AfterWriting);
-                    "ok\n".to_owned()
+            Command::Kick(nickname) => {
+                match self.core.directory.find(&nickname).or_else(|| self.core.directory.find(&unescape(&nickname))) {
+                    Some(client) => {
+                        self.close(client, CloseReason::Kicked, CloseMode::AfterWriting);
+                        "ok\n".to_owned()
+                    }
+                    None => "error no such client\n".to_owned(),
                 }
-                None => "error no such client\n".to_owned(),
-            },
+            }
             Command::Forget(id) if self.core.mesh.forget(id, &mut self.effects) => "ok\n".to_owned(),
             Command::Forget(id) if self.core.mesh.link_to(id).is_some() => "error that server is linked\n".to_owned(),
             Command::Forget(_) => "error no such server\n".to_owned(),
@@ -200,7 +203,7 @@ impl<S: Socket> Engine<S> {
             let queued_bytes = connection.outbox.pending_bytes(&self.output) + connection.kept_bytes();
             let seconds = self.now.since(connection.opened) / 1000;
             let (nickname, remote) = (client.nickname(), connection.remote);
-            let _ = writeln!(text, "{nickname}\t{kind}\t{remote}\t{queued_bytes}\t{seconds}");
+            let _ = writeln!(text, "{}\t{kind}\t{remote}\t{queued_bytes}\t{seconds}", Field(nickname));
         }
         text + "ok\n"
     }
