@@ -388,9 +388,12 @@ pub const HOST_LABEL_MAX_BYTES: usize = 63;
 pub const DNS_ANSWER_MAX_BYTES: usize = 4096;
 /// Answers read from the resolver's socket in one turn: more come only from somebody who is not the name server.
 pub const DATAGRAMS_PER_TURN: usize = 64;
-/// Bytes read of /etc/hosts and of /etc/resolv.conf: lists that block advertisers run to megabytes, and reading them
-/// stops the loop for as long.
+/// Bytes read of /etc/resolv.conf, at once: far more than it ever has.
 pub const RESOLVER_FILE_MAX_BYTES: u64 = 64 * 1024;
+/// Bytes read of /etc/hosts in one turn: lists that block advertisers run to megabytes, and nobody is to wait for them.
+pub const HOSTS_SLICE_BYTES: usize = 64 * 1024;
+/// Bytes read of /etc/hosts in all. What stands behind them is not known, and the log says so.
+pub const HOSTS_FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Aliases (CNAME) followed from the name that was asked for: more is a mistake, or a circle.
 pub const ALIASES_MAX: usize = 16;
 /// Addresses taken for one name, in the order in which they are listed: who dials tries no more than that.

@@ -148,6 +148,7 @@ impl Reactor {
             }
             logging::on_deadline();
             self.accept(now);
+            self.lookup.on_turn(self.poll.registry(), LOOKUP, now);
             self.answer_lookups(now);
             self.engine.turn(now);
             self.do_requests(now);
@@ -167,7 +168,8 @@ impl Reactor {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if self.doors.wants_turn() || self.engine.wants_turn() || self.reload.wants_turn() {
+        let has_work = self.engine.wants_turn() || self.lookup.wants_turn() || self.reload.wants_turn();
+        if self.doors.wants_turn() || has_work {
             return Some(Duration::ZERO);
         }
         let deadlines = [
@@ -292,7 +294,9 @@ impl Reactor {
                 watch(&self.poll, &mut self.engine, key);
             }
             Request::Resolve { dial_for, host, port } => {
-                self.lookup.start(self.poll.registry(), LOOKUP, dial_for, &host, port, now);
+                self.lookup.start(dial_for, host, port);
+                // Most hosts files are read at once, and then the answer is the next request.
+                self.lookup.on_turn(self.poll.registry(), LOOKUP, now);
             }
             Request::Reload { operator } => {
                 self.begin_reload(Some(operator));

@@ -1,7 +1,7 @@
 //! The resolver's socket and files: looks host names up without stopping the loop.
 
-use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use mio::{Interest, Registry, Token};
 use crate::core::state::mesh::DialFor;
 use crate::core::time::Millis;
 use crate::limits;
+use crate::shell::dns::hosts::{Search, read_small};
 use crate::shell::dns::resolver::Resolver;
-use crate::shell::regular_file;
 
 const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -37,20 +37,46 @@ pub struct Socket {
     socket: Option<UdpSocket>,
     asked: BTreeMap<u64, (DialFor, u16)>,
     next_id: u64,
+    /// Hosts that wait for `/etc/hosts` to be searched, one after the other: as many as the mesh wants to dial.
+    waiting: VecDeque<(u64, String)>,
+    /// The search for the first of them.
+    search: Option<Search>,
 }
 
 impl Socket {
     /// No lookup is under way. Query IDs are drawn from `seed`.
     pub fn new(seed: u64) -> Socket {
-        Socket { resolver: Resolver::new(seed), socket: None, asked: BTreeMap::new(), next_id: 0 }
+        Socket {
+            resolver: Resolver::new(seed),
+            socket: None,
+            asked: BTreeMap::new(),
+            next_id: 0,
+            waiting: VecDeque::new(),
+            search: None,
+        }
     }
 
-    /// Begins to look `host` up; the socket is watched under `token`.
-    pub fn start(&mut self, registry: &Registry, token: Token, dial_for: DialFor, host: &str, port: u16, now: Millis) {
+    /// Begins to look `host` up: with the next [`Socket::on_turn`].
+    pub fn start(&mut self, dial_for: DialFor, host: String, port: u16) {
         let id = self.next_id;
         self.next_id += 1;
         self.asked.insert(id, (dial_for, port));
-        self.resolver.start(id, host, &read(Path::new(HOSTS)), &read(Path::new(RESOLV_CONF)), now);
+        self.waiting.push_back((id, host));
+    }
+
+    /// Whether [`Socket::on_turn`] has something to do at once.
+    pub fn wants_turn(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Searches a slice of `/etc/hosts`; who is not in it is asked for. The socket is watched under `token`.
+    pub fn on_turn(&mut self, registry: &Registry, token: Token, now: Millis) {
+        let Some((_, host)) = self.waiting.front() else { return };
+        let search = self.search.get_or_insert_with(|| Search::new(Path::new(HOSTS), host));
+        let Some(lines) = search.step(Path::new(HOSTS)) else { return };
+        self.search = None;
+        let Some((id, host)) = self.waiting.pop_front() else { return };
+        self.resolver.start(id, &host, &lines, &read_small(Path::new(RESOLV_CONF)), now);
         if self.socket.is_none() && !self.resolver.is_idle() {
             match open(registry, token) {
                 Ok(socket) => self.socket = Some(socket),
@@ -112,15 +138,4 @@ fn open(registry: &Registry, token: Token) -> io::Result<UdpSocket> {
     let mut socket = UdpSocket::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))?;
     registry.register(&mut socket, token, Interest::READABLE)?;
     Ok(socket)
-}
-
-/// A file's beginning, or nothing where it can't be read: a container may have neither.
-fn read(path: &Path) -> String {
-    let mut bytes = Vec::new();
-    let read =
-        regular_file::open(path).and_then(|file| file.take(limits::RESOLVER_FILE_MAX_BYTES).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        log::debug!("{}: {error}", path.display());
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
