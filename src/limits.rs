@@ -147,6 +147,9 @@ pub const PUBLIC_SHARE_MIN_BYTES: usize = 512;
 /// A client that has taken nothing for so long slows down nobody who speaks in public. Longer than the pauses of a
 /// receiver that reads a megabyte a second: its kernel asks for more only when a sixteenth of its buffer is free.
 pub const DEAD_READER_MS: u64 = 1_000;
+/// A client that has sent all that `--max-rate` allows waits for this part of a second's worth before it is read from
+/// again, so that it is not read from byte by byte.
+pub const RATE_PARTS: usize = 20;
 /// Who waits to say something in public waits for so long at least, so that many messages go in one turn.
 pub const SLOWED_MIN_MS: u64 = 10;
 /// After so long, it is looked at whether there is still a reason to wait.

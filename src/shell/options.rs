@@ -124,6 +124,7 @@ fn getopts() -> Spec {
         .optopt("", "max-queue", "most output one client may be behind with (default 1048576)", "BYTES")
         .optopt("", "max-link-queue", "the same for a link to another server (default 16777216)", "BYTES")
         .optopt("", "max-per-address", "connections at once from one address, or IPv6 /64 (default no limit)", "N")
+        .optopt("", "max-rate", "most that one client may send in a second (default no limit)", "BYTES")
         .optopt("", "max-memory", "most queued output and input together (default 67108864)", "BYTES")
         .optopt("", "handshake-timeout", "time to log in or merge in (default 10)", "SECONDS")
         .optopt("", "hash-password", "read a password, print its line for the users file, exit", "NICKNAME")
@@ -157,6 +158,7 @@ fn options(matches: &Arguments) -> Result<Options, UsageError> {
     let mut config = Config::new(ServerId(id));
     config.no_guests = matches.opt_present("no-guests");
     config.max_per_address = number(matches, "max-per-address", 1, u64::MAX)?;
+    config.max_rate_bytes = number(matches, "max-rate", 1, u64::MAX)?;
     let ceiling = limits::MESSAGE_CEILING_BYTES as u64;
     set(&mut config.frame.message_max_bytes, number(matches, "max-message", 1, ceiling)?);
     set(&mut config.max_queue_bytes, number(matches, "max-queue", 1024, u64::MAX)?);

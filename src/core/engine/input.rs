@@ -109,8 +109,10 @@ impl<S: Socket> Engine<S> {
         if !connection.is_open() || connection.is_held() || !may_read {
             return;
         }
+        let most = self.rate_allows(key);
+        let Some(connection) = self.connections.get_mut(key).filter(|_| most > 0) else { return };
         let mut buffer = std::mem::take(&mut self.read_buffer);
-        match connection.socket.read(&mut buffer) {
+        match connection.socket.read(buffer.get_mut(..most).unwrap_or_default()) {
             // A link is one thing in both directions: its other side never leaves halfway.
             Ok(Received::End) if connection.session.as_sibling().is_some() => {
                 self.close(key, CloseReason::Left, CloseMode::Now);
@@ -124,6 +126,7 @@ impl<S: Socket> Engine<S> {
                 }
                 connection.bytes_in += count as u64;
                 self.core.counters.bytes_in += count as u64;
+                self.charge_rate(key, count);
                 self.handle(key, buffer.get(..count).unwrap_or(&[]));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.is_readable = false,

@@ -41,7 +41,7 @@ impl<S: Socket> Engine<S> {
             assert!(self.core.pressure.is_empty() && self.core.password_checks.is_empty());
             // The next turn drops the names of those that are gone.
             assert!(self.deadlines.is_empty() && (self.wants_turn() || !self.has_ready()));
-            assert!(self.probed_since.is_empty() && self.pauses.is_empty());
+            assert!(self.probed_since.is_empty() && self.pauses.is_empty() && self.rates.is_empty());
             assert_eq!((self.client_connections, self.per_address.len()), (0, 0));
             assert!(self.operators.is_empty() && self.scrapers.is_empty());
             assert_eq!(self.output.public.held_bytes(), 0, "the log goes with the last who needs it");

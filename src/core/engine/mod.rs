@@ -26,6 +26,7 @@ mod output;
 mod pauses;
 mod proxied;
 pub mod proxy_header;
+mod rates;
 mod scrapers;
 pub mod socket;
 mod table;
@@ -42,6 +43,7 @@ use crate::core::engine::socket::Socket;
 use crate::core::output::outbox::Output;
 use crate::core::session::{Handshake, Session};
 use crate::core::state::address::{AddressGroup, Remote};
+use crate::core::state::bucket::Bucket;
 use crate::core::state::config::Config;
 use crate::core::state::effects::{CloseMode, CloseReason, Effects};
 use crate::core::state::key::Key;
@@ -127,6 +129,8 @@ pub struct Engine<S> {
     deadlines: Deadlines,
     /// Connections under probe, and since when.
     probed_since: BTreeMap<Key, Millis>,
+    /// What clients have in hand of `--max-rate`, if that is in force.
+    rates: BTreeMap<Key, Bucket>,
     /// Connections that are not read from for a while.
     pauses: BTreeMap<Key, Paused>,
     /// The packet that is handled next has waited for a receiver's queue.
@@ -169,6 +173,7 @@ impl<S: Socket> Engine<S> {
             intake: Intake::default(),
             deadlines: Deadlines::default(),
             probed_since: BTreeMap::new(),
+            rates: BTreeMap::new(),
             pauses: BTreeMap::new(),
             has_waited: false,
             read_buffer: vec![0; limits::READ_BYTES].into_boxed_slice(),
@@ -403,6 +408,7 @@ impl<S: Socket> Engine<S> {
             self.operators.retain(|&other| other != key);
             self.scrapers.retain(|&other| other != key);
             self.probed_since.remove(&key);
+            self.rates.remove(&key);
             let Some(mut connection) = self.connections.remove(key) else { continue };
             self.deadlines.cancel(key, &mut connection.timer);
         }

@@ -182,6 +182,7 @@ impl<S: Socket> Engine<S> {
             ("client_connections", self.client_connections.to_string()),
             ("max_clients", core.config.max_clients.to_string()),
             ("max_per_address", core.config.max_per_address.map_or("-".to_owned(), |limit| limit.to_string())),
+            ("max_rate_bytes", core.config.max_rate_bytes.map_or("-".to_owned(), |limit| limit.to_string())),
             ("max_message_bytes", core.config.frame.message_max_bytes.to_string()),
             ("max_queue_bytes", core.config.max_queue_bytes.to_string()),
             ("max_link_queue_bytes", core.config.max_link_queue_bytes.to_string()),
@@ -198,7 +199,8 @@ impl<S: Socket> Engine<S> {
     fn client_list(&self) -> String {
         let mut text = String::new();
         for (_, connection) in self.connections.iter() {
-            let Some(client) = connection.session.as_client() else { continue };
+            let client = connection.session.as_client().filter(|client| !client.has_left());
+            let Some(client) = client else { continue };
             let kind = if client.is_registered() { "user" } else { "guest" };
             let queued_bytes = connection.outbox.pending_bytes(&self.output) + connection.kept_bytes();
             let seconds = self.now.since(connection.opened) / 1000;

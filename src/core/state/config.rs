@@ -20,6 +20,8 @@ pub struct Config {
     pub max_clients: usize,
     /// Connections at once from one address.
     pub max_per_address: Option<usize>,
+    /// Most that one client may send in a second.
+    pub max_rate_bytes: Option<usize>,
     /// Most output that one client may be behind with.
     pub max_queue_bytes: usize,
     /// The same for a link to another server.
@@ -49,6 +51,7 @@ impl Config {
             frame: FrameLimits::default(),
             max_clients: usize::MAX,
             max_per_address: None,
+            max_rate_bytes: None,
             max_queue_bytes: limits::QUEUE_MAX_BYTES,
             max_link_queue_bytes: limits::LINK_QUEUE_MAX_BYTES,
             max_memory_bytes: limits::MEMORY_MAX_BYTES,
