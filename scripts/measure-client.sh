@@ -85,7 +85,7 @@ try:
     threading.Thread(target=server.stderr.read, daemon=True).start()
     into = os.path.join(scratch.name, "in")
     os.mkdir(into)
-    ana, ben = Client(address, "ana"), Client(address, "ben", "--download", into)
+    ana, ben = Client(address, "ana"), Client(address, "ben", "--accept-all", "--max-download", str(size * 10), "--download", into)
     carl, dora = Client(address, "carl"), Client(address, "dora")
     print(f"{mebibytes} MiB on {os.cpu_count()} processors; three runs each")
     nc, cfp = [], []

@@ -19,7 +19,7 @@ const LARGE: [usize; 1] = [50 * MIB];
 /// Sends files of these sizes from one client to the other, one after the other, and compares them.
 fn send(sizes: &[usize], sender: &Server, receiver: &Server) {
     let (from, into) = (Scratch::new(), Scratch::new());
-    let ben = Client::start(&receiver.address, "ben", &["--download", into.text()]);
+    let ben = Client::start(&receiver.address, "ben", &["--download", into.text(), "--accept-all"]);
     let mut ana = Client::start(&sender.address, "ana", &[]);
     for &size in sizes {
         let name = format!("{size}.bin");
@@ -80,8 +80,8 @@ fn three_files_and_chat_go_to_another_server_at_once() {
 
 fn send_three_and_chat(server: &Server, other: &Server) {
     let (from, into) = (Scratch::new(), Scratch::new());
-    let mut ben = Client::start(&other.address, "ben", &["--download", into.text()]);
-    let mut ana = Client::start(&server.address, "ana", &["--download", into.text()]);
+    let mut ben = Client::start(&other.address, "ben", &["--download", into.text(), "--accept-all"]);
+    let mut ana = Client::start(&server.address, "ana", &["--download", into.text(), "--accept-all"]);
     let paths = ["a", "b", "c"].map(|name| from.file(name, 20 * MIB));
     let back = from.file("back", 5 * MIB);
     for path in &paths {
@@ -125,7 +125,7 @@ fn a_hostile_file_name_stays_in_the_folder_and_replaces_nothing() {
     fs::create_dir(&into).unwrap();
     fs::write(into.join("mine.txt"), "mine").unwrap();
     std::os::unix::fs::symlink("../outside", into.join("link")).unwrap();
-    let ana = Client::start(&server.address, "ana", &["--download", into.to_str().unwrap()]);
+    let ana = Client::start(&server.address, "ana", &["--download", into.to_str().unwrap(), "--accept-all"]);
     let mut mallory = Bare::log_in(&server.address, "mallory");
     let names = [
         ("../escape", "escape"),
@@ -161,7 +161,7 @@ fn a_hostile_file_name_stays_in_the_folder_and_replaces_nothing() {
 fn without_an_announcement_a_file_is_kept_with_its_padding_and_said_to_be() {
     let server = Server::start(7, &[]);
     let into = Scratch::new();
-    let ana = Client::start(&server.address, "ana", &["--download", into.text()]);
+    let ana = Client::start(&server.address, "ana", &["--download", into.text(), "--accept-all"]);
     let mut mallory = Bare::log_in(&server.address, "mallory");
     mallory.chunk(7, "ana", (1, "a.txt"), 2, &[b'a'; 1024]);
     mallory.chunk(7, "ana", (1, "a.txt"), 2, b"end");
@@ -175,7 +175,7 @@ fn without_an_announcement_a_file_is_kept_with_its_padding_and_said_to_be() {
 fn a_file_that_is_not_what_was_announced_is_removed() {
     let server = Server::start(7, &[]);
     let into = Scratch::new();
-    let ana = Client::start(&server.address, "ana", &["--download", into.text()]);
+    let ana = Client::start(&server.address, "ana", &["--download", into.text(), "--accept-all"]);
     let mut mallory = Bare::log_in(&server.address, "mallory");
     let sha256: String = Sha256::digest(b"right").iter().map(|byte| format!("{byte:02x}")).collect();
     mallory.tell(7, "ana", &format!("[file] x, 5 bytes, sha256 {sha256}, transfer 3"));
@@ -191,7 +191,7 @@ fn a_disk_that_takes_no_more_ends_that_file_with_one_line_and_chat_goes_on() {
     // Blocks of 512 bytes: 1 MiB.
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -f 2048; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_cfp-client")]);
-    command.args([&server.address, "ben", "--download", into.text()]);
+    command.args([&server.address, "ben", "--download", into.text(), "--accept-all"]);
     let ben = Client::spawn(command);
     ben.err.expect("connected to");
     let mut ana = Client::start(&server.address, "ana", &[]);
@@ -233,7 +233,7 @@ fn what_is_unfinished_goes_when_the_sender_does_nothing_more_and_we_leave() {
     let into = Scratch::new();
     let mut mallory = Bare::log_in(&server.address, "mallory");
     for (signal, expected) in [(None, 0), (Some("-TERM"), 143), (Some("-INT"), 130)] {
-        let mut ana = Client::start(&server.address, "ana", &["--download", into.text()]);
+        let mut ana = Client::start(&server.address, "ana", &["--download", into.text(), "--accept-all"]);
         mallory.chunk(7, "ana", (1, "x"), 1000, b"x");
         ana.expect("* receiving ");
         assert_eq!(into.names().len(), 1);
@@ -254,7 +254,11 @@ fn what_is_unfinished_goes_when_the_sender_does_nothing_more_and_we_leave() {
 fn more_than_is_allowed_is_refused() {
     let server = Server::start(7, &[]);
     let (from, into) = (Scratch::new(), Scratch::new());
-    let ben = Client::start(&server.address, "ben", &["--download", into.text(), "--max-download", "1000000"]);
+    let ben = Client::start(
+        &server.address,
+        "ben",
+        &["--download", into.text(), "--accept-all", "--max-download", "1000000"],
+    );
     let mut ana = Client::start(&server.address, "ana", &[]);
     ana.type_line(&format!("/file ben@7 {}", from.file("large", MIB)));
     let line = ben.expect("* ");
@@ -278,7 +282,7 @@ fn what_a_killed_client_has_left_goes_at_the_next_start() {
     let mut mallory = Bare::log_in(&server.address, "mallory");
     let mut names = Vec::new();
     for nickname in ["ana", "ben", "carl"] {
-        let receiver = Client::start(&server.address, nickname, &["--download", into.text()]);
+        let receiver = Client::start(&server.address, nickname, &["--download", into.text(), "--accept-all"]);
         mallory.chunk(7, nickname, (1, "x"), 1000, b"x");
         receiver.expect("* receiving ");
         names.push(into.names());

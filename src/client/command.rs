@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::address::Address;
+use super::download::Meant;
 use super::limits::MESSAGE_MAX_BYTES;
 
 /// A line as it is meant.
@@ -17,6 +18,12 @@ pub enum Command {
     Tell(Address, String),
     /// A file for somebody.
     File(Address, PathBuf),
+    /// Take what is offered.
+    Accept(Meant),
+    /// Do not take it.
+    Refuse(Meant),
+    /// Stop what is under way.
+    Cancel(Meant),
     /// Leave.
     Quit,
     /// What can be typed?
@@ -38,17 +45,23 @@ pub enum Mistake {
 pub const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The commands with what they take, as `/help` shows them.
-pub const HELP: [(&str, &str); 6] = [
+pub const HELP: [(&str, &str); 9] = [
     ("some text", "public message"),
     ("/msg NICKNAME@ID some text", "private message (\"two words\"@7 where a nickname has blanks)"),
     ("/file NICKNAME@ID PATH", "send a file"),
+    ("/accept [NICKNAME@ID [NAME]]", "take what somebody offers, or their next file"),
+    ("/refuse [NICKNAME@ID [NAME]]", "do not take what somebody offers"),
+    ("/cancel [NICKNAME@ID [NAME]]", "stop files from or to somebody"),
     ("/help", "show this"),
     ("/quit", "leave"),
     ("//text", "public message that starts with a slash"),
 ];
 
 /// What completion offers for a line that starts with a slash.
-pub const NAMES: [&str; 4] = ["/file ", "/help", "/msg ", "/quit"];
+pub const NAMES: [&str; 7] = ["/accept ", "/cancel ", "/file ", "/help", "/msg ", "/quit", "/refuse "];
+
+/// Those that go on with somebody.
+pub const NAMES_WITH_SOMEBODY: [&str; 5] = ["/accept ", "/cancel ", "/file ", "/msg ", "/refuse "];
 
 impl Command {
     /// Reads a line, which has no line break at its end.
@@ -79,12 +92,27 @@ impl Command {
                     path => Ok(Command::File(to, PathBuf::from(path))),
                 }
             }
+            "accept" => Ok(Command::Accept(meant(rest, "/accept [NICKNAME@ID [NAME]]")?)),
+            "refuse" => Ok(Command::Refuse(meant(rest, "/refuse [NICKNAME@ID [NAME]]")?)),
+            "cancel" => Ok(Command::Cancel(meant(rest, "/cancel [NICKNAME@ID [NAME]]")?)),
             "quit" if rest.trim().is_empty() => Ok(Command::Quit),
             "help" => Ok(Command::Help),
             "quit" => Err(Mistake::Usage("/quit")),
             _ => Err(Mistake::Unknown(name.to_owned())),
         }
     }
+}
+
+/// Whose files a command means. A name may stand in quotes, as it is shown.
+fn meant(rest: &str, usage: &'static str) -> Result<Meant, Mistake> {
+    let rest = rest.trim();
+    if rest.is_empty() {
+        return Ok(Meant::Only);
+    }
+    let (from, name) = Address::parse(rest).ok_or(Mistake::Usage(usage))?;
+    let name = name.trim();
+    let unquoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
+    Ok(if name.is_empty() { Meant::From(from) } else { Meant::Named(from, unquoted.to_owned()) })
 }
 
 fn fitting(text: &str) -> Result<String, Mistake> {
@@ -129,6 +157,10 @@ mod tests {
             ("/msg  ben@7  hi", Command::Tell(ben(), " hi".into())),
             ("/msg \"two words\"@7 hi", Command::Tell(Address::new(ServerId(7), "two words"), "hi".into())),
             ("/file ben@7 a b/c d.txt ", Command::File(ben(), "a b/c d.txt".into())),
+            ("/accept", Command::Accept(Meant::Only)),
+            ("/refuse  ben@7 ", Command::Refuse(Meant::From(ben()))),
+            ("/cancel ben@7 a b.txt", Command::Cancel(Meant::Named(ben(), "a b.txt".into()))),
+            ("/accept ben@7 \"a b.txt\"", Command::Accept(Meant::Named(ben(), "a b.txt".into()))),
             ("/quit", Command::Quit),
             ("/quit ", Command::Quit),
             ("/help", Command::Help),
@@ -143,7 +175,16 @@ mod tests {
 
     #[test]
     fn a_command_with_something_missing_is_a_mistake_and_never_sent_as_text() {
-        for line in ["/msg", "/msg ben hi", "/msg ben@7", "/msg ben@7 ", "/file ben@7", "/file ben@7  ", "/quit now"] {
+        for line in [
+            "/msg",
+            "/msg ben hi",
+            "/msg ben@7",
+            "/msg ben@7 ",
+            "/file ben@7",
+            "/file ben@7  ",
+            "/quit now",
+            "/accept ben",
+        ] {
             assert!(matches!(Command::parse(line), Err(Mistake::Usage(_))), "{line:?}");
         }
         assert_eq!(Command::parse("/nick x"), Err(Mistake::Unknown("nick".into())));

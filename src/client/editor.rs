@@ -16,7 +16,7 @@ use rustyline::{ColorMode, CompletionType, Config, Editor, ExternalPrinter, Help
 
 use super::Context;
 use super::address::Address;
-use super::command::{Command, NAMES};
+use super::command::{Command, NAMES, NAMES_WITH_SOMEBODY};
 use super::limits::HISTORY_LINES;
 use super::screen::{Canvas, Screen, rows};
 use super::{output, signals};
@@ -136,7 +136,7 @@ fn complete(before: &str, seen: &[Address], paths: impl Fn(&str) -> Vec<String>)
         let fitting = candidates.into_iter().filter(|candidate| candidate.starts_with(part)).collect();
         (before.len() - part.len(), fitting)
     };
-    let command = ["/msg ", "/file "].iter().find_map(|name| before.strip_prefix(name));
+    let command = NAMES_WITH_SOMEBODY.iter().find_map(|name| before.strip_prefix(name));
     match command {
         Some(rest) => match Address::parse(rest) {
             Some((_, rest)) if before.starts_with("/file ") && rest.starts_with(' ') => {

@@ -22,6 +22,16 @@ pub const INPUT_QUEUE_LINES: usize = 16;
 pub const HISTORY_LINES: usize = 1000;
 /// Nicknames remembered for completion; the one not heard of for longest goes first.
 pub const SEEN_MAX: usize = 256;
+/// Lines that answer something typed and find no room on a terminal that takes nothing; more are left out and counted.
+pub const SCREEN_OWN_LINES: usize = 4 * SCREEN_QUEUE_LINES;
+/// Equal lines that are shown before the further ones are counted: each of a few lost messages is worth a line.
+pub const REPEATS_SHOWN: u32 = 8;
+/// Different lines that are remembered for that; the oldest goes first.
+pub const REPEATS_MAX: usize = 16;
+/// After so long it is said how many more there were.
+pub const REPEATS_WINDOW_MS: u64 = 1_000;
+/// The same while it goes on: the time doubles up to here.
+pub const REPEATS_WINDOW_MAX_MS: u64 = 60_000;
 /// How often the status line is drawn anew while something is under way.
 pub const STATUS_MS: u64 = 200;
 /// Bytes of a message that are repeated when it could not be delivered.
@@ -37,6 +47,11 @@ pub const LOGIN_MS: u64 = 30_000;
 pub const RECONNECT_MIN_MS: u64 = 1_000;
 /// Longest such delay.
 pub const RECONNECT_MAX_MS: u64 = 30_000;
+/// A connection that has held for so long was fine: the next try after its loss comes soon again. (A server that makes no
+/// sense would else be asked every second.)
+pub const STEADY_MS: u64 = 30_000;
+/// How often it is looked at what time brings.
+pub const TICK_MS: u64 = 1_000;
 /// After our sending side is closed, a silence so long means that the server does not close its own.
 pub const FINISH_MS: u64 = 30_000;
 /// When told to end at once, how long the terminal may take to be restored: it may take nothing any more.
@@ -74,21 +89,48 @@ pub const FILE_MAX_BYTES: u64 = u32::MAX as u64 * CHUNK_BYTES as u64;
 pub const RECENT_MAX: usize = 128;
 /// After so long no ERROR comes any more: the servers answer at once, but a chunk may wait in a queue before.
 pub const ERROR_WAIT_MS: u64 = 15_000;
-/// Once the ERRORs of a stopped file have paused for so long, the next is about something else.
-pub const ERROR_DRAIN_MS: u64 = 2_000;
+/// A file counts as sent when no ERROR has come for so long after its last chunk, and the client does not leave before.
+pub const SENT_WAIT_MS: u64 = 500;
+/// So many things are named in one line about an ERROR.
+pub const NAMED_AT_ONCE_MAX: usize = 20;
 
 // ---- Receiving ----------------------------------------------------------------------------------------------------
 
-/// Files received at once.
+/// Files received at once. Only those whose files the user takes can use it up.
 pub const DOWNLOADS_MAX: usize = 64;
 /// The same from one sender, so that nobody can take all.
 pub const DOWNLOADS_PER_SENDER_MAX: usize = 16;
-/// Default of what the files under way may come to together.
-pub const DOWNLOADS_MAX_BYTES: u64 = 16 * 1024 * 1024 * 1024;
-/// Refused and aborted files whose further chunks are passed over in silence; the oldest is forgotten first.
+/// Default of what all files come to that a run of the client takes.
+pub const DOWNLOADS_MAX_BYTES: u64 = 1024 * 1024 * 1024;
+/// Files that a run of the client takes: empty ones cost no bytes, but each takes a place in a folder.
+pub const DOWNLOAD_FILES_MAX: u64 = 100_000;
+/// Files that wait for the user's word. Strangers can use it up, and then offers of others are refused, until the user
+/// has answered or [`OFFER_MS`] is over. Who has the most loses one of them before others lose any.
+pub const OFFERS_MAX: usize = 32;
+/// The same from one sender.
+pub const OFFERS_PER_SENDER_MAX: usize = 8;
+/// What came of files that wait for the user's word, all together. Where it is more, who has sent most loses the
+/// largest.
+pub const SPOOL_MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// How long the user may take to answer.
+pub const OFFER_MS: u64 = 300_000;
+/// After an offer has gone by itself, `/accept` must say whose it means for so long: the user may not have seen that.
+pub const OFFER_GONE_MS: u64 = 5_000;
+/// People whose next file the user permits; the oldest permission goes first.
+pub const PERMITS_MAX: usize = 64;
+/// How long such a permission lasts: by then a guest's nickname may be somebody else's.
+pub const PERMIT_MS: u64 = 3_600_000;
+/// Refused and given up files whose further chunks are passed over in silence; the oldest is forgotten first.
 pub const PASSED_OVER_MAX: usize = 256;
+/// The same from one sender: their own are forgotten first when there are more.
+pub const PASSED_OVER_PER_SENDER_MAX: usize = 32;
+/// They are forgotten when nothing has come for so long: after that the sender may well begin anew.
+pub const PASSED_OVER_MS: u64 = 600_000;
 /// A file of which nothing has come for so long is given up.
 pub const DOWNLOAD_IDLE_MS: u64 = 60_000;
+/// A time without reading counts as so much at most: a terminal that was held, or a client that was stopped, is not the
+/// sender's silence.
+pub const CLOCK_STEP_MAX_MS: u64 = 2 * READ_WAIT_MS;
 /// Announcements of files that have not begun.
 pub const ANNOUNCEMENTS_MAX: usize = 256;
 /// The same from one sender: their own go first when there are more.

@@ -8,11 +8,12 @@
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::address::Address;
+use super::download::{ListedFile, Meant};
 use super::limits::{CONNECT_MS, KEEPALIVE_MS, LOGIN_MS, READ_WAIT_MS, UNACKNOWLEDGED_MS, UNSENT_MAX_BYTES};
 use super::outbox::{Message, Outbox};
 use super::recent::Recent;
@@ -28,11 +29,47 @@ pub struct Link {
     /// The outbox has got something, or has room again.
     changed: Condvar,
     recent: Mutex<Recent>,
+    files: Mutex<Vec<Weak<Outgoing>>>,
+    unsent: Mutex<Unsent>,
     is_half_closed: AtomicBool,
 }
 
 /// A file from the disk on its way out.
-pub type FileUpload = Upload<BufReader<File>>;
+#[derive(Debug)]
+pub struct FileUpload {
+    /// Its chunks.
+    pub chunks: Upload<BufReader<File>>,
+    /// What can stop it.
+    pub outgoing: Arc<Outgoing>,
+}
+
+/// A file that is being prepared or sent.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Its receiver.
+    pub to: Address,
+    /// What it is called.
+    pub name: String,
+    /// The ID of its transfer.
+    pub transfer_id: u32,
+    /// Once its size is known, that.
+    pub bytes: AtomicU64,
+    is_cancelled: AtomicBool,
+}
+
+/// What was lost with the connection.
+#[derive(Debug, Default)]
+struct Unsent {
+    messages: usize,
+    files: Vec<ListedFile>,
+}
+
+impl Outgoing {
+    /// Whether the user has stopped it.
+    pub fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Acquire)
+    }
+}
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -59,6 +96,8 @@ impl Link {
             outbox: Mutex::default(),
             changed: Condvar::new(),
             recent: Mutex::default(),
+            files: Mutex::default(),
+            unsent: Mutex::default(),
             is_half_closed: AtomicBool::new(false),
         };
         Ok((link, leftover))
@@ -80,9 +119,43 @@ impl Link {
         }
     }
 
-    /// Takes a place for a file. Where there is none, it waits if it may. Returns whether there was one.
-    pub fn reserve_upload(&self, may_wait: bool) -> bool {
-        self.outbox_when(may_wait, Outbox::has_upload_room).map(|mut outbox| outbox.reserve_upload()).is_some()
+    /// Takes a place for a file. Where there is none, it waits if it may; nothing where there was none.
+    pub fn reserve_upload(&self, to: Address, name: String, transfer_id: u32, may_wait: bool) -> Option<Arc<Outgoing>> {
+        self.outbox_when(may_wait, Outbox::has_upload_room)?.reserve_upload();
+        let (bytes, is_cancelled) = (AtomicU64::new(0), AtomicBool::new(false));
+        let outgoing = Arc::new(Outgoing { to, name, transfer_id, bytes, is_cancelled });
+        let mut files = self.outgoing();
+        files.retain(|known| known.strong_count() > 0);
+        files.push(Arc::downgrade(&outgoing));
+        Some(outgoing)
+    }
+
+    /// Files that are being prepared or sent.
+    pub fn files(&self) -> Vec<ListedFile> {
+        let all = self.outgoing().iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
+        all.iter()
+            .filter(|outgoing| !outgoing.is_cancelled())
+            .map(|outgoing| ListedFile {
+                from: outgoing.to.clone(),
+                name: outgoing.name.clone(),
+                bytes: outgoing.bytes.load(Ordering::Relaxed),
+            })
+            .collect()
+    }
+
+    /// Stops those of them that are meant.
+    pub fn cancel_files(&self, meant: &Meant, now_ms: u64) {
+        let all = self.outgoing().iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
+        for outgoing in all.iter().filter(|outgoing| meant.is(&outgoing.to, &outgoing.name)) {
+            outgoing.is_cancelled.store(true, Ordering::Release);
+            self.outbox().cancel(outgoing.transfer_id);
+            self.recent().on_file_cancelled(outgoing.transfer_id, now_ms);
+        }
+        self.notify();
+    }
+
+    fn outgoing(&self) -> MutexGuard<'_, Vec<Weak<Outgoing>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Files on their way out, those that are being prepared included.
@@ -135,11 +208,43 @@ impl Link {
         self.changed.wait(outbox).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the writer; returns how many messages and files were not sent.
-    pub(super) fn stop(&self) -> (usize, usize) {
-        let unsent = self.outbox().stop();
+    /// The same, and for so long at most.
+    pub(super) fn wait_for<'a>(
+        &self,
+        outbox: MutexGuard<'a, Outbox<FileUpload>>,
+        wait_ms: u64,
+    ) -> MutexGuard<'a, Outbox<FileUpload>> {
+        let waited = self.changed.wait_timeout(outbox, Duration::from_millis(wait_ms));
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// So many messages could not be written whole.
+    pub(super) fn note_unsent(&self, messages: usize) {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner).messages += messages;
+    }
+
+    /// What was not sent when the connection ended, a line each.
+    pub fn unsent(&self) -> Vec<String> {
+        let unsent = std::mem::take(&mut *self.unsent.lock().unwrap_or_else(PoisonError::into_inner));
+        let messages = (unsent.messages > 0).then(|| match unsent.messages {
+            1 => "not sent: 1 message".to_owned(),
+            more => format!("not sent: {more} messages"),
+        });
+        let files = unsent.files.iter().map(|file| {
+            format!("not sent: \"{}\" to {}: the connection was lost", super::escape::Visible(&file.name), file.from)
+        });
+        messages.into_iter().chain(files).collect()
+    }
+
+    /// Ends the writer.
+    fn stop(&self) {
+        let files = self.files();
+        let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        unsent.messages += self.outbox().stop();
+        if unsent.files.is_empty() {
+            unsent.files = files;
+        }
         self.changed.notify_all();
-        unsent
     }
 
     /// Closes the sending side.

@@ -7,23 +7,27 @@
 //! | [`command`], [`address`] | what is typed |
 //! | [`escape`], [`file_name`] | what others may put into texts and names |
 //! | [`upload`], [`outbox`] | chunks of a file; what is sent when |
+//! | [`consent`] | whose files are taken |
 //! | [`download`], [`hasher`] | which chunk belongs to which file |
 //! | [`recent`] | what an ERROR is about |
+//! | [`repeats`] | which lines are counted instead of shown |
 //! | [`progress`] | the status line |
 //!
 //! Around them: [`options`], [`password`], [`disk`] (the download folder), [`screen`], [`output`] and [`editor`] (the user),
-//! [`link`] and [`traffic`] (the server), [`session`] (which ties them together).
+//! [`link`], [`reader`] and [`writer`] (the server), [`files`] (what is typed about files), [`session`] (which ties them together).
 
 // Their macros abort where nobody reads.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod address;
 pub mod command;
+pub mod consent;
 pub mod disk;
 pub mod download;
 pub mod editor;
 pub mod escape;
 pub mod file_name;
+pub mod files;
 pub mod hasher;
 pub mod limits;
 pub mod link;
@@ -32,21 +36,25 @@ pub mod outbox;
 pub mod output;
 pub mod password;
 pub mod progress;
+pub mod reader;
 pub mod recent;
+pub mod repeats;
 pub mod screen;
 pub mod session;
 pub mod signals;
-pub mod traffic;
 pub mod upload;
+pub mod writer;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use consent::Consent;
 use disk::Folder;
+use download::{Downloads, Outcome, Say};
 use link::{Link, Seen};
 use progress::Progress;
-use screen::Screen;
+use screen::{Line, Screen};
 
 use crate::shell::terminal::Terminal;
 
@@ -59,8 +67,6 @@ pub struct Context {
     pub progress: Progress,
     /// Where received files go.
     pub folder: Folder,
-    /// What the files that come in may come to together.
-    pub max_download_bytes: u64,
     /// The transfer ID of the next file.
     pub next_transfer_id: AtomicU32,
     /// Something could not be sent, which the exit status tells.
@@ -71,9 +77,13 @@ pub struct Context {
     pub terminal: Terminal,
     /// The connection, while there is one.
     pub link: Mutex<Option<Arc<Link>>>,
+    downloads: Mutex<FolderDownloads>,
     seen: Mutex<Seen>,
     started: Instant,
 }
+
+/// The files that come into a folder.
+pub type FolderDownloads = Downloads<Folder>;
 
 impl Context {
     /// Milliseconds since the start.
@@ -93,18 +103,47 @@ impl Context {
 
     /// Says that something could not be sent.
     pub fn fail(&self, text: impl Into<String>) {
-        self.has_failed.store(true, Ordering::Release);
+        self.note_failure();
         self.screen.problem(text);
     }
 
-    fn new(screen: Screen, progress: Progress, folder: Folder, max_download_bytes: u64) -> Context {
+    /// Lets the exit status tell that something could not be sent.
+    pub fn note_failure(&self) {
+        self.has_failed.store(true, Ordering::Release);
+    }
+
+    /// Does something with the files that come in. What is to be said comes back: saying it may take long.
+    pub fn on_downloads<T>(&self, act: impl FnOnce(&mut FolderDownloads, Say<'_>) -> T) -> (T, Vec<Outcome>) {
+        let mut outcomes = Vec::new();
+        let mut downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = act(&mut downloads, &mut |outcome| outcomes.push(outcome));
+        (done, outcomes)
+    }
+
+    /// The same for something typed: what is to be said is said.
+    pub fn answer<T>(&self, act: impl FnOnce(&mut FolderDownloads, Say<'_>) -> T) -> T {
+        let (done, outcomes) = self.on_downloads(act);
+        for outcome in outcomes {
+            let text = outcome.to_string();
+            self.screen.show_now(&if outcome.what.is_problem() { Line::Problem(text) } else { Line::Notice(text) });
+        }
+        done
+    }
+
+    /// The time that the files that come in have been told last.
+    pub fn downloads_ms(&self) -> u64 {
+        self.on_downloads(|downloads, _| downloads.now_ms()).0
+    }
+
+    fn new(screen: Screen, progress: Progress, folder: Folder, consent: Consent, max_download_bytes: u64) -> Context {
+        let downloads = Downloads::new(folder.clone(), progress.clone(), consent, max_download_bytes);
         // Random, so that a client that was started again does not go on with the numbers of the one before.
         let first_transfer_id = getrandom::u32().unwrap_or_default();
         Context {
             screen,
             progress,
             folder,
-            max_download_bytes,
+            downloads: Mutex::new(downloads),
             next_transfer_id: AtomicU32::new(first_transfer_id),
             has_failed: AtomicBool::new(false),
             is_told_to_end: AtomicBool::new(false),

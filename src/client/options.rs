@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::address::Address;
 use super::limits::DOWNLOADS_MAX_BYTES;
 use crate::shell::arguments::Spec;
-use crate::wire::Nickname;
+use crate::wire::{Nickname, ServerId};
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,8 +33,23 @@ pub struct Options {
     pub ask_password: bool,
     /// Where received files go; nothing for the default folder.
     pub download: Option<PathBuf>,
-    /// What the files that come in may come to together, in bytes.
+    /// What all files may come to that are taken, in bytes.
     pub max_download_bytes: u64,
+    /// Those whose files are taken unasked.
+    pub accept: Vec<Address>,
+    /// Whether all others' files are taken unasked, or none at all.
+    pub files: Files,
+}
+
+/// Whose files are taken, but for those that are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    /// Those that the user takes, where there is a terminal.
+    Asked,
+    /// Everybody's.
+    All,
+    /// Nobody's, whoever is named.
+    No,
 }
 
 /// A mistake on the command line, in one line.
@@ -76,6 +92,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
             text.parse().map_err(|_| UsageError(format!("--max-download {text:?}: not a number of bytes")))?
         }
     };
+    let mut accept = Vec::new();
+    for text in matches.opt_strs("accept") {
+        accept.push(somebody(&text).ok_or_else(|| UsageError(format!("--accept {text:?}: not a NICKNAME@ID")))?);
+    }
+    let files = match (matches.opt_present("accept-all"), matches.opt_present("no-files")) {
+        (false, false) => Files::Asked,
+        (true, false) => Files::All,
+        (false, true) if accept.is_empty() => Files::No,
+        _ => return Err(UsageError("--no-files contradicts --accept and --accept-all".into())),
+    };
     Ok(Request::Chat(Options {
         server: server.clone(),
         nickname: nickname.clone(),
@@ -83,7 +109,20 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
         ask_password: matches.opt_present("ask-password"),
         download: matches.opt_str("download").map(PathBuf::from),
         max_download_bytes,
+        accept,
+        files,
     }))
+}
+
+/// `NICKNAME@ID`; an argument needs no quotes where a nickname has blanks, but may have them as a typed line does.
+fn somebody(text: &str) -> Option<Address> {
+    if let Some((address, "")) = Address::parse(text) {
+        return Some(address);
+    }
+    let (nickname, server) = text.rsplit_once('@')?;
+    Nickname::parse(nickname)?;
+    let is_number = !server.is_empty() && server.bytes().all(|byte| byte.is_ascii_digit());
+    Some(Address { nickname: nickname.to_owned(), server: ServerId(server.parse().ok().filter(|_| is_number)?) })
 }
 
 /// The text of `--help`.
@@ -113,7 +152,10 @@ fn getopts() -> Spec {
             "the folder that takes received files (default ./cfp-received), made when it is needed",
             "DIR",
         )
-        .optopt("", "max-download", "most that the files coming in may come to together (default 16 GiB)", "BYTES")
+        .optmulti("", "accept", "take this person's files without asking; may be repeated", "NICKNAME@ID")
+        .optflag("", "accept-all", "take everybody's files without asking")
+        .optflag("", "no-files", "take no files")
+        .optopt("", "max-download", "most that all files taken may come to (default 1 GiB)", "BYTES")
         .optflag("h", "help", "print this, exit")
         .optflag("V", "version", "print the version, exit");
     options
@@ -139,6 +181,18 @@ mod tests {
     }
 
     #[test]
+    fn whose_files_are_taken_is_named_as_it_is_typed_or_without_quotes() {
+        let Ok(Request::Chat(options)) =
+            parsed(&["x:1", "ana", "--accept", "\"two words\"@7", "--accept=two words@8", "--accept", "a@b@9"])
+        else {
+            unreachable!("these are fine");
+        };
+        let expected = [(7, "two words"), (8, "two words"), (9, "a@b")];
+        assert_eq!(options.accept, expected.map(|(server, name)| Address::new(ServerId(server), name)));
+        assert_eq!(options.files, Files::Asked);
+    }
+
+    #[test]
     fn a_mistake_is_said_in_one_line() {
         for bad in [
             &[][..],
@@ -152,6 +206,17 @@ mod tests {
             &["localhost:7777", "ana", "more"],
             &["localhost:7777", "ana", "--password=secret"],
             &["localhost:7777", "ana", "--max-download", "1G"],
+            &["localhost:7777", "ana", "--max-download", ""],
+            &["localhost:7777", "ana", "--accept", ""],
+            &["localhost:7777", "ana", "--accept", "bob"],
+            &["localhost:7777", "ana", "--accept", "bob@"],
+            &["localhost:7777", "ana", "--accept", "bob@7 x"],
+            &["localhost:7777", "ana", "--accept", "bob@+7"],
+            &["localhost:7777", "ana", "--accept", "@7"],
+            &["localhost:7777", "ana", "--no-files", "--accept-all"],
+            &["localhost:7777", "ana", "--no-files", "--accept", "bob@7"],
+            &["localhost:7777", "ana", "--download", ""],
+            &["localhost:7777", "ana", "--password-file", ""],
         ] {
             assert!(parsed(bad).is_err_and(|error| !error.to_string().contains('\n')), "{bad:?}");
         }

@@ -158,11 +158,12 @@ impl<U> Outbox<U> {
         self.is_finishing = true;
     }
 
-    /// The connection is gone. Returns the messages and the files that were not sent.
-    pub fn stop(&mut self) -> (usize, usize) {
+    /// The connection is gone. Returns the number of messages that were not sent.
+    pub fn stop(&mut self) -> usize {
         self.is_stopped = true;
         self.messages_bytes = 0;
-        (self.messages.drain(..).count(), self.uploads.drain(..).count())
+        self.uploads.clear();
+        self.messages.drain(..).count()
     }
 }
 

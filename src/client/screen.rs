@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthChar;
 
-use super::limits::{SCREEN_QUEUE_BYTES, SCREEN_QUEUE_LINES, STATUS_MS};
+use super::limits::{SCREEN_OWN_LINES, SCREEN_QUEUE_BYTES, SCREEN_QUEUE_LINES, STATUS_MS};
 use super::output;
 use super::progress::Progress;
 
@@ -61,7 +61,8 @@ impl Screen {
         self.put(line, true);
     }
 
-    /// Shows a line without waiting: for the few that answer something typed.
+    /// Shows a line without waiting: for the few that answer something typed. Where they are too many for a terminal
+    /// that takes nothing, they are counted.
     pub fn show_now(&self, line: &Line) {
         self.put(line, false);
     }
@@ -145,6 +146,8 @@ struct State {
     is_closed: bool,
     /// Shown while nothing is under way.
     standing: String,
+    /// Lines of our own that found no room.
+    left_out: u64,
 }
 
 impl Canvas {
@@ -173,6 +176,10 @@ impl Canvas {
         for line in std::mem::take(&mut state.lines) {
             drawing.push_str(&line);
             drawing.push('\n');
+        }
+        let left_out = std::mem::take(&mut state.left_out);
+        if left_out > 0 {
+            drawing.push_str(&format!("* {left_out} lines found no room and are left out\n"));
         }
         state.lines_bytes = 0;
         state.has_news = false;
@@ -241,6 +248,10 @@ impl Canvas {
         }
         if state.is_closed {
             print_to_terminal(line);
+            return;
+        }
+        if state.lines.len() >= SCREEN_OWN_LINES || state.lines_bytes >= 2 * SCREEN_QUEUE_BYTES {
+            state.left_out += 1;
             return;
         }
         state.lines_bytes += line.len();

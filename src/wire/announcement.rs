@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use crate::limits::CHUNK_BYTES;
+use crate::limits::{CHUNK_BYTES, FILE_NAME_MAX_BYTES};
 
 /// What the sender says of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,10 @@ impl Announcement {
         let (rest, transfer_id) = message.strip_prefix("[file] ")?.rsplit_once(", transfer ")?;
         let (rest, sha256) = rest.rsplit_once(", sha256 ")?;
         let (name, size) = rest.strip_suffix(" bytes")?.rsplit_once(", ")?;
+        // No chunk can carry such a name (D11), and it would be kept.
+        if name.is_empty() || name.len() > FILE_NAME_MAX_BYTES {
+            return None;
+        }
         Some(Announcement {
             name: name.to_owned(),
             size: number(size)?,
@@ -101,6 +105,8 @@ mod tests {
             format!("[file] x, 1 bytes, sha256 {hex}0, transfer 9"),
             format!("[file] x, 1 bytes, sha256 {}é, transfer 9", &hex[..62]),
             format!("[file] x, 1 byte, sha256 {hex}, transfer 9"),
+            format!("[file] , 1 bytes, sha256 {hex}, transfer 9"),
+            format!("[file] {}, 1 bytes, sha256 {hex}, transfer 9", "x".repeat(FILE_NAME_MAX_BYTES + 1)),
         ] {
             assert_eq!(Announcement::parse(&text), None, "{text}");
         }
@@ -117,7 +123,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_the_name_it_is_read_back(
-            name in prop_oneof![".*", Just("x, 1 bytes, sha256 00, transfer 3".to_owned())],
+            name in prop_oneof![".{1,63}", Just("x, 1 bytes, sha256 00, transfer 3".to_owned())],
             size: u64, sha256: [u8; 32], transfer_id: u32
         ) {
             let announcement = Announcement { name, size, sha256, transfer_id };

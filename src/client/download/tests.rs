@@ -4,19 +4,30 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::*;
+use crate::client::consent::FilePolicy;
 use crate::wire::ServerId;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 /// A disk in memory, with room for so many bytes.
 #[derive(Clone, Default)]
-struct Memory {
+pub(super) struct Memory {
     kept: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
     incomplete: Rc<Cell<usize>>,
     room_bytes: Rc<Cell<Option<usize>>>,
 }
 
-struct Part(Vec<u8>, Rc<Cell<usize>>);
+impl Memory {
+    pub fn incomplete(&self) -> usize {
+        self.incomplete.get()
+    }
+
+    pub fn kept_len(&self) -> usize {
+        self.kept.borrow().len()
+    }
+}
+
+pub(super) struct Part(Vec<u8>, Rc<Cell<usize>>);
 
 impl Drop for Part {
     fn drop(&mut self) {
@@ -46,44 +57,56 @@ impl Store for Memory {
     }
 }
 
-struct Bench {
-    memory: Memory,
-    downloads: Downloads<Memory>,
-    said: Vec<Outcome>,
-    now_ms: u64,
+pub(super) struct Bench {
+    pub memory: Memory,
+    pub downloads: Downloads<Memory>,
+    pub said: Vec<Outcome>,
+    pub now_ms: u64,
 }
 
-const ANA: Sender<'static> = Sender { origin: ServerId(7), nickname: "ana" };
+pub(super) const ANA: Sender<'static> = Sender { origin: ServerId(7), nickname: "ana" };
 
 impl Bench {
-    fn new(max_bytes: u64) -> Bench {
+    /// Takes everything.
+    pub fn new(max_bytes: u64) -> Bench {
+        Bench::with(Consent::new(FilePolicy::Everybody, Vec::new()), max_bytes)
+    }
+
+    pub fn with(consent: Consent, max_bytes: u64) -> Bench {
         let memory = Memory::default();
-        let downloads = Downloads::new(memory.clone(), Progress::default(), max_bytes);
+        let downloads = Downloads::new(memory.clone(), Progress::default(), consent, max_bytes);
         Bench { memory, downloads, said: Vec::new(), now_ms: 0 }
     }
 
-    fn announce(&mut self, from: Sender<'_>, transfer_id: u32, content: &[u8]) {
+    pub fn announce(&mut self, from: Sender<'_>, transfer_id: u32, name: &str, content: &[u8]) {
         let sha256 = Sha256::digest(content).into();
-        let announcement = Announcement { name: "any".into(), size: content.len() as u64, sha256, transfer_id };
+        let announcement = Announcement { name: name.into(), size: content.len() as u64, sha256, transfer_id };
         let from = Address::new(from.origin, from.nickname);
         self.downloads.on_announcement(&from, announcement, self.now_ms);
     }
 
-    fn chunk(&mut self, from: Sender<'_>, transfer_id: u32, file_name: &str, chunks: u32, content: &[u8; CHUNK_BYTES]) {
+    pub fn chunk(
+        &mut self,
+        from: Sender<'_>,
+        transfer_id: u32,
+        file_name: &str,
+        chunks: u32,
+        content: &[u8; CHUNK_BYTES],
+    ) {
         let chunk = FileChunk { transfer_id, file_name, chunks, content };
         self.downloads.on_chunk(from, &chunk, self.now_ms, &mut |outcome| self.said.push(outcome));
     }
 
-    fn kept(&self, name: &str) -> Vec<u8> {
+    pub fn kept(&self, name: &str) -> Vec<u8> {
         self.memory.kept.borrow()[name].clone()
     }
 
-    fn last(&self) -> &What {
+    pub fn last(&self) -> &What {
         &self.said.last().unwrap().what
     }
 }
 
-fn chunked(content: &[u8]) -> Vec<[u8; CHUNK_BYTES]> {
+pub(super) fn chunked(content: &[u8]) -> Vec<[u8; CHUNK_BYTES]> {
     let mut padded = content.to_vec();
     padded.resize(content.len().div_ceil(CHUNK_BYTES).max(1) * CHUNK_BYTES, 0);
     padded.as_chunks::<CHUNK_BYTES>().0.to_vec()
@@ -94,14 +117,14 @@ fn an_announced_file_is_cut_to_its_size_and_checked() {
     for size in [0, 1, 1023, 1024, 1025, 300_000] {
         let mut bench = Bench::new(u64::MAX);
         let content: Vec<u8> = (0..size).map(|at| at as u8).collect();
-        bench.announce(ANA, 1, &content);
+        bench.announce(ANA, 1, "x", &content);
         let chunks = chunked(&content);
         for chunk in &chunks {
             bench.chunk(ANA, 1, "x", chunks.len() as u32, chunk);
         }
         assert!(matches!(bench.last(), What::Checked { bytes, .. } if *bytes == size as u64), "{:?}", bench.said);
         assert_eq!(bench.kept("x"), content);
-        assert!(bench.downloads.is_idle());
+        assert!(bench.downloads.open.is_empty());
     }
 }
 
@@ -116,15 +139,19 @@ fn a_file_without_announcement_is_kept_with_its_padding() {
 #[test]
 fn an_announcement_that_does_not_fit_the_chunks_is_none() {
     let mut bench = Bench::new(u64::MAX);
-    bench.announce(ANA, 1, &[1; 2000]);
+    bench.announce(ANA, 1, "x", &[1; 2000]);
     bench.chunk(ANA, 1, "x", 1, &[1; 1024]);
+    assert!(matches!(bench.last(), What::Unchecked { bytes: 1024, .. }));
+    // Nor is one of another name.
+    bench.announce(ANA, 2, "photo.jpg", &[1; 1024]);
+    bench.chunk(ANA, 2, "build.rs", 1, &[1; 1024]);
     assert!(matches!(bench.last(), What::Unchecked { bytes: 1024, .. }));
 }
 
 #[test]
 fn a_damaged_file_is_removed() {
     let mut bench = Bench::new(u64::MAX);
-    bench.announce(ANA, 1, b"abc");
+    bench.announce(ANA, 1, "x", b"abc");
     bench.chunk(ANA, 1, "x", 1, &chunked(b"abd")[0]);
     assert!(matches!(bench.last(), What::Aborted(Abort::Damaged)));
     assert!(bench.memory.kept.borrow().is_empty());
@@ -160,7 +187,7 @@ fn a_full_disk_ends_one_transfer_with_one_line_and_its_rest_is_passed_over() {
     assert!(matches!(bench.said[1].what, What::Aborted(Abort::Disk(_))));
     assert_eq!(bench.kept("small").len(), 1024);
     assert_eq!(bench.memory.incomplete.get(), 0);
-    assert!(bench.downloads.passed_over.is_empty(), "its last chunk ends the passing over");
+    assert!(bench.downloads.passed_over.len() == 0, "its last chunk ends the passing over");
 }
 
 #[test]
@@ -170,7 +197,7 @@ fn what_would_be_too_much_together_is_refused_once() {
     for _ in 0..5 {
         bench.chunk(ANA, 2, "b", 5, &[1; 1024]);
     }
-    assert!(matches!(bench.last(), What::Refused(Refusal::TooLarge { bytes: 5120 })));
+    assert!(matches!(bench.last(), What::Refused(Refusal::TooLarge { bytes: 5120, left_bytes: 4096 })));
     assert_eq!(bench.said.len(), 2);
     bench.chunk(ANA, 3, "c", 4, &[1; 1024]);
     assert!(matches!(bench.last(), What::Begun { .. }));
@@ -216,9 +243,9 @@ fn a_new_file_under_the_number_of_an_unfinished_one_replaces_it() {
 #[test]
 fn a_flood_of_announcements_pushes_out_the_flooders_own() {
     let mut bench = Bench::new(u64::MAX);
-    bench.announce(Sender { nickname: "ben", ..ANA }, 1, b"abc");
+    bench.announce(Sender { nickname: "ben", ..ANA }, 1, "x", b"abc");
     for transfer_id in 0..10_000 {
-        bench.announce(ANA, transfer_id, b"x");
+        bench.announce(ANA, transfer_id, "x", b"x");
     }
     assert_eq!(bench.downloads.announcements.len(), 1 + ANNOUNCEMENTS_PER_SENDER_MAX);
     bench.chunk(Sender { nickname: "ben", ..ANA }, 1, "x", 1, &chunked(b"abc")[0]);
@@ -243,7 +270,7 @@ proptest! {
         let mut bench = Bench::new(u64::MAX);
         let mut queues: Vec<(usize, Vec<[u8; CHUNK_BYTES]>)> = Vec::new();
         for (id, content) in contents.iter().enumerate() {
-            bench.announce(ANA, id as u32, content);
+            bench.announce(ANA, id as u32, &id.to_string(), content);
             let mut chunks = chunked(content);
             chunks.reverse();
             queues.push((id, chunks));

@@ -8,26 +8,27 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use super::Context;
 use super::address::Address;
 use super::command::{Command, HELP};
+use super::consent::{Consent, FilePolicy};
 use super::disk::Folder;
 use super::editor::{self, Typed};
 use super::escape::{Visible, VisibleNickname};
-use super::limits::{INPUT_QUEUE_LINES, RECONNECT_MAX_MS, RECONNECT_MIN_MS};
+use super::limits::{INPUT_QUEUE_LINES, RECONNECT_MAX_MS, RECONNECT_MIN_MS, STEADY_MS, TICK_MS};
 use super::link::{Failure, Leftover, Link};
-use super::options::{self, Options, Request};
+use super::options::{self, Files, Options, Request};
 use super::outbox::Message;
 use super::output::{self, failed, usage_error};
 use super::password;
 use super::progress::Progress;
+use super::reader::{self, End};
 use super::screen::{Canvas, Line, Screen};
-use super::signals;
-use super::traffic::{self, End};
+use super::{files, signals, writer};
 use crate::wire::AuthResponse;
 
 /// The program: reads the command line, runs, and says how it went.
@@ -80,7 +81,14 @@ fn run(options: Options) -> ExitCode {
     }
     let progress = Progress::default();
     let screen = if is_terminal { Screen::Terminal(Canvas::new(progress.clone())) } else { Screen::plain() };
-    let context = Arc::new(Context::new(screen, progress, folder, options.max_download_bytes));
+    let policy = match options.files {
+        Files::All => FilePolicy::Everybody,
+        Files::No => FilePolicy::Nobody,
+        Files::Asked if is_terminal => FilePolicy::Ask,
+        Files::Asked => FilePolicy::Named,
+    };
+    let consent = Consent::new(policy, options.accept);
+    let context = Arc::new(Context::new(screen, progress, folder, consent, options.max_download_bytes));
     if let Err(error) = signals::handle(context.clone()) {
         return failed(format_args!("no signal handlers: {error}"));
     }
@@ -104,6 +112,8 @@ fn run(options: Options) -> ExitCode {
         events,
         link: None,
         retry_ms: RECONNECT_MIN_MS,
+        connected_ms: 0,
+        ticked_ms: 0,
         is_finishing: false,
         loss: String::new(),
     };
@@ -126,6 +136,8 @@ struct Session {
     events: SyncSender<Event>,
     link: Option<Arc<Link>>,
     retry_ms: u64,
+    connected_ms: u64,
+    ticked_ms: u64,
     is_finishing: bool,
     /// Why there is no connection.
     loss: String,
@@ -135,7 +147,12 @@ impl Session {
     fn run(&mut self, opened: (Link, Leftover), incoming: &Receiver<Event>) -> ExitCode {
         self.begin(opened);
         self.read_input();
-        while let Ok(event) = incoming.recv() {
+        loop {
+            let event = match incoming.recv_timeout(self.tick()) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return ExitCode::FAILURE,
+            };
             let end = match event {
                 // After `/quit` nothing counts any more.
                 Event::Typed(_) | Event::Unusable(_) if self.is_finishing => None,
@@ -152,14 +169,30 @@ impl Session {
                 return code;
             }
         }
-        ExitCode::FAILURE
+    }
+
+    /// What time brings. Returns when the next tick is due.
+    fn tick(&mut self) -> Duration {
+        let now_ms = self.context.now_ms();
+        let elapsed_ms = now_ms.saturating_sub(std::mem::replace(&mut self.ticked_ms, now_ms));
+        let Some(link) = &self.link else {
+            // While there is a connection, its reader does this.
+            self.context.answer(|downloads, say| downloads.on_time(downloads.now_ms() + elapsed_ms, say));
+            return Duration::from_millis(TICK_MS);
+        };
+        let (settled, is_unsettled) = {
+            let mut recent = link.recent();
+            (recent.settled(now_ms), recent.is_unsettled())
+        };
+        settled.into_iter().for_each(|line| self.context.screen.notice(line));
+        Duration::from_millis(if is_unsettled { TICK_MS / 10 } else { TICK_MS })
     }
 
     fn begin(&mut self, (link, leftover): (Link, Leftover)) {
         let link = Arc::new(link);
         self.link = Some(link.clone());
         *self.context.link() = Some(link.clone());
-        self.retry_ms = RECONNECT_MIN_MS;
+        self.connected_ms = self.context.now_ms();
         let text = format!("connected to {} as {}", self.identity.server, VisibleNickname(&self.identity.nickname));
         match &self.context.screen {
             Screen::Terminal(canvas) => {
@@ -170,10 +203,10 @@ impl Session {
             Screen::Plain(_) => output::complain(text),
         }
         let (context, writer_link) = (self.context.clone(), link.clone());
-        thread::spawn(move || traffic::write(&context, &writer_link));
+        thread::spawn(move || writer::write(&context, &writer_link));
         let (context, events) = (self.context.clone(), self.events.clone());
         thread::spawn(move || {
-            let end = traffic::read(&context, &link, leftover);
+            let end = reader::read(&context, &link, leftover);
             *context.link() = None;
             let _ = events.send(Event::Ended(end));
         });
@@ -217,6 +250,9 @@ impl Session {
                 self.say(Message::Private(to, text));
             }
             Ok(Command::File(to, path)) => self.send_file(to, path),
+            Ok(Command::Accept(meant)) => files::accept(&self.context, &meant),
+            Ok(Command::Refuse(meant)) => files::refuse(&self.context, &meant),
+            Ok(Command::Cancel(meant)) => files::cancel(&self.context, self.link.as_deref(), &meant),
             Ok(Command::Quit) => return self.finish(),
             Ok(Command::Help) => {
                 for (form, meaning) in HELP {
@@ -242,19 +278,22 @@ impl Session {
 
     fn send_file(&self, to: Address, path: PathBuf) {
         let Some(link) = self.link.clone() else { return self.context.fail("not sent: not connected") };
-        if !link.reserve_upload(!self.is_terminal) {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let transfer_id = self.context.next_transfer_id.fetch_add(1, Ordering::Relaxed);
+        let Some(outgoing) = link.reserve_upload(to, name, transfer_id, !self.is_terminal) else {
             if !link.is_stopped() {
                 self.context.fail("not sent: too many files are being sent already");
             }
             return;
-        }
+        };
         let context = self.context.clone();
-        thread::spawn(move || traffic::prepare_upload(&context, &link, to, &path));
+        thread::spawn(move || writer::prepare_upload(&context, &link, outgoing, &path));
     }
 
     /// Leaves, after everything was sent.
     fn finish(&mut self) -> Option<ExitCode> {
         self.is_finishing = true;
+        self.context.answer(|downloads, say| downloads.on_leaving(say));
         let Some(link) = &self.link else {
             return Some(failed(&self.loss));
         };
@@ -267,8 +306,12 @@ impl Session {
 
     fn on_ended(&mut self, end: End) -> Option<ExitCode> {
         let link = self.link.take()?;
+        let is_complete = matches!(end, End::Closed) && link.is_half_closed();
+        for line in link.recent().on_end((!is_complete).then_some("the connection was lost")) {
+            self.context.screen.notice(line);
+        }
+        link.unsent().into_iter().for_each(|line| self.context.fail(line));
         if self.is_finishing {
-            let is_complete = matches!(end, End::Closed) && link.is_half_closed();
             return Some(match end {
                 _ if is_complete && self.has_failed() => ExitCode::FAILURE,
                 _ if is_complete => ExitCode::SUCCESS,
@@ -276,6 +319,9 @@ impl Session {
             });
         }
         self.loss = lost(&self.identity.server, &end);
+        if self.context.now_ms().saturating_sub(self.connected_ms) >= STEADY_MS {
+            self.retry_ms = RECONNECT_MIN_MS;
+        }
         if !self.is_terminal {
             return Some(failed(&self.loss));
         }

@@ -1,0 +1,354 @@
+//! What was sent lately, so that an ERROR can be said in words.
+//!
+//! An ERROR carries our own nickname and a reason, and nothing of what failed (RFC section 8). There is one for each
+//! packet that failed; what arrives safely is not answered at all. So where several things were sent, an ERROR may be
+//! about any of them, and this says so: each ERROR brings a line, or all that it may be about were named before.
+//!
+//! What can't be told apart is a group, which counts its ERRORs together:
+//!
+//! ```text
+//!  sent: m1 to bob, m2 to carl                   {m1} {m2}
+//!  ERROR  "one of these: m1, m2"                 {m1, m2} with 1 ERROR of 2
+//!  sent: m3 to bob                               {m1, m2} with 1 of 2, {m3}
+//!  ERROR  "2 of these: m1, m2, m3"               {m1, m2, m3} with 2 of 3
+//!  ERROR  "not delivered: m1, m2, m3"            all have failed
+//! ```
+
+use std::fmt;
+
+use super::address::Address;
+use super::escape::{Visible, beginning};
+use super::limits::{ERROR_WAIT_MS, EXCERPT_MAX_BYTES, NAMED_AT_ONCE_MAX, RECENT_MAX, SENT_WAIT_MS};
+use crate::wire::ErrorReason;
+
+/// Everything that an ERROR may still be about.
+#[derive(Debug, Default)]
+pub struct Recent {
+    groups: Vec<Group>,
+    /// When something was sent that may be answered.
+    last_sent_ms: Option<u64>,
+}
+
+/// Things that can't be told apart, the oldest first.
+#[derive(Debug, Default)]
+struct Group {
+    members: Vec<Sent>,
+    /// How many of their packets have failed.
+    errors: u64,
+}
+
+#[derive(Debug)]
+struct Sent {
+    to: Address,
+    subject: Subject,
+    /// Packets that were sent, each of which may be answered.
+    packets: u64,
+    /// When the last one was sent, or an ERROR came that may be about it.
+    last_ms: u64,
+    /// The user was told that it may not have arrived.
+    is_named: bool,
+}
+
+/// What was sent.
+#[derive(Debug)]
+enum Subject {
+    /// A private message, or its beginning.
+    Message(String),
+    File {
+        transfer_id: u32,
+        name: String,
+        stage: Stage,
+    },
+}
+
+/// How far a file is.
+#[derive(Debug)]
+enum Stage {
+    /// More chunks come.
+    UnderWay,
+    /// The last one was sent at this time. Unless an ERROR comes in a moment, this line is said.
+    Complete(u64, String),
+    /// That was said.
+    Said,
+    /// It was stopped, or failed: that was said.
+    Over,
+}
+
+/// What an ERROR is about.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything that it may be about was named already.
+    Expected,
+    /// This is what to say, and these transfers are to be stopped.
+    Failed {
+        /// One line, safe to show.
+        line: String,
+        /// Transfers that can't arrive any more.
+        stop: Vec<u32>,
+        /// A file is certain to have failed.
+        is_file: bool,
+    },
+}
+
+impl Recent {
+    /// A private message was sent.
+    pub fn on_message_sent(&mut self, to: &Address, text: &str, now_ms: u64) {
+        let mut excerpt = beginning(text, EXCERPT_MAX_BYTES).to_owned();
+        if excerpt.len() < text.len() {
+            excerpt.push('…');
+        }
+        self.add(to, Subject::Message(excerpt), 1, now_ms);
+    }
+
+    /// So many packets of a file were sent.
+    pub fn on_file_sent(&mut self, to: &Address, (transfer_id, name): (u32, &str), packets: u64, now_ms: u64) {
+        self.last_sent_ms = Some(now_ms);
+        match self.file(transfer_id) {
+            Some(sent) => {
+                sent.packets += packets;
+                sent.last_ms = now_ms;
+            }
+            None => {
+                let subject = Subject::File { transfer_id, name: name.to_owned(), stage: Stage::UnderWay };
+                self.add(to, subject, packets, now_ms);
+            }
+        }
+    }
+
+    /// The last chunk of a file was sent. `line` is what to say once it seems to have arrived.
+    pub fn on_file_complete(&mut self, transfer_id: u32, line: String, now_ms: u64) {
+        if let Some(Sent { subject: Subject::File { stage, .. }, .. }) = self.file(transfer_id)
+            && matches!(stage, Stage::UnderWay)
+        {
+            *stage = Stage::Complete(now_ms, line);
+        }
+    }
+
+    /// The user has stopped a file; ERRORs may still come for it.
+    pub fn on_file_cancelled(&mut self, transfer_id: u32, now_ms: u64) {
+        if let Some(sent) = self.file(transfer_id) {
+            sent.end(now_ms);
+        }
+    }
+
+    /// Lines about files that seem to have arrived: no ERROR has come for a moment.
+    pub fn settled(&mut self, now_ms: u64) -> Vec<String> {
+        self.settle(|since_ms| now_ms.saturating_sub(since_ms) >= SENT_WAIT_MS)
+    }
+
+    /// The same for all of them, since the server has said everything. Where it has not, `lost` says why.
+    pub fn on_end(&mut self, lost: Option<&str>) -> Vec<String> {
+        let Some(lost) = lost else { return self.settle(|_| true) };
+        let is_unsure = |sent: &&Sent| matches!(sent.subject, Subject::File { stage: Stage::Complete(..), .. });
+        let all = self.groups.iter().flat_map(|group| &group.members);
+        let lines = all.filter(is_unsure).map(|sent| format!("may not have arrived whole: {sent}: {lost}")).collect();
+        self.groups.clear();
+        lines
+    }
+
+    /// Whether lines about files are still to be said.
+    pub fn is_unsettled(&self) -> bool {
+        let mut all = self.groups.iter().flat_map(|group| &group.members);
+        all.any(|sent| matches!(sent.subject, Subject::File { stage: Stage::Complete(..), .. }))
+    }
+
+    /// How long to wait before leaving, so that an ERROR for what was sent last can come.
+    pub fn wait_before_end_ms(&self, now_ms: u64) -> u64 {
+        self.last_sent_ms.map_or(0, |last_ms| (last_ms + SENT_WAIT_MS).saturating_sub(now_ms))
+    }
+
+    /// An ERROR came.
+    pub fn on_error(&mut self, reason: ErrorReason, now_ms: u64) -> Verdict {
+        self.forget_old(now_ms);
+        let why = match reason {
+            ErrorReason::UnknownServer => "that server is unknown or not connected",
+            ErrorReason::UnknownReceiver => "nobody of that name is connected there",
+        };
+        // A file whose ERRORs had their time comes into question only where nothing else does.
+        let mut candidates = self.take_groups(|group| group.is_open() && !group.is_said());
+        if candidates.is_empty() {
+            candidates = self.take_groups(Group::is_open);
+        }
+        if candidates.is_empty() {
+            let line = format!("something did not arrive: {why}");
+            return Verdict::Failed { line, stop: Vec::new(), is_file: false };
+        }
+        let mut group = Group::merged(candidates);
+        group.errors += 1;
+        let verdict = group.judge(why, now_ms);
+        self.groups.push(group);
+        verdict
+    }
+
+    fn settle(&mut self, is_due: impl Fn(u64) -> bool) -> Vec<String> {
+        let mut lines = Vec::new();
+        for sent in self.groups.iter_mut().flat_map(|group| &mut group.members) {
+            let Subject::File { stage, .. } = &mut sent.subject else { continue };
+            let Stage::Complete(since_ms, line) = stage else { continue };
+            if is_due(*since_ms) {
+                let doubt = if sent.is_named { ", but it may not have arrived, as was said" } else { "" };
+                lines.push(std::mem::take(line) + doubt);
+                *stage = Stage::Said;
+            }
+        }
+        lines
+    }
+
+    fn take_groups(&mut self, is_meant: impl Fn(&Group) -> bool) -> Vec<Group> {
+        self.groups.extract_if(.., |group| is_meant(group)).collect()
+    }
+
+    fn file(&mut self, transfer_id: u32) -> Option<&mut Sent> {
+        let mut all = self.groups.iter_mut().flat_map(|group| &mut group.members);
+        all.find(|sent| matches!(&sent.subject, Subject::File { transfer_id: known, .. } if *known == transfer_id))
+    }
+
+    fn add(&mut self, to: &Address, subject: Subject, packets: u64, now_ms: u64) {
+        self.last_sent_ms = Some(now_ms);
+        self.forget_old(now_ms);
+        // Files are few; of messages the oldest is forgotten.
+        while self.groups.iter().map(|group| group.members.len()).sum::<usize>() >= RECENT_MAX {
+            let messages = self.groups.iter().flat_map(|group| &group.members).filter(|sent| !sent.is_file());
+            let Some(oldest_ms) = messages.map(|sent| sent.last_ms).min() else { break };
+            let mut is_done = false;
+            self.forget(|sent| !sent.is_file() && sent.last_ms == oldest_ms && !std::mem::replace(&mut is_done, true));
+        }
+        let sent = Sent { to: to.clone(), subject, packets, last_ms: now_ms, is_named: false };
+        self.groups.push(Group { members: vec![sent], errors: 0 });
+    }
+
+    fn forget_old(&mut self, now_ms: u64) {
+        self.forget(|sent| {
+            let is_going_on =
+                matches!(sent.subject, Subject::File { stage: Stage::UnderWay | Stage::Complete(..), .. });
+            !is_going_on && now_ms.saturating_sub(sent.last_ms) > ERROR_WAIT_MS
+        });
+    }
+
+    fn forget(&mut self, mut is_meant: impl FnMut(&Sent) -> bool) {
+        for group in &mut self.groups {
+            let before = group.packets();
+            group.members.retain(|sent| !is_meant(sent));
+            // An ERROR of the group may have been theirs. Where fewer are counted, more stays in question.
+            group.errors = group.errors.saturating_sub(before - group.packets());
+        }
+        self.groups.retain(|group| !group.members.is_empty());
+    }
+}
+
+impl Group {
+    fn merged(groups: Vec<Group>) -> Group {
+        let mut merged = Group::default();
+        for group in groups {
+            merged.errors += group.errors;
+            merged.members.extend(group.members);
+        }
+        merged
+    }
+
+    fn packets(&self) -> u64 {
+        self.members.iter().map(|sent| sent.packets).sum()
+    }
+
+    /// Whether one more of its packets can have failed.
+    fn is_open(&self) -> bool {
+        self.errors < self.packets()
+    }
+
+    fn is_said(&self) -> bool {
+        self.members.iter().all(|sent| matches!(sent.subject, Subject::File { stage: Stage::Said, .. }))
+    }
+
+    /// Says what the latest ERROR, which is counted already, may be about.
+    fn judge(&mut self, why: &str, now_ms: u64) -> Verdict {
+        let has_ended_file = self.members.iter().any(Sent::is_over);
+        let first = self.members.first().map(|sent| sent.to.clone());
+        let is_one_receiver = self.members.iter().all(|sent| Some(&sent.to) == first.as_ref());
+        let (errors, packets) = (self.errors, self.packets());
+        // Who does not get one thing gets nothing, so files on the way there end. So does one that must have failed,
+        // since everything else together can't have had so many ERRORs.
+        let (mut stop, mut ended) = (Vec::new(), Vec::new());
+        let mut is_file = false;
+        for sent in &mut self.members {
+            sent.last_ms = sent.last_ms.max(if sent.is_file() { now_ms } else { 0 });
+            let is_certain = errors > packets - sent.packets;
+            let Subject::File { transfer_id, stage, .. } = &sent.subject else { continue };
+            let ends = match stage {
+                Stage::UnderWay => is_one_receiver || is_certain,
+                Stage::Complete(..) | Stage::Said => is_certain,
+                Stage::Over => false,
+            };
+            if ends {
+                if matches!(stage, Stage::UnderWay) {
+                    stop.push(*transfer_id);
+                    ended.push(format!("stopped: {sent}"));
+                } else {
+                    ended.push(format!("not delivered whole: {sent}"));
+                }
+                is_file = true;
+                sent.end(now_ms);
+            }
+        }
+        let is_all = errors == packets;
+        let has_file = self.members.iter().any(Sent::is_file);
+        let open = self.members.iter_mut().filter(|sent| !sent.is_over());
+        // Where a file has ERRORs of its own, only what was not named yet is news.
+        let mut news: Vec<&mut Sent> = open.filter(|sent| !has_file || !sent.is_named).collect();
+        // Those that were not named yet come first, where not all fit.
+        if news.len() > NAMED_AT_ONCE_MAX {
+            news.sort_by_key(|sent| sent.is_named);
+        }
+        let left = news.len().saturating_sub(NAMED_AT_ONCE_MAX);
+        news.truncate(NAMED_AT_ONCE_MAX);
+        let mut named: Vec<String> = Vec::new();
+        for sent in news {
+            sent.is_named = true;
+            named.push(sent.to_string());
+        }
+        let count = named.len();
+        if left > 0 {
+            named.push(format!("{left} more"));
+        }
+        let named = named.join(", ");
+        let line = match (ended.join(", "), count) {
+            (ended, 0) if ended.is_empty() => return Verdict::Expected,
+            (ended, 0) => format!("{ended}: {why}"),
+            (ended, _) if !ended.is_empty() => format!("{ended}: {why}; perhaps not delivered either: {named}"),
+            _ if has_ended_file => format!("perhaps not delivered: {named}: {why}"),
+            _ if is_all => format!("not delivered: {named}: {why}"),
+            _ if has_file || errors == 1 => format!("one of these did not arrive: {named}: {why}"),
+            _ => format!("{errors} of these did not arrive: {named}: {why}"),
+        };
+        Verdict::Failed { line, stop, is_file }
+    }
+}
+
+impl Sent {
+    fn is_file(&self) -> bool {
+        matches!(self.subject, Subject::File { .. })
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.subject, Subject::File { stage: Stage::Over, .. })
+    }
+
+    fn end(&mut self, now_ms: u64) {
+        if let Subject::File { stage, .. } = &mut self.subject {
+            *stage = Stage::Over;
+            self.is_named = true;
+            self.last_ms = now_ms;
+        }
+    }
+}
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.subject {
+            Subject::Message(excerpt) => write!(f, "message to {} \"{}\"", self.to, Visible(excerpt)),
+            Subject::File { name, .. } => write!(f, "file \"{}\" to {}", Visible(name), self.to),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
