@@ -194,12 +194,13 @@ fn a_link_goes_on_at_once_when_the_receiver_leaves() {
 }
 
 #[test]
-fn a_link_that_waits_may_end() {
+fn a_link_that_waits_may_end_and_what_was_received_of_it_is_handled() {
     let mut room = Room::new();
     room.send(500);
+    assert!(!room.eve_was_told());
     room.rig.reset(&room.link);
     room.rig.advance(10 * LINK_PAUSE_MS);
-    assert!(room.rig.is_open(&room.bob) && !room.eve_was_told());
+    assert!(room.rig.is_open(&room.bob) && room.link.is_closed() && room.eve_was_told());
 }
 
 #[test]

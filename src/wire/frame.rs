@@ -121,13 +121,60 @@ fn layout(code: Code) -> &'static [Field] {
 
 /// Says what stands at the front of `bytes`, which begin with a packet's code.
 pub fn scan(bytes: &[u8], limits: &FrameLimits) -> Scan {
+    scan_noting(bytes, limits, &mut false)
+}
+
+/// The same; sets `is_whole_known` where a packet is incomplete and all its counts are there.
+fn scan_noting(bytes: &[u8], limits: &FrameLimits, is_whole_known: &mut bool) -> Scan {
     let Some(&first) = bytes.first() else { return Scan::Incomplete { total: 1 } };
     let Some(code) = Code::from_byte(first) else { return Scan::Unknown { len: 1 } };
-    walk(code, code, 1, bytes, limits)
+    walk(code, code, 1, bytes, limits, is_whole_known)
+}
+
+/// A packet that did not come to its end: what a log line says of a stream that stops in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CutOff {
+    /// The packet's code.
+    pub code: Code,
+    /// Bytes of it that came.
+    pub have: usize,
+    /// Bytes that it has, or, where a count had not come yet, that it has at the least.
+    pub total: usize,
+    /// Whether `total` is all of it.
+    pub is_total_known: bool,
+}
+
+impl CutOff {
+    /// Looks at the bytes that are left at the end of a stream; nothing where they don't begin a packet that is cut off.
+    pub fn of(bytes: &[u8], limits: &FrameLimits) -> Option<CutOff> {
+        let code = Code::from_byte(*bytes.first()?)?;
+        let mut is_total_known = false;
+        match scan_noting(bytes, limits, &mut is_total_known) {
+            Scan::Incomplete { total } => Some(CutOff { code, have: bytes.len(), total, is_total_known }),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for CutOff {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let article =
+            if self.code.name().starts_with(['A', 'E']) || self.code.name().starts_with("MRG") { "an" } else { "a" };
+        let at_least = if self.is_total_known { "" } else { "at least " };
+        let (name, have, total) = (self.code.name(), self.have, self.total);
+        write!(f, "stopped inside {article} {name} ({have} of {at_least}{total} bytes)")
+    }
 }
 
 /// Walks the layout of `inner`, whose fields begin at `position`; `code` is that of the whole packet.
-fn walk(code: Code, inner: Code, mut position: usize, bytes: &[u8], limits: &FrameLimits) -> Scan {
+fn walk(
+    code: Code,
+    inner: Code,
+    mut position: usize,
+    bytes: &[u8],
+    limits: &FrameLimits,
+    is_whole_known: &mut bool,
+) -> Scan {
     for (index, field) in layout(inner).iter().enumerate() {
         let (unit, limit) = match *field {
             Field::Fixed(size) => {
@@ -136,7 +183,7 @@ fn walk(code: Code, inner: Code, mut position: usize, bytes: &[u8], limits: &Fra
             }
             Field::Text(limit) => (1, limit.bytes(limits)),
             Field::Descriptions => (Descriptions::ENTRY_BYTES, limits::DESCRIPTIONS_MAX),
-            Field::Content => return content(code, position, bytes, limits),
+            Field::Content => return content(code, position, bytes, limits, is_whole_known),
         };
         let Some(&count) = bytes.get(position..).and_then(|rest| rest.first_chunk::<4>()) else {
             return Scan::Incomplete { total: position + 4 };
@@ -149,16 +196,17 @@ fn walk(code: Code, inner: Code, mut position: usize, bytes: &[u8], limits: &Fra
         }
         position += count as usize * unit;
     }
+    *is_whole_known = true;
     if position > bytes.len() { Scan::Incomplete { total: position } } else { Scan::Packet { len: position } }
 }
 
 /// A PCKFWD's content, whose code stands at `position`.
-fn content(code: Code, position: usize, bytes: &[u8], limits: &FrameLimits) -> Scan {
+fn content(code: Code, position: usize, bytes: &[u8], limits: &FrameLimits, is_whole_known: &mut bool) -> Scan {
     match bytes.get(position).copied().map(Code::from_byte) {
         None => Scan::Incomplete { total: position + 1 },
         Some(None) => Scan::Unknown { len: position + 1 },
         Some(Some(Code::PckFwd)) => Scan::Overlong { code, head: position + 1, skip: Skip::after(Code::PckFwd, 0, 0) },
-        Some(Some(inner)) => walk(code, inner, position + 1, bytes, limits),
+        Some(Some(inner)) => walk(code, inner, position + 1, bytes, limits, is_whole_known),
     }
 }
 

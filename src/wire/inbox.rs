@@ -1,7 +1,7 @@
 //! From bytes as they come to whole packets.
 
 use super::frame::Skipped;
-use super::{Code, FrameLimits, Scan, Skip, scan};
+use super::{Code, CutOff, FrameLimits, Scan, Skip, scan};
 use crate::wire::pool::BufferPool;
 
 /// What a connection keeps of its input between two reads: nothing, or the start of one packet, or whole packets that
@@ -147,6 +147,11 @@ impl Inbox {
     /// side must be trusted to keep the frame, a length that it can't mean tells that the frame is lost (D19).
     pub fn skipped_field_bytes(&self) -> u64 {
         self.skip.as_ref().map_or(0, Skip::announced_bytes)
+    }
+
+    /// The packet in the middle of which the stream stands, where it is one that is kept.
+    pub fn cut_off(&self, limits: &FrameLimits) -> Option<CutOff> {
+        if self.skip.is_some() { None } else { CutOff::of(&self.carry, limits) }
     }
 
     /// Bytes kept.

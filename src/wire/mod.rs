@@ -37,6 +37,6 @@ pub use packet::{
 #[doc(hidden)]
 pub use encode::forward_header;
 #[doc(hidden)]
-pub use frame::{FrameLimits, Scan, Skip, Skipped, scan};
+pub use frame::{CutOff, FrameLimits, Scan, Skip, Skipped, scan};
 #[doc(hidden)]
 pub use inbox::{Inbox, Input};

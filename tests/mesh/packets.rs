@@ -128,6 +128,54 @@ fn an_answer_that_does_not_fit_is_closed_and_nothing_of_it_is_kept() {
 }
 
 #[test]
+fn the_log_says_how_far_a_merge_packet_came_that_did_not_come_to_its_end() {
+    let node = Node::start(7, &["--handshake-timeout", "1"]);
+    // A peer whose descriptions have ten bytes, and others that stop elsewhere.
+    let stopped = [
+        ("A0 00000009 00000001 00000009 7f000001 1e61", "stopped inside an MRGREQ (19 of 21 bytes)"),
+        ("A0 00000009 00000002 00000009", "stopped inside an MRGREQ (13 of 33 bytes)"),
+        ("A0 00000009 0000", "stopped inside an MRGREQ (7 of at least 9 bytes)"),
+        ("A1 00000009 00000001 00", "stopped inside an MRGRSP (10 of 21 bytes)"),
+        ("A2", "stopped inside an MRGDECL (1 of 2 bytes)"),
+    ];
+    for (sent, said) in stopped {
+        let mut peer = Client::connect(node.address);
+        send(&mut peer, sent);
+        peer.shut_sending_side();
+        peer.expect_end();
+        let line = node.server.wait_for_log(said);
+        assert!(line.contains("left") && line.contains("INFO"), "{line}");
+    }
+    let mut peer = Client::connect(node.address);
+    send(&mut peer, "A0 00000009 00000003");
+    peer.expect_end();
+    let line = node.server.wait_for_log("stopped inside an MRGREQ (9 of 45 bytes)");
+    assert!(line.contains("did not log in or merge in time"), "{line}");
+}
+
+#[test]
+fn an_operator_is_told_how_far_the_answer_came_that_did_not_come_to_its_end() {
+    let node = Node::start(7, &[]);
+    for (reply, said) in [
+        ("A1 00000009 00000001 00000009 7f000001 1e61", "error unreachable stopped inside an MRGRSP (19 of 21 bytes)"),
+        ("A1 0000", "error unreachable stopped inside an MRGRSP (3 of at least 9 bytes)"),
+        ("A2", "error unreachable stopped inside an MRGDECL (1 of 2 bytes)"),
+    ] {
+        let home = Home::new();
+        std::thread::scope(|scope| {
+            let answer = scope.spawn(|| node.ask(&format!("merge {}", home.address)));
+            // It is tried twice.
+            for _ in 0..2 {
+                let mut dialled = home.accept();
+                dialled.receive();
+                send(&mut dialled, reply);
+            }
+            assert_eq!(answer.join().unwrap(), [said]);
+        });
+    }
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_unreachable() {
     let node = Node::start(7, &[]);
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::core::engine::ending::Ending;
 use crate::core::engine::intake::KeptInput;
 use crate::core::output::outbox::Outbox;
 use crate::core::session::Session;
@@ -10,6 +11,7 @@ use crate::core::state::config::Config;
 use crate::core::state::effects::CloseReason;
 use crate::core::time::Millis;
 use crate::limits::{LINGER_MS, MID_PACKET_MS, PROBE_MS, STALLED_READER_MS};
+use crate::wire::CutOff;
 
 /// Where a connection is in its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +62,10 @@ pub struct Connection<S> {
     pub end_is_near: bool,
     /// The kernel took all of the last write.
     pub is_writable: bool,
+    /// Nothing that is written reaches the other side any more. What the kernel has of its input is still handled.
+    pub is_broken: bool,
+    /// The end of its input was read.
+    pub is_input_over: bool,
     /// On the list of those that want to be served.
     pub is_queued: bool,
     /// Used more than a modest share when it was served last: others go first.
@@ -76,6 +82,8 @@ pub struct Connection<S> {
     pub is_address_counted: bool,
     /// Packets ignored so far.
     pub ignored: u8,
+    /// What is to be said of its end, from then on until all that is queued is written.
+    pub ending: Option<Box<Ending>>,
     /// When it was accepted or dialled.
     pub opened: Millis,
     /// Since when the other side is waited for: to take what is queued for it or, while lingering, to close. `NEVER`
@@ -106,6 +114,8 @@ impl<S> Connection<S> {
             is_readable: false,
             end_is_near: false,
             is_writable: true,
+            is_broken: false,
+            is_input_over: false,
             is_queued: false,
             is_greedy: false,
             is_dirty: false,
@@ -114,6 +124,7 @@ impl<S> Connection<S> {
             is_counted: false,
             is_address_counted: false,
             ignored: 0,
+            ending: None,
             opened: now,
             blocked_since: Millis::NEVER,
             timer: Millis::NEVER,
@@ -148,6 +159,11 @@ impl<S> Connection<S> {
         if let Some(kept) = &mut self.inbox {
             kept.since = now;
         }
+    }
+
+    /// The packet in the middle of which its input stands.
+    pub fn cut_off(&self, config: &Config) -> Option<CutOff> {
+        self.inbox.as_ref().filter(|_| self.session.speaks_packets())?.cut_off(&config.frame)
     }
 
     /// Bytes of input that are kept.

@@ -1,12 +1,14 @@
 //! Applying effects: the one place where what handlers said becomes queued bytes and closed connections.
 
 use super::Engine;
-use crate::core::engine::connection::{Connection, Phase};
+use crate::core::engine::connection::Phase;
+use crate::core::engine::ending::Ending;
 use crate::core::engine::socket::Socket;
-use crate::core::session::{Pause, Session};
+use crate::core::session::Pause;
 use crate::core::state::effects::{CloseMode, CloseReason, Effect};
 use crate::core::state::key::Key;
 use crate::core::state::pressure::Level;
+use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::{Code, ErrorReason, Packet};
 
@@ -53,7 +55,8 @@ impl<S: Socket> Engine<S> {
 
     fn queue_bytes(&mut self, to: Key, bytes: std::ops::Range<usize>) {
         let Some(connection) = self.connections.get_mut(to) else { return };
-        if !connection.is_open() {
+        let is_link = connection.session.as_sibling().is_some();
+        if !connection.is_open() || connection.is_broken && !is_link {
             return;
         }
         let bytes = self.effects.bytes(bytes);
@@ -100,6 +103,9 @@ impl<S: Socket> Engine<S> {
             (Phase::Open, _) => self.end_session(key, reason),
             (Phase::Draining(_) | Phase::Lingering(_), CloseMode::Now) => {}
         }
+        if mode == CloseMode::Now {
+            self.log_end(key, Some(reason));
+        }
         let Some(connection) = self.connections.get_mut(key) else { return };
         match mode {
             CloseMode::AfterWriting => {
@@ -122,10 +128,12 @@ impl<S: Socket> Engine<S> {
     pub(super) fn finish_draining(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Phase::Draining(reason) = connection.phase else { return };
-        if reason == CloseReason::Left || connection.socket.shutdown_write().is_err() {
+        if connection.is_input_over || connection.socket.shutdown_write().is_err() {
             self.close(key, reason, CloseMode::Now);
             return;
         }
+        self.log_end(key, None);
+        let Some(connection) = self.connections.get_mut(key) else { return };
         connection.phase = Phase::Lingering(reason);
         connection.blocked_since = self.now;
         // What was not read while it drained is still there.
@@ -138,7 +146,9 @@ impl<S: Socket> Engine<S> {
     fn end_session(&mut self, key: Key, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.core.counters.close(reason);
-        log_end(connection, reason, connection.outbox.pending_bytes(&self.output), self.now.since(connection.opened));
+        let cut_off = connection.cut_off(&self.core.config);
+        let may_merge = self.core.mesh.permits(connection.remote.address());
+        connection.ending = Some(Ending::new(connection, reason, cut_off, may_merge));
         self.intake.discard(connection);
         connection.has_backlog = false;
         connection.is_paused = false;
@@ -147,7 +157,7 @@ impl<S: Socket> Engine<S> {
         }
         self.core.pressure.forget(key);
         let mut context = Self::context(&mut self.core, &mut self.effects, key, connection.remote, self.now);
-        connection.session.on_end(reason, &mut context);
+        connection.session.on_end(reason, cut_off, &mut context);
         self.release_waiting(key);
     }
 
@@ -176,36 +186,26 @@ impl<S: Socket> Engine<S> {
             log::warn!("{dropped} packets were queued for a lost link and are dropped");
         }
     }
-}
 
-/// The one line for each connection's end.
-fn log_end<S>(connection: &Connection<S>, reason: CloseReason, queued_bytes: usize, open_ms: u64) {
-    let asks_for_action = matches!(
-        reason,
-        CloseReason::SlowReader
-            | CloseReason::Stalled
-            | CloseReason::Memory
-            | CloseReason::IgnoredPackets
-            | CloseReason::NotPermitted
-            | CloseReason::ProxiedMerge
-            | CloseReason::ProxyHeader
-            | CloseReason::Unfit
-            | CloseReason::OutOfFrame
-    );
-    let level = match &connection.session {
-        _ if asks_for_action => log::Level::Warn,
-        Session::Client(_) | Session::Sibling(_) => log::Level::Info,
-        _ => log::Level::Debug,
-    };
-    log::log!(
-        level,
-        // What each reason is limited by: who ends connections for one reason hides none of another.
-        reason = reason.name();
-        "{} from {} ended: {reason} ({} bytes in, {} out, {queued_bytes} queued, {} s)",
-        connection.session,
-        connection.remote,
-        connection.bytes_in,
-        connection.bytes_out,
-        open_ms / 1000,
-    );
+    /// Nothing that is written to this connection arrives any more: its other side is gone. What the kernel has received
+    /// of it is handled to the end all the same, as after a half-close (D56); the read that finds nothing more closes it.
+    pub(super) fn on_broken(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if !connection.is_open() {
+            self.close(key, CloseReason::Lost, CloseMode::Now);
+            return;
+        }
+        if std::mem::replace(&mut connection.is_broken, true) {
+            return;
+        }
+        (connection.is_readable, connection.end_is_near) = (true, true);
+        // What waits for a link is answered with ERROR 0 when it ends; nobody needs what waits for anybody else.
+        if connection.session.as_sibling().is_none() {
+            connection.outbox.discard(&mut self.output);
+            connection.blocked_since = Millis::NEVER;
+        }
+        connection.session.free_nickname(&mut self.core.directory);
+        self.release_waiting(key);
+        self.enqueue(key);
+    }
 }

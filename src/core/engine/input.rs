@@ -113,11 +113,13 @@ impl<S: Socket> Engine<S> {
         let Some(connection) = self.connections.get_mut(key).filter(|_| most > 0) else { return };
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match connection.socket.read(buffer.get_mut(..most).unwrap_or_default()) {
-            // A link is one thing in both directions: its other side never leaves halfway.
-            Ok(Received::End) if connection.session.as_sibling().is_some() => {
-                self.close(key, CloseReason::Left, CloseMode::Now);
+            Ok(Received::End) => {
+                connection.is_input_over = true;
+                // A link is one thing in both directions: its other side never leaves halfway.
+                let is_over = connection.session.as_sibling().is_some() || connection.is_broken;
+                let mode = if is_over { CloseMode::Now } else { CloseMode::AfterWriting };
+                self.close(key, CloseReason::Left, mode);
             }
-            Ok(Received::End) => self.close(key, CloseReason::Left, CloseMode::AfterWriting),
             Ok(Received::Bytes { count, is_drained }) => {
                 connection.is_readable = !is_drained || connection.end_is_near;
                 let is_nobody = matches!(connection.session, Session::Handshake(_));
@@ -129,7 +131,9 @@ impl<S: Socket> Engine<S> {
                 self.charge_rate(key, count);
                 self.handle(key, buffer.get(..count).unwrap_or(&[]));
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.is_readable = false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !connection.is_broken => {
+                connection.is_readable = false;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
                 log::debug!("{}: {error}", connection.remote);
@@ -281,14 +285,18 @@ impl<S: Socket> Engine<S> {
             }
             Verdict::Pause(pause) => self.pause(key, pause),
             Verdict::Become(session) => {
-                if let Session::Client(client) = &session {
-                    log::debug!("{:?} logged in from {}", client.nickname(), connection.remote);
-                    connection.outbox.join_public(&self.output);
-                }
                 // What it keeps counts as another's from here on.
                 let inbox = self.intake.take(connection);
                 connection.session = session;
                 self.intake.put(connection, inbox, self.now);
+                if let Some(client) = connection.session.as_client() {
+                    log::debug!("{:?} logged in from {}", client.nickname(), connection.remote);
+                    if connection.is_broken {
+                        connection.session.free_nickname(&mut self.core.directory);
+                    } else {
+                        connection.outbox.join_public(&self.output);
+                    }
+                }
                 if let Some(sibling) = connection.session.as_sibling() {
                     connection.outbox.enter_mesh(sibling.server(), &mut self.output);
                     connection.socket.set_keepalive(connection.session.keepalive());

@@ -3,8 +3,8 @@
 use crate::core::engine::connection::Connection;
 use crate::core::time::Millis;
 use crate::limits::{INBOX_OVERHEAD_BYTES, POOL_MAX_BUFFERS};
-use crate::wire::Inbox;
 use crate::wire::pool::BufferPool;
+use crate::wire::{CutOff, FrameLimits, Inbox};
 
 /// Input that waits for more, or for its turn.
 #[derive(Debug, Default)]
@@ -18,6 +18,11 @@ impl KeptInput {
     /// Bytes of input.
     pub fn bytes(&self) -> usize {
         self.inbox.kept_bytes()
+    }
+
+    /// The packet in the middle of which it stands.
+    pub fn cut_off(&self, limits: &FrameLimits) -> Option<CutOff> {
+        self.inbox.cut_off(limits)
     }
 
     /// The memory that they take.

@@ -16,6 +16,7 @@ pub mod connection;
 mod deadlines;
 mod dialling;
 mod effects;
+pub mod ending;
 mod input;
 pub mod intake;
 mod invariants;
@@ -245,15 +246,13 @@ impl<S: Socket> Engine<S> {
             connection.is_writable = true;
             self.mark_dirty(key);
         }
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        // One that is held is not read from, so that nothing else would say that it is broken.
-        if readiness.broken && connection.is_held() {
-            self.close(key, CloseReason::Lost, CloseMode::Now);
+        if readiness.broken {
+            self.on_broken(key);
             self.apply_effects();
         } else {
             self.free_nickname_of_left(key);
-            self.enqueue(key);
         }
+        self.enqueue(key);
     }
 
     /// The kernel does not watch this connection: nothing will ever be said of it.

@@ -8,7 +8,6 @@ use crate::core::engine::connection::{Connection, Phase};
 use crate::core::engine::socket::{Sent, Socket};
 use crate::core::output::outbox::{Outbox, Output};
 use crate::core::session::Session;
-use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::key::Key;
 use crate::core::time::Millis;
 use crate::limits;
@@ -81,7 +80,7 @@ impl<S: Socket> Engine<S> {
     fn after_write(&mut self, key: Key, is_broken: bool) {
         let Some(connection) = self.connections.get(key) else { return };
         if is_broken {
-            self.close(key, CloseReason::Lost, CloseMode::Now);
+            self.on_broken(key);
             return;
         }
         let pending_bytes = connection.outbox.pending_bytes(&self.output);

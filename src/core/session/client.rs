@@ -38,7 +38,7 @@ impl Client {
         self.is_registered
     }
 
-    /// Whether it has closed its sending side and waits for what it has sent to be handled; its nickname is free.
+    /// Whether its nickname is somebody else's to take, although the rest of what it has sent is still handled.
     pub fn has_left(&self) -> bool {
         self.has_left
     }

@@ -26,7 +26,7 @@ use crate::core::state::effects::CloseReason;
 use crate::core::state::key::Key;
 use crate::core::time::Millis;
 use crate::limits;
-use crate::wire::{Code, Packet};
+use crate::wire::{Code, CutOff, Packet};
 
 /// The state of a connection.
 #[derive(Debug)]
@@ -145,13 +145,14 @@ impl Session {
         }
     }
 
-    /// The connection is on its way out: what it was ends here.
-    pub fn on_end(&mut self, reason: CloseReason, context: &mut Context<'_>) {
+    /// The connection is on its way out: what it was ends here. `cut_off` is the packet in the middle of which its input
+    /// stands.
+    pub fn on_end(&mut self, reason: CloseReason, cut_off: Option<CutOff>, context: &mut Context<'_>) {
         let gone = Session::Closing { queue_limit_bytes: self.queue_limit(&context.core.config) };
         match std::mem::replace(self, gone) {
             Session::Handshake(handshake) => handshake.on_end(context),
             Session::Client(client) => client.on_end(context),
-            Session::Requesting(requesting) => requesting.on_end(reason, context),
+            Session::Requesting(requesting) => requesting.on_end(reason, cut_off, context),
             Session::Sibling(sibling) => sibling.on_end(context),
             Session::Operator(_) => context.core.mesh.on_operator_gone(context.key),
             Session::Proxied | Session::Scraper(_) | Session::Closing { .. } => {}

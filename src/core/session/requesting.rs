@@ -5,7 +5,7 @@ use crate::core::state::Context;
 use crate::core::state::counters::Ignored;
 use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::mesh::{DialFor, Dialled, Offer};
-use crate::wire::{Descriptions, Packet, ServerId};
+use crate::wire::{CutOff, Descriptions, Packet, ServerId};
 
 /// Waits for MRGRSP or MRGDECL.
 #[derive(Debug)]
@@ -49,9 +49,10 @@ impl Requesting {
         self.end(Dialled::Unfit(crate::wire::DeclineReason::ServerLimit), CloseReason::Unfit, context)
     }
 
-    pub(super) fn on_end(self, reason: CloseReason, context: &mut Context<'_>) {
+    pub(super) fn on_end(self, reason: CloseReason, cut_off: Option<CutOff>, context: &mut Context<'_>) {
         let outcome = self.outcome.unwrap_or_else(|| {
             Dialled::Failed(match reason {
+                _ if let Some(cut_off) = cut_off => cut_off.to_string(),
                 CloseReason::Left | CloseReason::Lost => {
                     "closed without an answer (does its --allow-remote permit us?)".to_owned()
                 }
