@@ -3,14 +3,16 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use cfp::core::state::users::Users;
 use cfp::limits::{CLIENT_KEEPALIVE, HANDSHAKE_MS, MID_PACKET_MS, PROBE_KEEPALIVE, PROBE_MS, STALLED_READER_MS};
-use cfp::limits::{LINGER_MS, QUEUE_MAX_BYTES};
+use cfp::limits::{EVENTS_PER_TURN, LINGER_MS, QUEUE_MAX_BYTES, READ_BYTES, TURN_WORK_BYTES};
 use cfp::wire::{AuthResponse, Packet};
-use support::ID;
 use support::client::{encoded, split};
 use support::pipe::{Peer, Rig};
 use support::users::line;
+use support::{ID, Server};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -99,6 +101,39 @@ fn a_client_that_is_not_read_from_is_not_blamed_for_the_middle_of_a_packet() {
 }
 
 #[test]
+fn who_is_late_is_judged_after_all_that_it_has_sent_was_read_however_many_they_are() {
+    let mut rig = Rig::new(Users::none());
+    let half = public(&"x".repeat(1000));
+    // More than a turn takes, with a lot from each.
+    let count = 3 * TURN_WORK_BYTES / READ_BYTES;
+    let clients: Vec<Peer> = (0..count).map(|i| rig.guest(&format!("guest {i}"))).collect();
+    let nobody: Vec<Peer> = (0..count).map(|_| rig.connect()).collect();
+    for client in &clients {
+        rig.send(client, &half[..100]);
+    }
+    // The process is stopped for longer than all their limits, and meanwhile everything comes.
+    for (i, (client, nobody)) in clients.iter().zip(&nobody).enumerate() {
+        let private = encoded(&Packet::MsgPrv { destination: ID, receiver: "guest 0", message: "" });
+        rig.arrive(client, &[&half[100..], &private.repeat(2_000)].concat());
+        rig.arrive(nobody, &encoded(&Packet::AuthGst { nickname: &format!("late {i}") }));
+    }
+    rig.advance_in_one_turn(2 * MID_PACKET_MS);
+    rig.run_until_idle();
+    assert!(clients.iter().chain(&nobody).all(|peer| rig.is_open(peer)));
+    assert_eq!(rig.engine.core().directory.len(), 2 * count);
+    // Who still says nothing, or sends without an end, is closed as before.
+    let (silent, endless) = (rig.connect(), rig.connect());
+    rig.send(&endless, b"\x20\xff\xff\xff\xff");
+    for _ in 0..HANDSHAKE_MS / 100 {
+        rig.arrive(&endless, &[b'x'; 1000]);
+        rig.advance(100);
+    }
+    rig.arrive(&endless, &[b'x'; 1000]);
+    rig.advance(LINGER_MS);
+    assert!(silent.is_closed() && !rig.is_open(&endless));
+}
+
+#[test]
 fn a_reader_that_takes_nothing_is_closed_and_one_that_takes_little_is_not() {
     let mut rig = Rig::new(Users::none());
     let (ana, bob, eve) = (rig.guest("ana"), rig.guest("bob"), rig.guest("eve"));
@@ -142,4 +177,32 @@ fn who_holds_a_nickname_that_its_user_wants_again_is_probed_for_a_while() {
     rig.advance(PROBE_MS);
     assert_eq!(first.keepalives(), [PROBE_KEEPALIVE, CLIENT_KEEPALIVE]);
     assert!(!first.is_closed());
+}
+
+/// More connections than one poll tells of.
+#[test]
+fn a_process_that_was_stopped_hears_whoever_spoke_meanwhile_before_it_closes_the_late() {
+    use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+    const LIMIT: Duration = Duration::from_secs(4);
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    let server = Server::start(&["--handshake-timeout", &LIMIT.as_secs().to_string()]);
+    let began = Instant::now();
+    let mut clients: Vec<_> = (0..EVENTS_PER_TURN + 200).map(|_| server.connect()).collect();
+    // The last one is in, and with it all that came before.
+    clients[EVENTS_PER_TURN + 199].log_in_as_guest("last");
+    server.signal(Signal::STOP);
+    if began.elapsed() >= LIMIT {
+        eprintln!("skipped: the machine is too busy to connect them all within the time limit");
+        return;
+    }
+    for (i, client) in clients[..EVENTS_PER_TURN + 199].iter_mut().enumerate() {
+        client.send(&Packet::AuthGst { nickname: &format!("guest {i}") });
+    }
+    // Time has to pass while it stands still: that is what is tested.
+    std::thread::sleep((LIMIT + Duration::from_millis(500)).saturating_sub(began.elapsed()));
+    server.signal(Signal::CONT);
+    for client in &mut clients[..EVENTS_PER_TURN + 199] {
+        client.expect(&Packet::AuthRsp { response: AuthResponse::Accepted });
+    }
 }

@@ -132,16 +132,21 @@ impl Reactor {
             }
             let began = Instant::now();
             let now = self.now();
-            let mut has_signal = false;
-            for event in &events {
-                match event.token() {
-                    LISTENER => on_ready(&mut self.doors.clients),
-                    SIGNALS => has_signal = true,
-                    CONTROL => on_ready(&mut self.doors.operators),
-                    METRICS => on_ready(&mut self.doors.scrapers),
-                    LOOKUP => self.lookup.on_readable(now),
-                    token => self.engine.on_ready(key(token), readiness(event)),
+            let mut has_signal = self.mark_ready(&events, now);
+            // Before deadlines are judged, all that the kernel knew by then is marked: one poll tells of so many only, and
+            // whoever is late may have spoken while the process was stopped.
+            let mut polls = 1 + self.engine.connections().len() / limits::EVENTS_PER_TURN;
+            let mut may_have_more = self.engine.next_deadline().is_some_and(|when| when <= now) || is_full(&events);
+            while may_have_more && polls > 0 {
+                match self.poll.poll(&mut events, Some(Duration::ZERO)) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    result => {
+                        result?;
+                        has_signal |= self.mark_ready(&events, now);
+                        may_have_more = is_full(&events);
+                    }
                 }
+                polls -= 1;
             }
             if has_signal && self.on_signals(now) {
                 return Ok(Stop::Hurried);
@@ -161,6 +166,22 @@ impl Reactor {
                 return Ok(Stop::Drained);
             }
         }
+    }
+
+    /// Hands on what the kernel says. Returns whether a signal has come.
+    fn mark_ready(&mut self, events: &Events, now: Millis) -> bool {
+        let mut has_signal = false;
+        for event in events {
+            match event.token() {
+                LISTENER => on_ready(&mut self.doors.clients),
+                SIGNALS => has_signal = true,
+                CONTROL => on_ready(&mut self.doors.operators),
+                METRICS => on_ready(&mut self.doors.scrapers),
+                LOOKUP => self.lookup.on_readable(now),
+                token => self.engine.on_ready(key(token), readiness(event)),
+            }
+        }
+        has_signal
     }
 
     fn now(&self) -> Millis {
@@ -321,6 +342,11 @@ fn on_ready<L>(acceptor: &mut Option<Acceptor<L>>) {
     if let Some(acceptor) = acceptor {
         acceptor.on_ready();
     }
+}
+
+/// Whether the poll may have had more to say.
+fn is_full(events: &Events) -> bool {
+    events.iter().nth(limits::EVENTS_PER_TURN - 1).is_some()
 }
 
 fn readiness(event: &mio::event::Event) -> Readiness {

@@ -86,6 +86,8 @@ pub struct Connection<S> {
     pub ending: Option<Box<Ending>>,
     /// When it was accepted or dialled.
     pub opened: Millis,
+    /// When it was last read from.
+    pub read_at: Millis,
     /// Since when the other side is waited for: to take what is queued for it or, while lingering, to close. `NEVER`
     /// where it isn't.
     pub blocked_since: Millis,
@@ -126,6 +128,7 @@ impl<S> Connection<S> {
             ignored: 0,
             ending: None,
             opened: now,
+            read_at: now,
             blocked_since: Millis::NEVER,
             timer: Millis::NEVER,
             bytes_in: 0,
@@ -151,6 +154,11 @@ impl<S> Connection<S> {
             Phase::Lingering(_) => self.is_readable,
             Phase::Draining(_) | Phase::Closed => false,
         }
+    }
+
+    /// Whether it has input, for all we know, that nobody has looked at since `when`.
+    pub fn may_have_spoken_since(&self, when: Millis) -> bool {
+        self.is_open() && self.wants_service() && self.read_at < when
     }
 
     /// It had to wait and is read from again: its stop in the middle of a packet was ours.

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::Engine;
+use crate::core::engine::connection::Due;
+use crate::core::engine::socket::Socket;
+use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::key::Key;
 use crate::core::time::Millis;
 
@@ -50,5 +54,45 @@ impl Deadlines {
     /// Whether nothing is planned.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+}
+
+impl<S: Socket> Engine<S> {
+    /// Does what is due. Whoever is due and has input that was not read since is judged after that was: the process may
+    /// have been stopped while it came.
+    pub(super) fn on_deadlines(&mut self) {
+        let mut postponed = Vec::new();
+        while let Some(key) = self.deadlines.pop_due(self.now) {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            connection.timer = Millis::NEVER;
+            let paused_until = self.pauses.get(&key).map(|paused| paused.pause.until);
+            match connection.deadline(&self.core.config, self.probed_since.get(&key), paused_until) {
+                Some((when, Due::Close(_))) if when <= self.now && connection.may_have_spoken_since(when) => {
+                    postponed.push(key);
+                    continue;
+                }
+                Some((when, Due::Close(reason))) if when <= self.now => {
+                    let mode = match reason {
+                        // Once: one that lingers under such a reason is over when that is due.
+                        CloseReason::HandshakeTimeout | CloseReason::MidPacket if connection.is_open() => {
+                            CloseMode::AfterWriting
+                        }
+                        _ => CloseMode::Now,
+                    };
+                    self.close(key, reason, mode);
+                    self.apply_effects();
+                }
+                Some((when, Due::EndProbe)) if when <= self.now => {
+                    self.probed_since.remove(&key);
+                    connection.socket.set_keepalive(connection.session.keepalive());
+                }
+                Some((when, Due::Resume)) if when <= self.now => self.resume_overdue(key),
+                _ => {}
+            }
+            self.schedule(key);
+        }
+        for key in postponed {
+            self.schedule(key);
+        }
     }
 }

@@ -111,6 +111,7 @@ impl<S: Socket> Engine<S> {
         }
         let most = self.rate_allows(key);
         let Some(connection) = self.connections.get_mut(key).filter(|_| most > 0) else { return };
+        connection.read_at = self.now;
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match connection.socket.read(buffer.get_mut(..most).unwrap_or_default()) {
             Ok(Received::End) => {

@@ -39,7 +39,7 @@ use std::net::SocketAddr;
 
 pub use table::Table;
 
-use crate::core::engine::connection::{Connection, Due};
+use crate::core::engine::connection::Connection;
 use crate::core::engine::socket::Socket;
 use crate::core::output::outbox::Output;
 use crate::core::session::{Handshake, Session};
@@ -360,34 +360,6 @@ impl<S: Socket> Engine<S> {
         let paused_until = self.pauses.get(&key).map(|paused| paused.pause.until);
         if let Some((when, _)) = connection.deadline(&self.core.config, self.probed_since.get(&key), paused_until) {
             self.deadlines.schedule(key, when, &mut connection.timer);
-        }
-    }
-
-    fn on_deadlines(&mut self) {
-        while let Some(key) = self.deadlines.pop_due(self.now) {
-            let Some(connection) = self.connections.get_mut(key) else { continue };
-            connection.timer = Millis::NEVER;
-            let paused_until = self.pauses.get(&key).map(|paused| paused.pause.until);
-            match connection.deadline(&self.core.config, self.probed_since.get(&key), paused_until) {
-                Some((when, Due::Close(reason))) if when <= self.now => {
-                    let mode = match reason {
-                        // Once: one that lingers under such a reason is over when that is due.
-                        CloseReason::HandshakeTimeout | CloseReason::MidPacket if connection.is_open() => {
-                            CloseMode::AfterWriting
-                        }
-                        _ => CloseMode::Now,
-                    };
-                    self.close(key, reason, mode);
-                    self.apply_effects();
-                }
-                Some((when, Due::EndProbe)) if when <= self.now => {
-                    self.probed_since.remove(&key);
-                    connection.socket.set_keepalive(connection.session.keepalive());
-                }
-                Some((when, Due::Resume)) if when <= self.now => self.resume_overdue(key),
-                _ => {}
-            }
-            self.schedule(key);
         }
     }
 
