@@ -241,6 +241,9 @@ pub const RECONCILES_REFUSED_MAX: u32 = 2 * RECONCILES_UNFIT_MAX;
 /// How long a server that follows another takes in only whom that one is linked with: until those who were left have
 /// given up, which takes a few of their dials after the last announcement of them is no longer believed.
 pub const FOLLOW_MS: u64 = 120_000;
+/// A packet that was forwarded may be answered with an ERROR for as long; a later one is not believed. As long as a link
+/// may be silent before it is lost. A sibling can make our clients see that many of their own packets as failed.
+pub const ERROR_WAIT_MS: u64 = 15_000;
 /// A lost server that was not named in `--merge` is given up after this (D21).
 pub const FORGET_MS: u64 = 10 * 60 * 1000;
 /// So often a server may say "already merged" while we see no link to it, before we believe it. With the delays

@@ -150,6 +150,7 @@ fn the_numbers_are_those_in_force() {
         format!("{} operators, {} bytes", limits::OPERATORS_MAX, thousands(limits::COMMAND_MAX_BYTES)),
         format!("{} scrapers, {} KiB", limits::SCRAPERS_MAX, limits::HTTP_HEAD_MAX_BYTES / 1024),
         format!("{} KiB of answers that wait for an operator", limits::OPERATOR_HIGH_WATER_BYTES / 1024),
+        format!("in the last {} seconds", limits::ERROR_WAIT_MS / 1000),
         format!("once in {} s", limits::TURNED_AWAY_LINE_MS / 1000),
         format!("{} seconds for writing out", limits::DRAIN_MS / 1000),
         format!("{} KiB of input from each connection", limits::READ_BYTES / 1024),

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use cfp::core::state::users::Users;
 use cfp::limits::{CLIENT_KEEPALIVE, HANDSHAKE_MS, MID_PACKET_MS, PROBE_KEEPALIVE, PROBE_MS, STALLED_READER_MS};
-use cfp::limits::{EVENTS_PER_TURN, LINGER_MS, QUEUE_MAX_BYTES, READ_BYTES, TURN_WORK_BYTES};
-use cfp::wire::{AuthResponse, Packet};
+use cfp::limits::{ERROR_WAIT_MS, EVENTS_PER_TURN, LINGER_MS, QUEUE_MAX_BYTES, READ_BYTES, TURN_WORK_BYTES};
+use cfp::wire::{AuthResponse, Descriptions, ErrorReason, Packet, ServerId};
 use support::client::{encoded, split};
 use support::pipe::{Peer, Rig};
 use support::users::line;
@@ -205,4 +205,23 @@ fn a_process_that_was_stopped_hears_whoever_spoke_meanwhile_before_it_closes_the
     for client in &mut clients[..EVENTS_PER_TURN + 199] {
         client.expect(&Packet::AuthRsp { response: AuthResponse::Accepted });
     }
+}
+
+#[test]
+fn an_error_for_a_packet_of_long_ago_is_not_passed_on() {
+    let mut rig = Rig::new(Users::none());
+    let (ana, link) = (rig.guest("ana"), rig.connect());
+    rig.send(&link, &encoded(&Packet::MrgReq { server: ServerId(8), siblings: Descriptions::default() }));
+    let told = encoded(&Packet::MsgPrv { destination: ServerId(8), receiver: "eve", message: "hi" });
+    let error = encoded(&Packet::Error { sender: "ana", reason: ErrorReason::UnknownReceiver });
+    let answer = encoded(&Packet::PckFwd { destination: ID, content: &error });
+    for (after_ms, is_passed_on) in [(0, true), (ERROR_WAIT_MS, true), (ERROR_WAIT_MS + 1_000, false)] {
+        rig.send(&ana, &told);
+        rig.advance(after_ms);
+        rig.send(&link, &answer);
+        assert_eq!(!ana.take_output().is_empty(), is_passed_on, "after {after_ms} ms");
+        rig.send(&link, &answer);
+        assert!(ana.take_output().is_empty(), "a second one");
+    }
+    assert!(rig.engine.core().unanswered.is_empty());
 }

@@ -39,6 +39,8 @@ fn forwarded_packets_reach_the_clients_here() {
     send(&mut peer, &format!("50 00000007 {chunk}"));
     expect(&mut ana, &chunk);
     for reason in 0..=1 {
+        tell(&mut ana, 9, "zoe", "psst");
+        peer.receive();
         send(&mut peer, &format!("50 00000007 F0 {} 0{reason}", text("ana")));
         expect(&mut ana, &format!("F0 {} 0{reason}", text("ana")));
     }
@@ -95,6 +97,42 @@ fn an_unknown_receiver_is_answered_with_an_error_to_the_origin() {
     send(&mut peer, &format!("50 00000007 F0 {} 01", text("zoe")));
     expect_nothing_else(&mut ana, 7, "ana");
     node.wait_until_linked_with(&[9]);
+}
+
+#[test]
+fn an_error_that_answers_nothing_is_not_passed_on_and_is_counted() {
+    let Scene { node, home: _home, mut ana, mut peer } = scene();
+    let (other_home, mut bob) = (Home::new(), node.guest("bob"));
+    let mut other = linked(&node, 8, &other_home);
+    assert_eq!(peer.receive()[0], 0xA0);
+    let error = |name| format!("50 00000007 F0 {} 01", text(name));
+    let before = ignored(&node, "misaddressed");
+    // She has told somebody of her own server, and all, and another server, but nobody of that one.
+    tell(&mut ana, 7, "bob", "psst");
+    expect_private(&mut bob, 7, "ana", "bob", "psst");
+    ana.say("hi");
+    expect_public(&mut ana, 7, "ana", "hi");
+    expect_public(&mut bob, 7, "ana", "hi");
+    tell(&mut ana, 8, "eve", "psst");
+    (0..2).for_each(|_| drop(other.receive()));
+    for _ in 0..100 {
+        send(&mut peer, &error("ana"));
+        send(&mut peer, &error("bob"));
+    }
+    // One for one packet, whatever it says of the reason; a second one is none. Whoever is not here is nobody.
+    tell(&mut bob, 9, "eve", "psst");
+    (0..2).for_each(|_| drop(peer.receive()));
+    for name in ["bob", "bob", "nobody", "eve"] {
+        send(&mut peer, &error(name));
+    }
+    send(&mut peer, &format!("50 00000007 {}", public(9, "eve", "honest")));
+    bob.expect(&cfp::wire::Packet::Error { sender: "bob", reason: cfp::wire::ErrorReason::UnknownReceiver });
+    expect_public(&mut bob, 9, "eve", "honest");
+    expect_public(&mut ana, 9, "eve", "honest");
+    assert_eq!(ignored(&node, "misaddressed") - before, 201);
+    send(&mut other, &error("ana"));
+    ana.expect(&cfp::wire::Packet::Error { sender: "ana", reason: cfp::wire::ErrorReason::UnknownReceiver });
+    expect_nothing_else(&mut ana, 7, "ana");
 }
 
 #[test]

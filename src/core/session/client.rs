@@ -110,6 +110,7 @@ impl Client {
         };
         match admit(link, packet, context) {
             Ok(()) => {
+                context.core.unanswered.add(context.key, link, context.now);
                 context.effects.forward(link, destination, packet);
                 Verdict::Handled
             }

@@ -91,13 +91,18 @@ impl Sibling {
                 }
                 Err(reason) => Verdict::Ignored(reason),
             },
-            Packet::Error { sender, .. } => {
-                // For a client of ours whose packet failed over there; where it is gone, nobody needs it (D13).
-                if let Some(client) = context.core.directory.find(sender) {
-                    context.effects.send_encoded(client, content);
+            // For a client of ours whose packet failed over there; where it is gone, nobody needs it (D13).
+            Packet::Error { sender, .. } => match context.core.directory.find(sender) {
+                // It failed nowhere, as far as that server can know.
+                Some(client) if !context.core.unanswered.take(client, context.key, context.now) => {
+                    Verdict::Ignored(Ignored::Misaddressed)
                 }
-                Verdict::Handled
-            }
+                Some(client) => {
+                    context.effects.send_encoded(client, content);
+                    Verdict::Handled
+                }
+                None => Verdict::Handled,
+            },
             _ => Verdict::Ignored(Ignored::State),
         }
     }

@@ -14,6 +14,7 @@ pub mod pbkdf2;
 pub mod pressure;
 pub mod process;
 pub mod random;
+pub mod unanswered;
 pub mod users;
 pub mod users_reader;
 
@@ -28,6 +29,7 @@ use key::Key;
 use mesh::{Mesh, Permissions};
 use passwords::PasswordChecks;
 use pressure::Pressure;
+use unanswered::Unanswered;
 use users::Users;
 
 /// Everything that is not of one connection.
@@ -45,6 +47,8 @@ pub struct Core {
     pub mesh: Mesh,
     /// Whose queue is past its high-water mark, and who waits for that.
     pub pressure: Pressure,
+    /// Which packets of our clients another server may still answer with an ERROR.
+    pub unanswered: Unanswered,
     /// What happened so far.
     pub counters: Counters,
 }
@@ -61,6 +65,7 @@ impl Core {
             users,
             password_checks: PasswordChecks::default(),
             pressure: Pressure::default(),
+            unanswered: Unanswered::default(),
             counters: Counters::default(),
         }
     }
