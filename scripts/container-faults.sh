@@ -19,4 +19,4 @@ if [ -z "${CFP_IMAGE:-}" ]; then
 fi
 export CFP_IMAGE
 # Two at once: the containers share the processor, and some tests mostly wait.
-cargo test --locked --test container -- --test-threads=2 --nocapture
+cargo test --locked --test container -- --ignored --test-threads=2 --nocapture

@@ -37,18 +37,12 @@ const PIDS_OF_SERVER: u8 = 4;
 /// and one time in twenty they need more than that.
 const PIDS_WITH_EXEC: u8 = 32;
 
-/// The image to test; without one there is nothing to do, and that is said.
-pub fn image() -> Option<String> {
+/// The image to test.
+pub fn image() -> String {
     let image = std::env::var("CFP_IMAGE").unwrap_or_default();
-    if image.is_empty() {
-        eprintln!("SKIPPED: CFP_IMAGE names no image (scripts/container-faults.sh builds one and runs this)");
-        return None;
-    }
-    if run(&["info"]).is_err() {
-        eprintln!("SKIPPED: there is no Docker here");
-        return None;
-    }
-    Some(image)
+    assert!(!image.is_empty(), "CFP_IMAGE names no image: scripts/container-faults.sh builds one and runs this");
+    must(&["info"]);
+    image
 }
 
 /// Runs a command of Docker's; returns what it wrote, or its complaint.

@@ -1,7 +1,7 @@
 //! The image in real containers, on networks of their own: what loopback hides.
 //!
-//! `CFP_IMAGE` names the image; where it does not, or where there is no Docker, each test says so and does nothing.
-//! `scripts/container-faults.sh` builds the image and runs this.
+//! `CFP_IMAGE` names the image. `scripts/container-faults.sh` builds it and runs these tests; elsewhere they are ignored,
+//! and said to be.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod docker;
@@ -15,9 +15,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::Client;
 
 #[test]
+#[ignore = "needs Docker and an image: scripts/container-faults.sh runs it"]
 fn a_thousand_clients_chat_where_nothing_is_allowed() {
     const CLIENTS: usize = 1000;
-    let Some(image) = image() else { return };
+    let image = image();
     raise_descriptor_limit();
     let network = Network::new();
     let host = Host::start_alone(&image, &network, 7, &[]);
@@ -52,8 +53,9 @@ fn a_thousand_clients_chat_where_nothing_is_allowed() {
 }
 
 #[test]
+#[ignore = "needs Docker and an image: scripts/container-faults.sh runs it"]
 fn as_process_1_it_stops_when_docker_says_so() {
-    let Some(image) = image() else { return };
+    let image = image();
     let network = Network::new();
     let host = Host::start(&image, &network, 7, &[]);
     let mut ana = Client::connect(host.address());
@@ -66,8 +68,9 @@ fn as_process_1_it_stops_when_docker_says_so() {
 }
 
 #[test]
+#[ignore = "needs Docker and an image: scripts/container-faults.sh runs it"]
 fn a_server_that_hangs_is_found_unhealthy() {
-    let Some(image) = image() else { return };
+    let image = image();
     let network = Network::new();
     let host = Host::start_with_health_check(&image, &network, 7, &[]);
     let wait_for_health =
@@ -80,8 +83,9 @@ fn a_server_that_hangs_is_found_unhealthy() {
 }
 
 #[test]
+#[ignore = "needs Docker and an image: scripts/container-faults.sh runs it"]
 fn two_networks_of_servers_that_never_heard_of_one_another_become_one_mesh() {
-    let Some(image) = image() else { return };
+    let image = image();
     let network = Network::new();
     let cidr = network.cidr();
     // Only servers 1 and 3 let strangers in; the others must learn from them whom to accept (D20, D23).
@@ -109,8 +113,9 @@ fn two_networks_of_servers_that_never_heard_of_one_another_become_one_mesh() {
 }
 
 #[test]
+#[ignore = "needs Docker and an image: scripts/container-faults.sh runs it"]
 fn a_stranger_from_outside_the_allow_list_is_turned_away() {
-    let Some(image) = image() else { return };
+    let image = image();
     let network = Network::new();
     let one = Host::start(&image, &network, 1, &["--allow-peer", &network.cidr_of_first()]);
     let two = Host::start(&image, &network, 2, &["--merge", &one.target()]);
