@@ -54,6 +54,8 @@ if [ -z "${CFP_CLIENT_IMAGE:-}" ]; then
     "$scripts/build-image.sh" "$CFP_CLIENT_IMAGE" cfp-client
 fi
 export CFP_IMAGE
+# Ports that nobody else uses.
+export CFP_PORT_ANNA=0 CFP_PORT_BERTA=0 CFP_PORT_CLARA=0
 # A subnet that another run has not taken.
 export CFP_SUBNET="${CFP_SUBNET:-172.30.$(($$ % 256)).0/24}"
 

@@ -283,8 +283,8 @@ pub const HTTP_HEADERS_MAX: usize = 64;
 
 /// How long `--ask` waits for the next bit of an answer: the server answers within a turn.
 pub const ANSWER_PATIENCE_MS: u64 = 2_000;
-/// The same for `merge`, which takes as long as the other server does.
-pub const MERGE_ANSWER_PATIENCE_MS: u64 = 30_000;
+/// The same for `merge`, which takes as long as the other server does, and `reload`, as long as the users file is.
+pub const SLOW_ANSWER_PATIENCE_MS: u64 = 30_000;
 
 // ---- Passwords ----------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,12 @@ impl ControlListener {
     /// replaced; the error says what is in the way.
     pub fn bind(path: &Path) -> Result<ControlListener, String> {
         let problem = |error: io::Error| format!("control socket {}: {error}", path.display());
+        let cannot_bind = |error: io::Error| {
+            let path = path.display();
+            format!(
+                "control socket {path}: {error}; choose a --control PATH in a folder that can be written to, or --no-control"
+            )
+        };
         if let Ok(metadata) = path.symlink_metadata() {
             if !metadata.file_type().is_socket() {
                 return Err(format!("control socket {}: the file exists and is no socket; remove it", path.display()));
@@ -55,7 +61,7 @@ impl ControlListener {
         let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
         let listener = UnixListener::bind(path);
         rustix::process::umask(mask);
-        Ok(ControlListener { listener: listener.map_err(problem)?, path: path.to_owned(), file: identity(path) })
+        Ok(ControlListener { listener: listener.map_err(cannot_bind)?, path: path.to_owned(), file: identity(path) })
     }
 }
 
@@ -98,8 +104,8 @@ pub fn ask(path: &Path, command: &str, out: &mut impl Write) -> Result<bool, Str
         io::ErrorKind::WouldBlock => format!("control socket {}: the server does not answer", path.display()),
         _ => format!("control socket {}: {error}", path.display()),
     };
-    let is_slow = matches!(command.split(' ').next(), Some("merge"));
-    let patience_ms = if is_slow { limits::MERGE_ANSWER_PATIENCE_MS } else { limits::ANSWER_PATIENCE_MS };
+    let is_slow = matches!(command.split(' ').next(), Some("merge" | "reload"));
+    let patience_ms = if is_slow { limits::SLOW_ANSWER_PATIENCE_MS } else { limits::ANSWER_PATIENCE_MS };
     let connect_deadline = Instant::now() + Duration::from_millis(limits::ANSWER_PATIENCE_MS);
     let mut deadline = Instant::now() + Duration::from_millis(patience_ms);
     let stream = connect_until(path, connect_deadline).map_err(problem)?;

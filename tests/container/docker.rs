@@ -86,6 +86,15 @@ pub struct Network {
 impl Network {
     /// A network of 10.x.y.0/24 that nobody uses yet.
     pub fn new() -> Network {
+        Network::create(&[])
+    }
+
+    /// One that does not lead outside.
+    pub fn internal() -> Network {
+        Network::create(&["--internal"])
+    }
+
+    fn create(options: &[&str]) -> Network {
         let name = unique_name("net");
         // Where the addresses are taken, Docker says so, and the next ones are tried.
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -93,7 +102,7 @@ impl Network {
             let number = std::process::id().wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
             let prefix = [10, 64 + (number / 256 % 128) as u8, (number % 256) as u8];
             let subnet = Network::cidr_of(prefix);
-            if run(&["network", "create", "--subnet", &subnet, &name]).is_ok() {
+            if run(&[&["network", "create"], options, &["--subnet", &subnet, &name]].concat()).is_ok() {
                 return Network { name, prefix };
             }
         }
@@ -173,6 +182,21 @@ impl Host {
             must(&["rm", "--force", &host.name]);
         }
         host.wait_for_log("listens on");
+        host
+    }
+
+    /// Runs the image as it is, and waits until it listens.
+    pub fn start_plain(image: &str, options: &[&str], arguments: &[&str]) -> Host {
+        let host = Host::run_plain(image, options, arguments);
+        host.wait_for_log("listens on");
+        host
+    }
+
+    /// Runs the image as it is.
+    pub fn run_plain(image: &str, options: &[&str], arguments: &[&str]) -> Host {
+        let host = Host { name: unique_name("plain"), address: Ipv4Addr::UNSPECIFIED };
+        let run = ["run", "--pull=never", "--detach", "--no-healthcheck", "--name", &host.name];
+        must(&[&run, options, &[image], arguments].concat());
         host
     }
 

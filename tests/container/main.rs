@@ -54,6 +54,36 @@ fn a_thousand_clients_chat_where_nothing_is_allowed() {
 
 #[test]
 #[ignore = "needs Docker and an image: scripts/container-faults.sh runs it"]
+fn the_command_that_everybody_types_first_works_and_so_does_a_container_without_a_folder_for_the_control_socket() {
+    let image = image();
+    let plain = Host::start_plain(&image, &[], &["--id", "1"]);
+    assert!(plain.ask("status").unwrap().starts_with("id\t1\n"));
+    let read_only = Host::start_plain(&image, &["--read-only"], &["--id", "2", "--no-control"]);
+    read_only.wait_for_log("server 2 listens on");
+    let without = Host::run_plain(&image, &["--read-only"], &["--id", "3"]);
+    without.wait_for_log("control socket /run/cfp/control: Read-only file system");
+    let line = without.wait_for_log("--no-control");
+    assert!(line.starts_with("cfp-server: "), "{line}");
+}
+
+/// A network that leads nowhere outside has no default route.
+#[test]
+#[ignore = "needs Docker and an image: scripts/container-faults.sh runs it"]
+fn in_an_internal_network_servers_find_their_address_and_merge() {
+    let image = image();
+    let network = Network::internal();
+    let allow = ["--allow-peer", &network.cidr()];
+    let one = Host::start(&image, &network, 1, &allow);
+    let line = one.wait_for_log("listens on");
+    assert!(line.contains(&format!("advertised as {}", one.target())), "{line}");
+    let two = Host::start(&image, &network, 2, &["--merge", &format!("{}:7777", one.name)]);
+    for host in [&one, &two] {
+        host.wait_until_merged_with(1);
+    }
+}
+
+#[test]
+#[ignore = "needs Docker and an image: scripts/container-faults.sh runs it"]
 fn as_process_1_it_stops_when_docker_says_so() {
     let image = image();
     let network = Network::new();
