@@ -121,7 +121,7 @@ impl Connections {
     pub fn connect(&mut self, local: Option<SocketAddr>, address: SocketAddr) -> Result<usize> {
         let index = self.len();
         let mut stream = open(local, address).doing(format_args!("cannot connect to {address}"))?;
-        // The handshake over loopback is done by the time connect returns, so this fails only where it will anyway.
+        // The handshake over loopback is done by the time connect returns, so this fails only if reading fails too.
         let _ = stream.set_nodelay(true);
         register(self.poll.registry(), &mut stream, index)?;
         let member = Member { stream, partial: Vec::new(), unsent: Vec::new(), is_paused: false, is_over: false };
@@ -149,7 +149,7 @@ impl Connections {
         Ok(count)
     }
 
-    /// A turn that must bring something: an error where nothing comes for [`STALL`].
+    /// A turn that must bring something: an error if nothing comes for [`STALL`].
     pub fn turn_or_stall(&mut self, audience: &mut impl Receiver) -> Result<()> {
         let since = Instant::now();
         while self.turn(Some(STALL), audience)? == 0 {
@@ -209,7 +209,7 @@ impl Members {
         Ok(is_ping)
     }
 
-    /// [`Frame::take_all`], where NATS's question may stand among the deliveries.
+    /// [`Frame::take_all`]; with NATS, a ping of the server may stand among the deliveries.
     #[inline]
     pub fn take_all(
         &mut self,
@@ -247,7 +247,7 @@ impl Members {
     }
 
     /// Reads until a read comes back short, which for a stream socket means that it is drained (epoll(7)), and to its
-    /// end where the event said that there is one.
+    /// end if the event said that there is one.
     fn read(&mut self, index: usize, to_end: bool, buffer: &mut [u8], audience: &mut impl Receiver) -> Result<()> {
         loop {
             let Some(member) = self.0.get_mut(index) else { return Ok(()) };
@@ -348,7 +348,7 @@ fn register(registry: &Registry, stream: &mut TcpStream, index: usize) -> Result
     registry.register(stream, Token(index), Interest::READABLE | Interest::WRITABLE).doing("cannot register")
 }
 
-/// Writes what the kernel takes, which is nothing where the connection is not up yet.
+/// Writes what the kernel takes, which is nothing if the connection is not up yet.
 fn write(stream: &mut TcpStream, mut bytes: &[u8], index: usize) -> Result<usize> {
     let mut written = 0;
     while !bytes.is_empty() {

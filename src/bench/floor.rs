@@ -1,4 +1,4 @@
-//! The floor: what the kernel takes for a workload, whoever does it. One thread, one edge-triggered poll, one read
+//! The floor: what the kernel takes for a workload, for any program. One thread, one edge-triggered poll, one read
 //! buffer, one buffer that a turn's input is appended to, one write of it to each connection at the turn's end. No
 //! protocol, no checks, no limits: not a server that anybody could use.
 //!
@@ -90,7 +90,7 @@ fn accept(listener: &TcpListener, registry: &Registry, connections: &mut Slab<Co
     }
 }
 
-/// A short read of a stream socket means that it is drained (epoll(7)); one more is due where the event told of an end.
+/// A short read of a stream socket means that it is drained (epoll(7)); one more read is due if the event told of an end.
 fn read(
     connections: &mut Slab<Connection>,
     key: usize,

@@ -92,7 +92,7 @@ impl Frame {
         bytes.get(..start) == self.head.get(..start)
     }
 
-    /// The error for bytes that stand where the delivery `expected` should.
+    /// The error for bytes that are not the delivery `expected`.
     #[cold]
     pub fn surprise(&self, expected: u64, bytes: &[u8]) -> Fault {
         let number = bytes.strip_prefix(self.head.as_slice()).and_then(|rest| rest.first_chunk()).copied();

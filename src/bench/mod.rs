@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The *floor* is a program that only reads, appends to one buffer for each turn of its loop and writes that buffer
-//! once to each connection: what the kernel takes for the same deliveries, whoever makes them.
+//! once to each connection: what the kernel takes for the same deliveries, for any program.
 
 /// Prints a line, like `println!`. Where that fails, it is a fault instead of a panic.
 macro_rules! say {

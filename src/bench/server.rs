@@ -23,7 +23,7 @@ const START_POLL: Duration = Duration::from_millis(1);
 pub struct ServerUnderTest {
     /// Where it listens.
     pub address: SocketAddr,
-    /// What it costs, where its process is known.
+    /// What it costs, if its process is known.
     pub meter: Option<Meter>,
     /// What it speaks.
     pub language: ProtocolKind,
@@ -79,7 +79,7 @@ pub struct Launcher {
 }
 
 impl Launcher {
-    /// Pins this process to the last core that it may use and what it starts to the first, where there are two.
+    /// Pins this process to the last core that it may use and what it starts to the first, if there are two.
     pub fn new(server: PathBuf) -> Result<Launcher> {
         let allowed = sched_getaffinity(None).doing("cannot read the processor affinity")?;
         let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).collect();

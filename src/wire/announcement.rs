@@ -24,7 +24,7 @@ pub struct Announcement {
 }
 
 impl Announcement {
-    /// Reads an announcement; nothing where the message is another one.
+    /// Reads an announcement; `None` for any other message.
     pub fn parse(message: &str) -> Option<Announcement> {
         let (rest, transfer_id) = message.strip_prefix("[file] ")?.rsplit_once(", transfer ")?;
         let (rest, sha256) = rest.rsplit_once(", sha256 ")?;
@@ -41,7 +41,7 @@ impl Announcement {
         })
     }
 
-    /// Chunks that such a file has; nothing where they would be too many.
+    /// Chunks that such a file has; `None` if they would be too many.
     pub fn chunks(&self) -> Option<u32> {
         chunks_of(self.size)
     }

@@ -1,4 +1,4 @@
-//! From bytes as they come to decoded packets, for whoever has one connection.
+//! From bytes as they come to decoded packets, for programs that have one connection.
 
 use super::{Code, FrameLimits, Malformed, Packet, Scan, Skip, Skipped, scan};
 

@@ -188,7 +188,7 @@ impl Inbox {
     }
 }
 
-/// Splits `len` bytes off the front of `input`, fewer where there are fewer.
+/// Splits `len` bytes off the front of `input`, fewer if there are fewer.
 fn split_off<'i>(input: &mut &'i [u8], len: usize) -> &'i [u8] {
     let (front, rest) = input.split_at_checked(len).unwrap_or((input, &[]));
     *input = rest;

@@ -8,7 +8,7 @@ use crate::limits::NICKNAME_MAX_BYTES;
 pub struct Nickname<'a>(&'a str);
 
 impl<'a> Nickname<'a> {
-    /// The text as a nickname, or nothing where nobody can be called so.
+    /// The text as a nickname; `None` if it is no legal one.
     pub fn parse(text: &'a str) -> Option<Nickname<'a>> {
         let legal = !text.is_empty()
             && text.len() <= NICKNAME_MAX_BYTES

@@ -128,7 +128,7 @@ pub struct FileChunk<'a> {
     pub file_name: &'a str,
     /// Chunks of the whole transfer, at least 1.
     pub chunks: u32,
-    /// One chunk, padded with zero bytes where the file ends in it.
+    /// One chunk, padded with zero bytes if the file ends in it.
     pub content: &'a [u8; CHUNK_BYTES],
 }
 

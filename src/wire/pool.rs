@@ -10,7 +10,7 @@ pub struct BufferPool {
 }
 
 impl BufferPool {
-    /// An empty buffer, with capacity where the pool has one.
+    /// An empty buffer; it has capacity if the pool had one.
     pub fn take(&mut self) -> Vec<u8> {
         self.spare.pop().unwrap_or_default()
     }

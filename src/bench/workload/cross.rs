@@ -62,7 +62,7 @@ enum Reader {
 pub struct CrossSample {
     /// The first server, for each message (its speaker gets it too).
     pub origin_ns: f64,
-    /// The same with one more client, and with a link that is only read. Only where the servers are apart.
+    /// The same with one more client, and with a link that is only read. Only while the servers are not merged.
     pub with_client_ns: f64,
     /// See `with_client_ns`.
     pub with_link_ns: f64,

@@ -16,7 +16,7 @@ const BATCH: u64 = 32;
 /// Chunks that may be under way: as much as sockets hold.
 const UNDER_WAY_MAX: u64 = 4096;
 
-/// In the place of a stream, where nobody is to say anything while the time passes.
+/// In place of a stream, if nobody is to say anything while the time passes.
 const NOBODY: usize = usize::MAX;
 
 /// How large and how long.
@@ -49,7 +49,7 @@ pub const PAIRED: usize = 2;
 pub fn files(subject: &ServerUnderTest, plan: FilesPlan) -> Result<FilesSample> {
     let protocol = Protocol::open(subject.language, subject.address)?;
     let mut connections = Connections::new()?;
-    // Sender and receiver are in the room as everybody is. The floor, which does not know where a chunk ends, can't
+    // Sender and receiver are in the room as everybody is. The floor, which does not know the end of a chunk, can't
     // have that; two more members make its room as large.
     let first_listener = if subject.language == ProtocolKind::Floor { PAIRED } else { 0 };
     let all = first_listener + PAIRED + plan.members;

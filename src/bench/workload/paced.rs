@@ -54,7 +54,7 @@ fn send_paced(room: &mut Room, rate: u64, messages: u64) -> Result<()> {
 
 /// Says when something that happens in regular intervals is due.
 ///
-/// It does not wait for answers, so a slow server is not spared. But where the generator itself was held up, what it
+/// It does not wait for answers, so a slow server is not spared. But if the generator itself was held up, what it
 /// missed is put off and not sent in one lump, which would be another workload.
 pub struct Pace {
     due: Instant,

@@ -13,7 +13,7 @@ use crate::bench::server::ServerUnderTest;
 /// How large and how long.
 #[derive(Debug, Clone, Copy)]
 pub struct RoomPlan {
-    /// Who gets every message, the sender included where it can be.
+    /// Who gets every message, the sender included if the protocol allows it.
     pub members: usize,
     /// Messages sent in one write; the next ones when everybody has got them all.
     pub window: u64,
@@ -76,7 +76,7 @@ pub enum SentAt {
 }
 
 impl Room {
-    /// Connects `members`, and a publisher behind them where the language needs one.
+    /// Connects `members`, and a publisher behind them if the protocol needs one.
     pub fn open(subject: &ServerUnderTest, members: usize) -> Result<Room> {
         let protocol = Protocol::open(subject.language, subject.address)?;
         let publisher = if protocol.has_separate_publisher() { members } else { 0 };

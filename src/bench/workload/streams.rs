@@ -19,7 +19,7 @@ pub struct Stream {
     /// The next number for each receiver.
     next: Vec<u64>,
     end: u64,
-    /// When each message was sent; nothing where nobody wants to know.
+    /// When each message was sent; nothing if nobody wants to know.
     sent_at: Option<Vec<Instant>>,
     /// Deliveries to come.
     outstanding: u64,
