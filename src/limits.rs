@@ -295,11 +295,34 @@ pub const PASSWORD_ITERATIONS_MAX: u32 = 10_000_000;
 /// Iterations done between two turns: about half a millisecond of processor time if the processor hashes in hardware, two
 /// if not.
 pub const PASSWORD_SLICE_ITERATIONS: u32 = 2_048;
-/// Password checks that wait at once; one more closes the connection that asks. At a tenth of a second each, more
-/// than this would be answered after its client has lost patience.
+/// Password checks that wait at once. At a tenth of a second each, more than this would be answered after its client
+/// has lost patience. For one more, the oldest of the largest group gives way: who fills it, pays.
 pub const PASSWORD_CHECKS_MAX: usize = 1024;
 /// The same for one address (one /64 of IPv6): an office behind one address gets in, a flood does not fill the queue.
 pub const PASSWORD_CHECKS_PER_ADDRESS_MAX: usize = 256;
+/// So many checks in a row go to addresses that have logged in before, while others wait: then one of those.
+pub const KNOWN_TURNS_IN_A_ROW: u8 = 3;
+/// Pairs of a user and an address that are remembered for that, the latest: some 300 KiB. Only a right password makes
+/// one, and no user has more than a few, so nobody drives others out.
+pub const KNOWN_ADDRESSES_MAX: usize = 4096;
+/// Of one user: home, work, a telephone, and one more.
+pub const KNOWN_ADDRESSES_PER_USER_MAX: usize = 4;
+/// Addresses whose wrong passwords are counted. Whoever has many addresses can make us forget failures, which holds
+/// up nobody.
+pub const FAILURES_ADDRESSES_MAX: usize = 1024;
+/// Wrong passwords of an address that are answered at once: people mistype.
+pub const FAILURES_FREE: u32 = 4;
+/// The next one is answered after this. It doubles with each one more.
+pub const FAILURE_DELAY_MIN_MS: u64 = 100;
+/// It grows no further: a client may take a longer silence for the end.
+pub const FAILURE_DELAY_MAX_MS: u64 = 2_000;
+/// In such a time without one, half of them are forgotten.
+pub const FAILURES_HALVE_MS: u64 = 60_000;
+/// Lines in the log for the wrong passwords of one address, in [`FAILURE_LINES_MS`]; the rest is a number in the next
+/// one. So one address does not hide those of others behind what the log takes in all.
+pub const FAILURE_LINES_PER_ADDRESS: u32 = 5;
+/// The time in which these lines are counted.
+pub const FAILURE_LINES_MS: u64 = 10_000;
 /// Size of a users file: far beyond any sensible one, but reading it stops there. The operator's own doing, and the
 /// operator pays.
 pub const USERS_FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;

@@ -31,6 +31,8 @@ pub enum Phase {
 pub enum Due {
     /// Close it for this reason.
     Close(CloseReason),
+    /// Tell it that its password was wrong.
+    Answer,
     /// Let the kernel be patient with it again.
     EndProbe,
     /// Its pause is over.
@@ -208,6 +210,7 @@ impl<S> Connection<S> {
         let stalled = close(self.blocked_since + STALLED_READER_MS, CloseReason::Stalled).filter(|_| is_blocked);
         let probe = probed_since.map(|&since| (since + PROBE_MS, Due::EndProbe));
         let resume = paused_until.map(|until| (until, Due::Resume));
-        [patience, mid_packet, stalled, probe, resume].into_iter().flatten().min()
+        let answer = self.session.answer_at().map(|at| (at, Due::Answer));
+        [patience, mid_packet, stalled, probe, resume, answer].into_iter().flatten().min()
     }
 }

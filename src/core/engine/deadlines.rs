@@ -82,6 +82,14 @@ impl<S: Socket> Engine<S> {
                     self.close(key, reason, mode);
                     self.apply_effects();
                 }
+                Some((when, Due::Answer)) if when <= self.now => {
+                    let mut context =
+                        Self::context(&mut self.core, &mut self.effects, key, connection.remote, self.now);
+                    let verdict = connection.session.on_answer_due(&mut context);
+                    self.on_verdict(key, verdict);
+                    self.apply_effects();
+                    self.enqueue(key);
+                }
                 Some((when, Due::EndProbe)) if when <= self.now => {
                     self.probed_since.remove(&key);
                     connection.socket.set_keepalive(connection.session.keepalive());

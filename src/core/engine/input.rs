@@ -272,7 +272,7 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    fn on_verdict(&mut self, key: Key, verdict: Verdict) {
+    pub(super) fn on_verdict(&mut self, key: Key, verdict: Verdict) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match verdict {
             Verdict::Handled => {}

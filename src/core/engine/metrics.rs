@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use super::Engine;
 use crate::core::engine::socket::Socket;
-use crate::core::state::counters::Ignored;
+use crate::core::state::counters::{Ignored, LoginResult};
 use crate::core::state::effects::CloseReason;
 use crate::core::state::process::ProcessFigures;
 use crate::wire::Code;
@@ -97,6 +97,11 @@ impl<S: Socket> Engine<S> {
         for reason in Ignored::ALL {
             let labels = format!("cfp_ignored_packets_total{{reason=\"{}\"}}", reason.name());
             text.line(&labels, counters.ignored.get(reason.index()));
+        }
+        text.head("cfp_logins_total", "counter", "Ends of logins by result.");
+        for result in LoginResult::ALL {
+            let labels = format!("cfp_logins_total{{result=\"{}\"}}", result.name());
+            text.line(&labels, counters.logins.get(result.index()));
         }
         text.head("cfp_closed_connections_total", "counter", "Ends of connections by reason.");
         for reason in CloseReason::ALL {

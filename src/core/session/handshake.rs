@@ -3,7 +3,7 @@
 use super::{Client, Session, Verdict, merging};
 use crate::core::state::Context;
 use crate::core::state::address::AddressGroup;
-use crate::core::state::counters::Ignored;
+use crate::core::state::counters::{Ignored, LoginResult};
 use crate::core::state::effects::{CloseMode, CloseReason, Effect};
 use crate::core::state::passwords::PasswordCheck;
 use crate::core::time::Millis;
@@ -16,13 +16,15 @@ pub struct Handshake {
     failed_logins: u8,
     /// Since when an answer about a password is awaited, or `NEVER`.
     checking_since: Millis,
+    /// When the answer goes out, which is known already: the password was wrong. Else `NEVER`.
+    answer_at: Millis,
     /// Time spent waiting for such answers.
     waited_ms: u32,
 }
 
 impl Default for Handshake {
     fn default() -> Self {
-        Handshake { failed_logins: 0, checking_since: Millis::NEVER, waited_ms: 0 }
+        Handshake { failed_logins: 0, checking_since: Millis::NEVER, answer_at: Millis::NEVER, waited_ms: 0 }
     }
 }
 
@@ -32,7 +34,12 @@ impl Handshake {
         self.checking_since != Millis::NEVER
     }
 
-    /// Time that it was our processor's to use, and does not count for the handshake time limit.
+    /// When the answer to a wrong password is due, where that was put off.
+    pub fn answer_at(&self) -> Option<Millis> {
+        Some(self.answer_at).filter(|&at| at != Millis::NEVER)
+    }
+
+    /// Time that it was our processor's to use, or that we let it wait: it does not count for the handshake time limit.
     pub fn waited_ms(&self) -> u64 {
         self.waited_ms.into()
     }
@@ -55,22 +62,30 @@ impl Handshake {
     /// A password over its limit is a wrong one (D9); `head` then holds the nickname.
     pub(super) fn on_overlong(&mut self, code: Code, head: &[u8], context: &mut Context<'_>) -> Verdict {
         match code {
-            Code::AuthUsr if nickname_before_password(head).is_some() => {
-                self.fail(AuthResponse::WrongPassword, context)
-            }
+            Code::AuthUsr => match nickname_before_password(head) {
+                Some(nickname) => self.on_wrong_password(nickname.as_str(), context),
+                None => Verdict::Ignored(Ignored::Overlong),
+            },
             Code::MrgReq => merging::on_too_many_descriptions(context),
             _ => Verdict::Ignored(Ignored::Overlong),
         }
     }
 
     pub(super) fn on_password_checked(&mut self, nickname: &str, is_right: bool, context: &mut Context<'_>) -> Verdict {
-        let since = std::mem::replace(&mut self.checking_since, Millis::NEVER);
-        let waited_ms = u32::try_from(context.now.since(since)).unwrap_or(u32::MAX);
-        self.waited_ms = self.waited_ms.saturating_add(waited_ms);
-        match Nickname::parse(nickname) {
-            Some(nickname) if is_right => self.enter(nickname, true, context),
-            _ => self.fail(AuthResponse::WrongPassword, context),
+        match Nickname::parse(nickname).filter(|_| is_right) {
+            Some(nickname) => {
+                self.end_check(context.now);
+                context.core.logins.on_right(nickname.as_str(), address_of(context));
+                self.enter(nickname, true, context)
+            }
+            None => self.on_wrong_password(nickname, context),
         }
+    }
+
+    /// The answer that was put off is due.
+    pub(super) fn on_answer_due(&mut self, context: &mut Context<'_>) -> Verdict {
+        self.end_check(context.now);
+        self.fail(LoginResult::WrongPassword, context)
     }
 
     pub(super) fn on_end(self, context: &mut Context<'_>) {
@@ -81,9 +96,9 @@ impl Handshake {
 
     fn on_guest(&mut self, nickname: Nickname<'_>, context: &mut Context<'_>) -> Verdict {
         if context.core.users.contains(nickname.as_str()) {
-            self.fail(AuthResponse::Registered, context)
+            self.fail(LoginResult::Registered, context)
         } else if context.core.config.no_guests {
-            self.fail(AuthResponse::WrongPassword, context)
+            self.fail(LoginResult::NoGuests, context)
         } else {
             self.enter(nickname, false, context)
         }
@@ -91,30 +106,63 @@ impl Handshake {
 
     fn on_user(&mut self, nickname: Nickname<'_>, password: &str, context: &mut Context<'_>) -> Verdict {
         let Some(stored) = context.core.users.to_check(nickname.as_str()) else {
-            return self.fail(AuthResponse::WrongPassword, context);
+            return self.on_wrong_password(nickname.as_str(), context);
         };
-        let address =
-            AddressGroup::of(context.remote.map_or(std::net::Ipv4Addr::LOCALHOST.into(), |remote| remote.ip()));
-        if context.core.password_checks.is_full_for(address) {
-            context.effects.close(context.key, CloseReason::PasswordChecks, CloseMode::AfterWriting);
-            return Verdict::Handled;
-        }
+        let address = address_of(context);
         let check = PasswordCheck {
             key: context.key,
             address,
+            is_known: context.core.logins.is_known(address),
             nickname: nickname.as_str().into(),
             stored: stored.clone(),
             work: stored.begin_check(password),
         };
-        context.core.password_checks.add(check);
         self.checking_since = context.now;
+        if let Some(turned_away) = context.core.password_checks.add(check) {
+            context.core.counters.log_in(LoginResult::TurnedAway);
+            context.effects.close(turned_away, CloseReason::PasswordChecks, CloseMode::AfterWriting);
+        }
         Verdict::Handled
+    }
+
+    /// The password was wrong, or there is no such user (D61): the log says so, and from an address with many of them
+    /// the answer waits. The right one is answered at once, wherever it comes from.
+    fn on_wrong_password(&mut self, nickname: &str, context: &mut Context<'_>) -> Verdict {
+        let wrong = context.core.logins.on_wrong(address_of(context), context.now);
+        if let (Some(unsaid), Some(remote)) = (wrong.line, context.remote) {
+            let (ip, port) = (remote.ip().to_canonical(), remote.port());
+            match unsaid {
+                // The address first: what follows is a text that somebody chose.
+                0 => log::info!("wrong password from {ip} port {port} for {nickname:?}"),
+                _ => log::info!(
+                    "wrong password from {ip} port {port} for {nickname:?}; {unsaid} more from there were not written"
+                ),
+            }
+        }
+        if wrong.delay_ms == 0 {
+            self.end_check(context.now);
+            return self.fail(LoginResult::WrongPassword, context);
+        }
+        if !self.is_checking_password() {
+            self.checking_since = context.now;
+        }
+        self.answer_at = context.now + wrong.delay_ms;
+        Verdict::Handled
+    }
+
+    fn end_check(&mut self, now: Millis) {
+        self.answer_at = Millis::NEVER;
+        let since = std::mem::replace(&mut self.checking_since, Millis::NEVER);
+        let waited_ms = u32::try_from(now.since(since)).unwrap_or(u32::MAX);
+        self.waited_ms = self.waited_ms.saturating_add(waited_ms);
     }
 
     fn enter(&mut self, nickname: Nickname<'_>, is_registered: bool, context: &mut Context<'_>) -> Verdict {
         match context.core.directory.enter(nickname, context.key) {
             Ok(name) => {
                 context.effects.send(context.key, &Packet::AuthRsp { response: AuthResponse::Accepted });
+                let result = if is_registered { LoginResult::User } else { LoginResult::Guest };
+                context.core.counters.log_in(result);
                 Verdict::Become(Session::Client(Client::new(name, is_registered)))
             }
             Err(holder) => {
@@ -122,19 +170,35 @@ impl Handshake {
                     // The same user again: perhaps the first connection is dead and nobody has noticed (D9).
                     context.effects.push(Effect::Probe(holder));
                 }
-                self.fail(AuthResponse::InUse, context)
+                self.fail(LoginResult::InUse, context)
             }
         }
     }
 
-    fn fail(&mut self, response: AuthResponse, context: &mut Context<'_>) -> Verdict {
+    fn fail(&mut self, result: LoginResult, context: &mut Context<'_>) -> Verdict {
         self.failed_logins += 1;
-        context.effects.send(context.key, &Packet::AuthRsp { response });
+        context.core.counters.log_in(result);
+        context.effects.send(context.key, &Packet::AuthRsp { response: response_to(result) });
         if self.failed_logins >= LOGIN_TRIES_MAX {
             context.effects.close(context.key, CloseReason::LoginTries, CloseMode::AfterWriting);
         }
         Verdict::Handled
     }
+}
+
+/// The RFC's code for it (D9).
+fn response_to(result: LoginResult) -> AuthResponse {
+    match result {
+        LoginResult::Guest | LoginResult::User => AuthResponse::Accepted,
+        LoginResult::Registered => AuthResponse::Registered,
+        LoginResult::WrongPassword | LoginResult::NoGuests | LoginResult::TurnedAway => AuthResponse::WrongPassword,
+        LoginResult::InUse => AuthResponse::InUse,
+    }
+}
+
+/// What counts as the other end's address; without one, it is on this machine.
+fn address_of(context: &Context<'_>) -> AddressGroup {
+    AddressGroup::of(context.remote.map_or(std::net::Ipv4Addr::LOCALHOST.into(), |remote| remote.ip()))
 }
 
 /// The nickname in an AUTHUSR that was cut before its password's text, where that is a legal one.

@@ -145,6 +145,22 @@ impl Session {
         }
     }
 
+    /// The answer to a wrong password, which was put off, is due.
+    pub fn on_answer_due(&mut self, context: &mut Context<'_>) -> Verdict {
+        match self {
+            Session::Handshake(handshake) => handshake.on_answer_due(context),
+            _ => Verdict::Handled,
+        }
+    }
+
+    /// When that is.
+    pub fn answer_at(&self) -> Option<Millis> {
+        match self {
+            Session::Handshake(handshake) => handshake.answer_at(),
+            _ => None,
+        }
+    }
+
     /// The connection is on its way out: what it was ends here. `cut_off` is the packet in the middle of which its input
     /// stands.
     pub fn on_end(&mut self, reason: CloseReason, cut_off: Option<CutOff>, context: &mut Context<'_>) {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use ipnet::IpNet;
+
 /// The other end of a connection; on the control socket, it has no address. Smaller than a `SocketAddr`, since every
 /// idle client has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +54,16 @@ impl AddressGroup {
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
             canonical => canonical,
         })
+    }
+
+    /// The networks that it is in, the widest first, and itself: /32 and /48 of IPv6, which providers and their
+    /// customers have; /16 and /24 of IPv4.
+    pub fn networks(self) -> [IpNet; 3] {
+        let lengths = match self.0 {
+            IpAddr::V4(_) => [16, 24, 32],
+            IpAddr::V6(_) => [32, 48, 64],
+        };
+        lengths.map(|length| IpNet::new(self.0, length).map_or_else(|_| self.0.into(), |network| network.trunc()))
     }
 }
 

@@ -33,6 +33,26 @@ impl From<Malformed> for Ignored {
     }
 }
 
+listed! {
+    /// How a login ended (D8, D9).
+    pub enum LoginResult {
+        /// A guest is in.
+        Guest => "guest";
+        /// A registered user is in.
+        User => "user";
+        /// A guest wanted a registered nickname.
+        Registered => "registered";
+        /// Wrong nickname or password.
+        WrongPassword => "wrong_password";
+        /// A guest came, and guests are not wanted.
+        NoGuests => "no_guests";
+        /// Somebody is logged in under that nickname.
+        InUse => "in_use";
+        /// Too many waited to have their password looked at, and this one gave way.
+        TurnedAway => "turned_away";
+    }
+}
+
 /// A count for each value of a small enumeration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tally<const N: usize>([u64; N]);
@@ -133,6 +153,8 @@ pub struct Counters {
     pub ignored: Tally<{ Ignored::ALL.len() }>,
     /// Ends of connections by reason, in the order of [`CloseReason::ALL`].
     pub closed: Tally<{ CloseReason::ALL.len() }>,
+    /// Ends of logins, in the order of [`LoginResult::ALL`].
+    pub logins: Tally<{ LoginResult::ALL.len() }>,
     /// Bytes read.
     pub bytes_in: u64,
     /// Bytes written.
@@ -151,6 +173,11 @@ impl Counters {
     /// A packet was ignored.
     pub fn ignore(&mut self, reason: Ignored) {
         self.ignored.count(reason.index());
+    }
+
+    /// A login has ended.
+    pub fn log_in(&mut self, result: LoginResult) {
+        self.logins.count(result.index());
     }
 
     /// A connection has ended.

@@ -8,6 +8,8 @@ pub mod counters;
 pub mod directory;
 pub mod effects;
 pub mod key;
+pub mod logins;
+pub mod look_alikes;
 pub mod mesh;
 pub mod passwords;
 pub mod pbkdf2;
@@ -26,6 +28,7 @@ use counters::Counters;
 use directory::Directory;
 use effects::Effects;
 use key::Key;
+use logins::Logins;
 use mesh::{Mesh, Permissions};
 use passwords::PasswordChecks;
 use pressure::Pressure;
@@ -43,6 +46,8 @@ pub struct Core {
     pub users: Users,
     /// Logins whose password is being looked at.
     pub password_checks: PasswordChecks,
+    /// Wrong and right passwords so far, by address.
+    pub logins: Logins,
     /// Who is merged with us.
     pub mesh: Mesh,
     /// Whose queue is past its high-water mark, and who waits for that.
@@ -64,6 +69,7 @@ impl Core {
             directory: Directory::default(),
             users,
             password_checks: PasswordChecks::default(),
+            logins: Logins::default(),
             pressure: Pressure::default(),
             unanswered: Unanswered::default(),
             counters: Counters::default(),

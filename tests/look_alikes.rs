@@ -1,0 +1,100 @@
+//! The table of look-alikes is what the library for Unicode's technical standard 39 says.
+//!
+//! `CFP_WRITE_TABLE=1 cargo test --test look_alikes` writes it anew, for another version of Unicode.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use cfp::core::state::look_alikes::Look;
+use unicode_normalization::UnicodeNormalization;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/core/state/look_alikes.txt");
+
+/// Accents, and what is not seen at all.
+fn is_removed(c: char) -> bool {
+    let is_mark = matches!(c.general_category(), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark);
+    // Annotations of ruby texts can't be seen either, but the library keeps them.
+    is_mark
+        || unicode_security::skeleton(c.encode_utf8(&mut [0; 4])).next().is_none()
+        || matches!(c, '\u{fff9}'..='\u{fffb}')
+}
+
+fn plain(text: &str) -> String {
+    text.chars().nfkd().filter(|&c| !is_removed(c)).collect()
+}
+
+fn skeleton(plain: &str) -> String {
+    let text: String = unicode_security::skeleton(plain).nfkd().filter(|&c| !is_removed(c)).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What the three numbers are made of.
+fn reference(text: &str) -> [String; 3] {
+    let plain = plain(text);
+    let small: String = plain.chars().flat_map(char::to_lowercase).collect();
+    let capital: String = plain.chars().flat_map(char::to_uppercase).collect();
+    [skeleton(&plain), skeleton(&small), skeleton(&capital)]
+}
+
+fn is_syllable(c: char) -> bool {
+    matches!(c, '\u{ac00}'..='\u{d7a3}')
+}
+
+fn table() -> String {
+    let (mut removed, mut forms, mut prototypes) =
+        (Vec::<(u32, u32)>::new(), BTreeMap::<String, String>::new(), BTreeMap::<String, String>::new());
+    for c in ('\0'..=char::MAX).filter(|&c| !c.is_control() && !is_syllable(c)) {
+        let text = c.to_string();
+        let plain = plain(&text);
+        let looks: String = unicode_security::skeleton(&text).nfkd().filter(|&c| !is_removed(c)).collect();
+        if is_removed(c) {
+            match removed.last_mut() {
+                Some((_, last)) if *last + 1 == u32::from(c) => *last = u32::from(c),
+                _ => removed.push((u32::from(c), u32::from(c))),
+            }
+        } else if plain != text {
+            forms.entry(plain).or_default().push(c);
+        } else if looks != text {
+            prototypes.entry(looks).or_default().push(c);
+        }
+    }
+    let (major, minor, _) = unicode_security::UNICODE_VERSION;
+    let mut file =
+        format!("Made by tests/look_alikes.rs from Unicode {major}.{minor}. See look_alikes.rs.\n= removed\n");
+    for (first, last) in removed {
+        writeln!(file, "{first:x} {last:x}").unwrap();
+    }
+    for (name, entries) in [("forms", forms), ("prototypes", prototypes)] {
+        writeln!(file, "= {name}").unwrap();
+        for (text, sources) in entries {
+            writeln!(file, "{text}\t{sources}").unwrap();
+        }
+    }
+    file
+}
+
+#[test]
+fn the_table_is_the_librarys() {
+    let table = table();
+    if std::env::var_os("CFP_WRITE_TABLE").is_some() {
+        std::fs::write(PATH, &table).unwrap();
+    }
+    assert!(std::fs::read_to_string(PATH).unwrap() == table, "write it anew");
+}
+
+/// The numbers are hashes of what the library says, for each character beside others.
+#[test]
+fn every_character_looks_like_what_the_library_says() {
+    let hash = |text: &String| {
+        let mut hasher = std::hash::DefaultHasher::new();
+        std::hash::Hasher::write(&mut hasher, text.as_bytes());
+        std::hash::Hasher::finish(&hasher)
+    };
+    for c in ('\0'..=char::MAX).filter(|c| !c.is_control()) {
+        let text = format!("x{c}y");
+        let expected = reference(&text);
+        assert_eq!(Look::of(&text).numbers(), [0, 1, 2].map(|i| hash(&expected[i])), "{text:?} {expected:?}");
+    }
+}
