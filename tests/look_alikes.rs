@@ -6,7 +6,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+mod support;
+
 use cfp::core::state::look_alikes::Look;
+use cfp::wire::{AuthResponse, Packet};
+use rustix::process::Signal;
+use support::Server;
+use support::users::UsersFile;
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
@@ -92,9 +98,59 @@ fn every_character_looks_like_what_the_library_says() {
         std::hash::Hasher::write(&mut hasher, text.as_bytes());
         std::hash::Hasher::finish(&hasher)
     };
-    for c in ('\0'..=char::MAX).filter(|c| !c.is_control()) {
+    // Planes without characters, and private ones, have nothing in them.
+    let is_used = |c: char| !matches!(c, '\u{40000}'..'\u{e0000}' | '\u{e1000}'..=char::MAX);
+    for c in ('\0'..=char::MAX).filter(|&c| !c.is_control() && is_used(c)) {
         let text = format!("x{c}y");
         let expected = reference(&text);
         assert_eq!(Look::of(&text).numbers(), [0, 1, 2].map(|i| hash(&expected[i])), "{text:?} {expected:?}");
     }
+}
+
+fn answer_to_guest(server: &Server, nickname: &str) -> AuthResponse {
+    let mut client = server.connect();
+    client.send(&Packet::AuthGst { nickname });
+    match Packet::decode(&client.receive()) {
+        Ok(Packet::AuthRsp { response }) => response,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_guest_does_not_get_a_nickname_that_looks_like_a_registered_one() {
+    let users = UsersFile::new(&[("maria", "open sesame"), ("M\u{e1}ria", "x"), ("Bob", "x")]);
+    let server = Server::start(&["--users", users.path()]);
+    for like in ["Maria", "m\u{430}ria", "ma\u{301}ria", "ma\u{200b}ria", "\u{ff4d}aria", "\u{202e}airam", "BOB", "B0b"]
+    {
+        assert_eq!(answer_to_guest(&server, like), AuthResponse::Registered, "{like:?}");
+    }
+    for other in ["mario", "marla", "bobby", "\u{43c}\u{430}\u{448}\u{430}"] {
+        assert_eq!(answer_to_guest(&server, other), AuthResponse::Accepted, "{other:?}");
+    }
+    // Who is registered is who they are, byte for byte.
+    for (nickname, password) in [("maria", "open sesame"), ("M\u{e1}ria", "x")] {
+        let mut client = server.connect();
+        client.send(&Packet::AuthUsr { nickname, password });
+        client.expect(&Packet::AuthRsp { response: AuthResponse::Accepted });
+    }
+}
+
+#[test]
+fn where_nobody_is_registered_every_nickname_is_as_good_as_another() {
+    let server = Server::start(&[]);
+    for nickname in ["maria", "Maria", "m\u{430}ria", "\u{202e}airam"] {
+        assert_eq!(answer_to_guest(&server, nickname), AuthResponse::Accepted, "{nickname:?}");
+    }
+}
+
+#[test]
+fn a_guest_who_looks_like_a_new_user_is_closed_on_a_reload() {
+    let users = UsersFile::new(&[("maria", "open sesame")]);
+    let server = Server::start(&["--users", users.path()]);
+    let (mut zoe, mut anna) = (server.guest("Z\u{f6}e"), server.guest("anna"));
+    users.write(&[("maria", "open sesame"), ("zoe", "x")]);
+    server.signal(Signal::HUP);
+    zoe.expect_end();
+    server.wait_for_log("1 added, 0 removed");
+    anna.expect_nothing_but_itself("anna");
 }

@@ -68,6 +68,9 @@ impl<S: Socket> Engine<S> {
     /// Whether it is logged in as it could not log in now.
     fn is_stale(&self, connection: &Connection<S>) -> bool {
         let users = &self.core.users;
-        connection.session.as_client().is_some_and(|client| client.is_registered() != users.contains(client.nickname()))
+        connection.session.as_client().is_some_and(|client| {
+            let is_like_one = !client.is_registered() && users.is_like_one(client.nickname());
+            client.is_registered() != users.contains(client.nickname()) || is_like_one
+        })
     }
 }

@@ -97,6 +97,8 @@ impl Handshake {
     fn on_guest(&mut self, nickname: Nickname<'_>, context: &mut Context<'_>) -> Verdict {
         if context.core.users.contains(nickname.as_str()) {
             self.fail(LoginResult::Registered, context)
+        } else if context.core.users.is_like_one(nickname.as_str()) {
+            self.fail(LoginResult::LookAlike, context)
         } else if context.core.config.no_guests {
             self.fail(LoginResult::NoGuests, context)
         } else {
@@ -190,7 +192,7 @@ impl Handshake {
 fn response_to(result: LoginResult) -> AuthResponse {
     match result {
         LoginResult::Guest | LoginResult::User => AuthResponse::Accepted,
-        LoginResult::Registered => AuthResponse::Registered,
+        LoginResult::Registered | LoginResult::LookAlike => AuthResponse::Registered,
         LoginResult::WrongPassword | LoginResult::NoGuests | LoginResult::TurnedAway => AuthResponse::WrongPassword,
         LoginResult::InUse => AuthResponse::InUse,
     }

@@ -42,6 +42,8 @@ listed! {
         User => "user";
         /// A guest wanted a registered nickname.
         Registered => "registered";
+        /// A guest's nickname looks like a registered one.
+        LookAlike => "look_alike";
         /// Wrong nickname or password.
         WrongPassword => "wrong_password";
         /// A guest came, and guests are not wanted.

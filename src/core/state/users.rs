@@ -1,9 +1,10 @@
 //! Registered users, and their passwords' hashes. `users_reader.rs` makes them from a users file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use phc::{Output, PasswordHash};
 
+use super::look_alikes::{Look, may_be_reordered};
 use super::pbkdf2::Pbkdf2;
 use crate::limits::{PASSWORD_ITERATIONS, PASSWORD_ITERATIONS_MAX};
 use crate::wire::Nickname;
@@ -81,6 +82,8 @@ fn iterations(hash: &PasswordHash) -> Result<u32, String> {
 pub struct Users {
     /// A tree, since it grows and goes in small steps, however large.
     passwords: BTreeMap<Box<str>, StoredPassword>,
+    /// What their nicknames look like (D60).
+    looks: BTreeSet<u64>,
     /// Users by the iterations of their password.
     iterations: BTreeMap<u32, usize>,
     /// What a login with an unknown nickname is hashed against, so that it takes as long as a wrong password.
@@ -90,12 +93,13 @@ pub struct Users {
 impl Users {
     /// Nobody is registered: guests only.
     pub fn none() -> Users {
-        Users { passwords: BTreeMap::new(), iterations: BTreeMap::new(), decoy: None }
+        Users { passwords: BTreeMap::new(), looks: BTreeSet::new(), iterations: BTreeMap::new(), decoy: None }
     }
 
     /// One more user. Returns whether there was none of that nickname.
     pub(super) fn add(&mut self, nickname: Nickname<'_>, stored: StoredPassword) -> bool {
         *self.iterations.entry(stored.iterations).or_default() += 1;
+        self.looks.extend(Look::of(nickname.as_str()).numbers());
         self.passwords.insert(nickname.as_str().into(), stored).is_none()
     }
 
@@ -107,7 +111,10 @@ impl Users {
 
     /// Frees so many users of a list that nobody uses any more. Returns whether some are left.
     pub fn free_some(&mut self, count: usize) -> bool {
-        (0..count).all(|_| self.passwords.pop_first().is_some())
+        (0..count).all(|_| {
+            let look = self.looks.pop_first();
+            self.passwords.pop_first().is_some() || look.is_some()
+        })
     }
 
     /// The password of a registered user.
@@ -118,6 +125,12 @@ impl Users {
     /// Whether somebody registered that nickname.
     pub fn contains(&self, nickname: &str) -> bool {
         self.passwords.contains_key(nickname)
+    }
+
+    /// Whether a guest of that nickname would look like a registered user, without having the same nickname (D60).
+    pub fn is_like_one(&self, nickname: &str) -> bool {
+        let looks_alike = || Look::of(nickname).numbers().iter().any(|look| self.looks.contains(look));
+        !self.is_empty() && !self.contains(nickname) && (may_be_reordered(nickname) || looks_alike())
     }
 
     /// What to hash a password against: the user's own, or a decoy. Nothing where no users file is in use: then there
