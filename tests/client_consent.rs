@@ -179,6 +179,43 @@ fn files_are_cancelled_in_both_directions() {
 }
 
 #[test]
+fn a_file_that_is_still_being_read_through_is_cancelled_too() {
+    let server = Server::start(7, &[]);
+    let folder = Scratch::new();
+    // Of so many bytes that reading them takes minutes.
+    let path = folder.path().join("huge");
+    fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    let mut ana = script(&server, "ana", &folder, &[]);
+    let _ben = Bare::log_in(&server.address, "ben");
+    ana.type_line(&format!("/file ben@7 {}", path.display()));
+    ana.type_line("/cancel ben@7");
+    ana.expect("* cancelled \"huge\" to ben@7");
+    assert_eq!(ana.finish(), (0, vec![], vec![]));
+}
+
+#[test]
+fn an_offer_that_is_complete_outlives_the_connection() {
+    let server = Server::start(7, &[]);
+    let address = server.address.clone();
+    let folder = Scratch::new();
+    let mut ana = person(&server, "ana", &folder, &[]);
+    let mut bob = Bare::log_in(&address, "bob");
+    send(&mut bob, "ana", 1, "a", b"abc");
+    bob.chunk(7, "ana", (2, "half"), 2, b"x");
+    ana.expect("bob@7 offers \"half\"");
+    server.kill();
+    ana.expect("receiving \"half\" from bob@7 failed");
+    let _server = Server::start_at(&address, 7, &[]);
+    ana.wait_until("connected again", |rows| rows.iter().filter(|row| row.contains("* connected to")).count() == 2);
+    // The rest of what was lost begins no new offer.
+    let mut bob = Bare::log_in(&address, "bob");
+    bob.chunk(7, "ana", (2, "half"), 2, b"x");
+    ana.type_keys("/accept bob@7\r");
+    let rows = ana.expect("received \"a\" from bob@7: 3 bytes");
+    assert_eq!(rows.concat().matches("offers").count(), 2, "{rows:#?}");
+}
+
+#[test]
 fn a_folder_that_takes_nothing_refuses_the_file_and_chat_goes_on() {
     let server = Server::start(7, &[]);
     let folder = Scratch::new();

@@ -152,6 +152,24 @@ fn told_to_end_it_does_not_wait_for_a_terminal_that_takes_nothing() {
     assert_eq!(ana.wait(), Some(143));
 }
 
+#[test]
+fn told_to_end_in_the_background_it_ends_and_leaves_the_terminal_to_who_has_it() {
+    let server = Server::start(7, &[]);
+    // A shell with a terminal of its own. The client is stopped when it wants the terminal, and again when it goes on,
+    // so it is continued until its end.
+    let script = "set -m; \"$0\" \"$1\" ana & pid=$!
+        until grep -q 'State:.T' /proc/$pid/status; do sleep 0.05; done
+        kill -TERM $pid
+        while kill -CONT $pid 2>/dev/null; do sleep 0.05; done
+        wait $pid; echo \"status $?\"";
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "--wait", "sh", "-c", script, env!("CARGO_BIN_EXE_cfp-client"), &server.address]);
+    let shell = Terminal::start(command);
+    shell.expect("status 143");
+    assert!(shell.has_echo());
+    assert_eq!(shell.wait(), Some(0));
+}
+
 fn kill(signal: &str, pid: u32) {
     assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
 }

@@ -13,8 +13,9 @@
 //! | [`repeats`] | which lines are counted instead of shown |
 //! | [`progress`] | the status line |
 //!
-//! Around them: [`options`], [`password`], [`disk`] (the download folder), [`screen`], [`output`] and [`editor`] (the user),
-//! [`link`], [`reader`] and [`writer`] (the server), [`files`] (what is typed about files), [`session`] (which ties them together).
+//! Around them: [`options`], [`password`], [`disk`] (the download folder), [`screen`], [`output`] and [`editor`] (the
+//! user), [`files`] (what is typed about files), [`link`], [`reader`] and [`writer`] (the server), [`session`] (which ties
+//! them together).
 
 // Their macros abort where nobody reads.
 #![warn(clippy::print_stdout, clippy::print_stderr)]

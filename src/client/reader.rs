@@ -36,7 +36,7 @@ pub fn read(context: &Context, link: &Link, leftover: Leftover) -> End {
         inbox,
         pool: BufferPool::default(),
         repeats: Repeats::default(),
-        clock_ms: context.downloads_ms(),
+        clock: ReadingClock { ms: context.downloads_ms(), last_ms: context.now_ms() },
     };
     let end = match reader.take(&behind) {
         Ok(()) => reader.run(),
@@ -56,15 +56,26 @@ struct Reader<'a> {
     inbox: Inbox,
     pool: BufferPool,
     repeats: Repeats,
-    /// The time for files that come in: it stands still while nothing can be read.
-    clock_ms: u64,
+    clock: ReadingClock,
+}
+
+/// The time for files that come in: it stands still while nothing can be read.
+struct ReadingClock {
+    ms: u64,
+    last_ms: u64,
+}
+
+impl ReadingClock {
+    fn advance(&mut self, now_ms: u64) {
+        self.ms += now_ms.saturating_sub(self.last_ms).min(CLOCK_STEP_MAX_MS);
+        self.last_ms = now_ms;
+    }
 }
 
 impl Reader<'_> {
     fn run(&mut self) -> End {
         let mut buffer = vec![0; READ_BYTES];
         let mut last_ms = self.context.now_ms();
-        let mut now_ms = last_ms;
         loop {
             match self.link.stream().read(&mut buffer) {
                 Ok(0) => return End::Closed,
@@ -78,16 +89,16 @@ impl Reader<'_> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return End::Broken(error),
             }
-            let before_ms = std::mem::replace(&mut now_ms, self.context.now_ms());
-            self.on_time(now_ms, now_ms.saturating_sub(before_ms));
+            let now_ms = self.context.now_ms();
+            self.on_time(now_ms);
             if self.link.is_half_closed() && now_ms.saturating_sub(last_ms) > FINISH_MS {
                 return End::Broken(io::Error::new(ErrorKind::TimedOut, "the server does not close it"));
             }
         }
     }
 
-    fn on_time(&mut self, now_ms: u64, elapsed_ms: u64) {
-        self.clock_ms += elapsed_ms.min(CLOCK_STEP_MAX_MS);
+    fn on_time(&mut self, now_ms: u64) {
+        self.clock.advance(now_ms);
         self.on_downloads(|downloads, now_ms, say| downloads.on_time(now_ms, say));
         for line in self.repeats.on_time(now_ms) {
             self.context.screen.show(&Line::Problem(line));
@@ -166,7 +177,7 @@ impl Reader<'_> {
     /// Does something with the files that come in, then says what there is to say. (The other way round, who types
     /// would wait for the screen.)
     fn on_downloads(&mut self, act: impl FnOnce(&mut super::FolderDownloads, u64, super::download::Say<'_>)) {
-        let now_ms = self.clock_ms;
+        let now_ms = self.clock.ms;
         for outcome in self.context.on_downloads(|downloads, say| act(downloads, now_ms, say)).1 {
             self.say(&outcome);
         }
@@ -209,4 +220,21 @@ impl Reader<'_> {
 
 fn out_of_frame(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, format!("the server sent {what}, so nothing behind it can be trusted"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_in_which_nothing_can_be_read_hardly_counts() {
+        let mut clock = ReadingClock { ms: 100, last_ms: 0 };
+        clock.advance(1000);
+        assert_eq!(clock.ms, 1100);
+        // A terminal was held for an hour.
+        clock.advance(3_601_000);
+        assert_eq!(clock.ms, 1100 + CLOCK_STEP_MAX_MS);
+        clock.advance(3_601_500);
+        assert_eq!(clock.ms, 1600 + CLOCK_STEP_MAX_MS);
+    }
 }
