@@ -116,8 +116,12 @@ fn pipes_that_somebody_has_made_non_blocking_are_waited_for() {
     let mut ana = Running(command.spawn().unwrap());
     drop(command);
     our_in.write_all(b"first").unwrap();
-    let mut connected = [0; 16];
-    ana.0.stderr.as_mut().unwrap().read_exact(&mut connected).unwrap();
+    let until = Instant::now() + PATIENCE;
+    while rustix::io::ioctl_fionread(&our_in).unwrap() > 0 {
+        assert!(Instant::now() < until, "nothing is read");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    wait_for_state(ana.0.id(), 'S');
     let lines: String = (0..5000).map(|number| format!(" line {number}\n")).collect();
     our_in.write_all(lines.as_bytes()).unwrap();
     drop(our_in);

@@ -228,6 +228,21 @@ fn a_file_for_nobody_is_stopped_and_said_in_one_line() {
 }
 
 #[test]
+fn what_fails_on_another_server_is_said_before_the_end() {
+    let (server, _other) = merged();
+    let from = Scratch::new();
+    let path = from.file("x.bin", 5000);
+    let lines = [("/msg nobody@8 hi".to_owned(), 0), (format!("/file nobody@8 {path}"), 1)];
+    for (line, expected) in lines {
+        let mut ana = Client::start(&server.address, "ana", &[]);
+        ana.type_line(&line);
+        let (code, out, _) = ana.finish();
+        assert_eq!((code, out.len()), (expected, 1), "{out:?}");
+        assert!(out[0].starts_with("* not delivered") && out[0].contains("nobody of that name"), "{out:?}");
+    }
+}
+
+#[test]
 fn what_is_unfinished_goes_when_the_sender_does_nothing_more_and_we_leave() {
     let server = Server::start(7, &[]);
     let into = Scratch::new();

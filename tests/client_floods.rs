@@ -68,10 +68,11 @@ fn floods_take_no_memory_of_a_client_whose_terminal_takes_nothing() {
     let error = bytes(&Packet::Error { sender: "ana", reason: ErrorReason::UnknownReceiver });
     let mut overlong = b"\x30\0\0\0\x07\0\0\0\x03bob\0\x10\0\x01".to_vec();
     overlong.resize(overlong.len() + 0x10_0001, b'x');
-    let private: Vec<u8> = (0..100_000)
+    let text = "x".repeat(1000);
+    let private: Vec<u8> = (0..60_000)
         .flat_map(|number| {
             let (sender, receiver) = (format!("bob {number}"), "ana");
-            bytes(&Packet::MsgPrvInc { origin: ServerId(7), sender: &sender, receiver, message: "hi" })
+            bytes(&Packet::MsgPrvInc { origin: ServerId(7), sender: &sender, receiver, message: &text })
         })
         .collect();
     let offers: Vec<u8> = (0..10_000)

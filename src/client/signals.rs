@@ -8,7 +8,6 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use rustix::termios::tcgetpgrp;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -56,19 +55,12 @@ pub fn interrupt(context: &Context) -> ! {
     end(context, SIGINT)
 }
 
-/// Whether another job has the terminal now. Then touching it would only stop us.
-fn is_in_background() -> bool {
-    tcgetpgrp(io::stdin()).is_ok_and(|group| group != rustix::process::getpgrp())
-}
-
 /// Ends the program as a shell reports a signal: with 128 and its number. (Raising the signal again would not end
 /// process 1 of a container.)
 fn end(context: &Context, signal: i32) -> ! {
     context.is_told_to_end.store(true, Ordering::Release);
     context.folder.remove_unfinished();
-    if is_in_background() {
-        // The shell sets it as it needs it.
-    } else if context.screen.is_terminal() {
+    if context.screen.is_terminal() {
         leave_editing(&context.terminal);
     } else {
         context.terminal.restore();

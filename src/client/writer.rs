@@ -56,8 +56,7 @@ fn write_all(context: &Context, link: &Link) -> io::Result<()> {
                 let packed = pack_chunks(context, link, &mut upload, &mut bytes);
                 let written = packed.as_ref().map_or(Ok(()), |_| stream.write_all(&bytes));
                 let going_on = match packed {
-                    // What was not written is said to be unsent when the connection has ended.
-                    Ok(is_last) => (!is_last || written.is_err()).then_some(upload),
+                    Ok(is_last) => (!is_last).then_some(upload),
                     Err(error) => {
                         link.recent().on_file_cancelled(upload.outgoing.transfer_id, context.now_ms());
                         context.fail(not_sent(&upload.outgoing.name, &error));
@@ -66,6 +65,7 @@ fn write_all(context: &Context, link: &Link) -> io::Result<()> {
                 };
                 link.outbox().end_turn(going_on);
                 link.notify();
+                // Only now: what is under way when the connection ends is said to be unsent.
                 written?;
             }
         }
