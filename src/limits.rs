@@ -140,8 +140,8 @@ pub const PRIVATE_QUEUE_DIVISOR: usize = 2;
 /// together, each with an equal share before the rest is for who says more. A receiver that reads more than this gets
 /// everything; one that reads less is closed as a slow reader when somebody floods.
 pub const PUBLIC_RATE_BYTES: usize = 256 * 1024;
-/// What of it can be saved up.
-pub const PUBLIC_BURST_BYTES: usize = 16 * 1024;
+/// Those who say more can save up this part of a second's worth.
+pub const PUBLIC_BURST_PARTS: usize = 16;
 /// However many clients there are, each may say so much at once: a message of a few lines.
 pub const PUBLIC_SHARE_MIN_BYTES: usize = 512;
 /// A client that has taken nothing for so long slows down nobody who speaks in public. Longer than the pauses of a

@@ -45,6 +45,18 @@ struct Reader {
 struct Flooder {
     peer: Peer,
     packet: Vec<u8>,
+    sent_bytes: usize,
+}
+
+impl Flooder {
+    fn new(peer: Peer, packet: Vec<u8>) -> Flooder {
+        peer.keep_no_output();
+        Flooder { peer, packet, sent_bytes: 0 }
+    }
+
+    fn handled_bytes(&self) -> usize {
+        self.sent_bytes - self.peer.unread_bytes()
+    }
 }
 
 /// Who says something now and then.
@@ -59,13 +71,12 @@ struct Room {
     readers: Vec<Reader>,
     flooders: Vec<Flooder>,
     talkers: Vec<Talker>,
-    handed_in_bytes: usize,
 }
 
 impl Room {
     fn new() -> Room {
         let rig = Rig::with_config(Config::new(ID));
-        Room { rig, readers: Vec::new(), flooders: Vec::new(), talkers: Vec::new(), handed_in_bytes: 0 }
+        Room { rig, readers: Vec::new(), flooders: Vec::new(), talkers: Vec::new() }
     }
 
     /// The kernel holds nothing for a reader: what it does not read waits on the server.
@@ -85,8 +96,7 @@ impl Room {
 
     fn flooder(&mut self, nickname: &str, packet: Vec<u8>) {
         let peer = self.rig.guest(nickname);
-        peer.keep_no_output();
-        self.flooders.push(Flooder { peer, packet });
+        self.flooders.push(Flooder::new(peer, packet));
     }
 
     fn talker(&mut self, nickname: &str, packet: Vec<u8>, every_ms: u64) {
@@ -96,11 +106,11 @@ impl Room {
     }
 
     fn step(&mut self) {
-        for flooder in &self.flooders {
+        for flooder in &mut self.flooders {
             let missing = UNDER_WAY_BYTES.saturating_sub(flooder.peer.unread_bytes());
             let packets = missing / flooder.packet.len();
             if packets > 0 && self.rig.is_open(&flooder.peer) {
-                self.handed_in_bytes += packets * flooder.packet.len();
+                flooder.sent_bytes += packets * flooder.packet.len();
                 self.rig.arrive(&flooder.peer, &flooder.packet.repeat(packets));
             }
         }
@@ -128,8 +138,7 @@ impl Room {
 
     /// What the floods came to, in bytes a second.
     fn flood_rate(&self) -> usize {
-        let unread: usize = self.flooders.iter().map(|flooder| flooder.peer.unread_bytes()).sum();
-        (self.handed_in_bytes - unread) * 1000 / self.rig.now_ms() as usize
+        self.flooders.iter().map(Flooder::handled_bytes).sum::<usize>() * 1000 / self.rig.now_ms() as usize
     }
 
     /// A minute of it: nobody is closed, and the flood is slowed to what the readers take, but not stopped.
@@ -224,8 +233,7 @@ fn files_and_floods_together_throw_out_no_victim() {
 /// A room with a link over which somebody floods.
 fn with_flood_from_another_server(room: &mut Room, content: &Packet<'_>) {
     let peer = room.rig.link(OTHER);
-    peer.keep_no_output();
-    room.flooders.push(Flooder { peer, packet: forwarded(content) });
+    room.flooders.push(Flooder::new(peer, forwarded(content)));
 }
 
 #[test]
@@ -352,4 +360,68 @@ fn while_somebody_is_behind_who_says_little_overtakes_who_says_much() {
     let longest_ms = longest_delay_ms(&mut room, 20_000);
     assert!(longest_ms <= 100, "{longest_ms} ms");
     room.assert_that_all_readers_are_there();
+}
+
+#[test]
+fn while_somebody_is_behind_those_who_flood_get_on_alike() {
+    let mut room = Room::new();
+    // Behind all the time.
+    room.reader("slow", 260_000, STEP_MS);
+    (0..4).for_each(|number| room.flooder(&format!("mallory{number}"), says(&"x".repeat(5_000))));
+    room.run_for(2_000);
+    let handled = |room: &Room| room.flooders.iter().map(Flooder::handled_bytes).collect::<Vec<_>>();
+    let before = handled(&room);
+    room.run_for(10_000);
+    let each: Vec<usize> = handled(&room).iter().zip(before).map(|(after, before)| after - before).collect();
+    let (least, most) = (each.iter().min().unwrap(), each.iter().max().unwrap());
+    assert!(*least > most * 2 / 3, "{each:?}");
+    let packets = room.rig.engine.core().counters.packets_in.packets(cfp::wire::Code::MsgPbl);
+    let said = handled(&room).iter().map(|bytes| bytes / room.flooders[0].packet.len()).sum::<usize>() as u64;
+    assert!(packets.abs_diff(said) <= 4 * 14, "each is counted once, however often it had to wait: {packets}, {said}");
+}
+
+#[test]
+fn who_was_slowed_goes_on_as_soon_as_all_have_drained() {
+    let mut room = Room::new();
+    room.reader("slow", 0, STEP_MS);
+    room.flooder("mallory", says(&"x".repeat(60_000)));
+    room.run_for(50);
+    let before = room.flooders[0].handled_bytes();
+    room.rig.let_take(&room.readers[0].peer, usize::MAX / 2);
+    room.rig.run_until_idle();
+    assert!(room.flooders[0].handled_bytes() > before, "without a moment's delay");
+}
+
+#[test]
+fn a_small_queue_makes_no_reader_slow_who_keeps_up_with_the_floor() {
+    let mut room = Room::new();
+    room.rig = Rig::with_config(Config { max_queue_bytes: 64 * 1024, ..Config::new(ID) });
+    (0..5).for_each(|number| room.reader(&format!("reader{number}"), 1_000_000, STEP_MS));
+    room.flooder("mallory", says(&"x".repeat(1_000)));
+    room.flooder("eve", tells("reader1", &"x".repeat(10_000)));
+    room.run_for(10_000);
+    room.assert_that_all_readers_are_there();
+}
+
+#[test]
+fn a_link_that_takes_nothing_slows_who_floods_until_it_is_given_up_and_is_not_filled_up() {
+    let mut room = Room::new();
+    let link = room.rig.link(OTHER);
+    link.keep_no_output();
+    link.stop_taking();
+    room.flooder("mallory", says(&"x".repeat(60_000)));
+    let longest_ms = longest_delay_ms(&mut room, 20_000);
+    assert!(longest_ms <= 100, "{longest_ms} ms");
+    assert!(room.rig.is_link(&link), "a pause of its network costs a link nothing");
+}
+
+#[test]
+fn an_operator_who_does_not_read_slows_nobody() {
+    let mut room = Room::new();
+    let operator = room.rig.operator();
+    operator.stop_taking();
+    room.rig.send(&operator, &b"metrics\n".repeat(100));
+    room.flooder("mallory", says(&"x".repeat(60_000)));
+    room.run_for(100);
+    assert_eq!(room.flooders[0].peer.unread_bytes(), 0);
 }

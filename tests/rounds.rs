@@ -8,6 +8,7 @@ use cfp::core::state::config::Config;
 use cfp::core::state::users::Users;
 use cfp::limits::{
     CHUNK_BYTES, CONNECTION_WORK_BYTES, PACKET_WORK_BYTES, READ_BYTES, ROUNDS_WORK_BYTES, TURN_WORK_BYTES,
+    WRITE_WORK_BYTES,
 };
 use cfp::wire::{AuthResponse, Descriptions, FileChunk, Packet, ServerId};
 use support::ID;
@@ -204,6 +205,19 @@ fn however_many_flood_with_small_packets_a_turn_is_bounded_and_who_says_little_g
         let most = (TURN_WORK_BYTES + CONNECTION_WORK_BYTES + SLACK_BYTES) / PACKET_WORK_BYTES;
         assert!((packets as usize) < most, "{packets} packets in a turn");
     }
+}
+
+#[test]
+fn packets_for_many_receivers_use_up_a_share_by_the_writes_that_they_cost() {
+    let mut rig = rig(Config::new(ID));
+    let sender = rig.guest("sender");
+    let receivers: Vec<Peer> = (0..2_000).map(|number| rig.guest(&format!("receiver{number}"))).collect();
+    let packets: Vec<u8> = (0..2_000).flat_map(|number| tells(&format!("receiver{number}"), "")).collect();
+    rig.arrive(&sender, &packets);
+    rig.turn();
+    let written = receivers.iter().filter(|receiver| !receiver.take_output().is_empty()).count();
+    let most = (ROUNDS_WORK_BYTES + CONNECTION_WORK_BYTES) / WRITE_WORK_BYTES;
+    assert!(written > 0 && written <= most, "{written} writes in a turn");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod support;
 
+use cfp::core::state::config::Config;
 use cfp::core::state::users::Users;
 use cfp::limits::{CHUNK_BYTES, CHUNK_PAUSE_BYTES, CHUNK_PAUSE_MS, OWN_PAUSE_MS, QUEUE_MAX_BYTES};
 use cfp::wire::{AuthResponse, ErrorReason, FileChunk, Packet, ServerId};
@@ -175,6 +176,21 @@ fn private_messages_fill_half_a_queue_and_are_refused_beyond() {
     assert!(queued > QUEUE_MAX_BYTES / 2 && queued < QUEUE_MAX_BYTES / 2 + 2 * 60_100, "{queued} bytes were queued");
     play.rig.send(&senders[7], &tells("mallory", "again"));
     assert!(!play.mallory.take_output().is_empty(), "there is room again");
+}
+
+#[test]
+fn a_message_that_would_close_its_receiver_is_refused() {
+    let mut rig = Rig::with_config(Config { max_queue_bytes: 96 * 1024, ..Config::new(ID) });
+    let (ana, bob) = (rig.guest("ana"), rig.guest("bob"));
+    bob.stop_taking();
+    rig.send(&ana, &tells("bob", &"x".repeat(30_000)));
+    rig.send(&ana, &tells("bob", &"x".repeat(64 * 1024)));
+    assert!(rig.is_open(&bob));
+    rig.send(&ana, &tells("bob", &"x".repeat(1_000)));
+    rig.advance(1_000);
+    assert_eq!(ana.take_output(), failed("ana", ErrorReason::UnknownReceiver));
+    rig.take(&bob, usize::MAX);
+    assert_eq!(split(&bob.take_output()).len(), 2);
 }
 
 #[test]

@@ -88,7 +88,8 @@ impl<S: Socket> Engine<S> {
                 gets_public: connection.outbox.gets_public(),
                 is_link: connection.session.as_sibling().is_some(),
                 is_stuck: !connection.is_writable,
-                is_full: pending_bytes > limit / limits::PRIVATE_QUEUE_DIVISOR,
+                pending_bytes,
+                limit_bytes: limit,
                 taken_bytes: connection.bytes_out,
             };
             self.core.pressure.note(key, level, self.now);

@@ -11,6 +11,10 @@ use crate::core::state::pressure::Admission;
 use crate::limits;
 use crate::wire::{ErrorReason, Packet, ServerId};
 
+/// Most bytes of what is delivered besides its text or its content: codes, server IDs, counts, two nicknames, a file name.
+const HEADS_MAX_BYTES: usize =
+    5 + 1 + 4 + 2 * (4 + limits::NICKNAME_MAX_BYTES) + 4 + (4 + limits::FILE_NAME_MAX_BYTES) + 4;
+
 /// Bytes of a MSGPBLINC besides nickname and text.
 const PUBLIC_HEAD_BYTES: usize = 1 + 4 + 4 + 4;
 
@@ -138,10 +142,12 @@ fn admit(receiver: Key, packet: &Packet<'_>, context: &mut Context<'_>) -> Resul
     let (reason, admission) = match packet {
         Packet::FileChnkInc { .. } => {
             let wait_ms = (!context.has_waited).then_some(limits::CHUNK_PAUSE_MS);
-            (PauseReason::Chunk, pressure.admit_chunk(receiver, wait_ms, now))
+            let bytes = HEADS_MAX_BYTES + limits::CHUNK_BYTES;
+            (PauseReason::Chunk, pressure.admit_chunk(receiver, bytes, wait_ms, now))
         }
         Packet::MsgPrvInc { message, .. } => {
-            (PauseReason::Private, pressure.admit_private(context.key, receiver, message.len(), true, now))
+            let bytes = HEADS_MAX_BYTES + message.len();
+            (PauseReason::Private, pressure.admit_private(context.key, receiver, bytes, true, now))
         }
         _ => return Ok(()),
     };

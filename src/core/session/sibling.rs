@@ -132,7 +132,7 @@ impl Sibling {
         };
         let (pressure, now, may_wait) = (&mut context.core.pressure, context.now, self.owed_bytes == 0);
         let (reason, admission) = if is_chunk {
-            (PauseReason::Chunk, pressure.admit_chunk(receiver, may_wait.then_some(LINK_PAUSE_MS), now))
+            (PauseReason::Chunk, pressure.admit_chunk(receiver, content.len(), may_wait.then_some(LINK_PAUSE_MS), now))
         } else {
             (PauseReason::Private, pressure.admit_private(context.key, receiver, content.len(), may_wait, now))
         };

@@ -63,6 +63,7 @@ impl Core {
     pub fn new(config: Config, users: Users) -> Core {
         let permissions = Permissions::new(config.allow_peers.clone());
         let mesh = Mesh::new(config.id, config.advertise, permissions, config.seed);
+        let pressure = Pressure::new(config.max_queue_bytes);
         Core {
             mesh,
             config,
@@ -70,7 +71,7 @@ impl Core {
             users,
             password_checks: PasswordChecks::default(),
             logins: Logins::default(),
-            pressure: Pressure::default(),
+            pressure,
             unanswered: Unanswered::default(),
             counters: Counters::default(),
         }

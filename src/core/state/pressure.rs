@@ -17,18 +17,20 @@ use super::bucket::Bucket;
 use super::key::Key;
 use crate::core::time::Millis;
 use crate::limits::{
-    DEAD_READER_MS, MESSAGE_BURST_BYTES, MESSAGE_RATE_BYTES, PUBLIC_BURST_BYTES, PUBLIC_RATE_BYTES,
-    PUBLIC_SHARE_MIN_BYTES, SLOWED_MAX_MS, SLOWED_MIN_MS,
+    DEAD_READER_MS, HIGH_WATER_DIVISOR, MESSAGE_BURST_BYTES, MESSAGE_RATE_BYTES, PRIVATE_QUEUE_DIVISOR,
+    PUBLIC_BURST_PARTS, PUBLIC_RATE_BYTES, PUBLIC_SHARE_MIN_BYTES, SLOWED_MAX_MS, SLOWED_MIN_MS,
 };
 
 /// Who is behind, and what was said meanwhile.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pressure {
     receivers: BTreeMap<Key, Receiver>,
     /// Those who have said something since the first of the receivers entered.
     talkers: BTreeMap<Key, Talker>,
     /// What may be said in public, by all together.
     public: Option<Bucket>,
+    /// What may be said of it at once: a second's worth, or what a short queue has room for.
+    public_burst_bytes: usize,
 }
 
 /// How much waits for a receiver, and whether it takes it.
@@ -40,8 +42,10 @@ pub struct Level {
     pub is_link: bool,
     /// The kernel did not take all that it was offered.
     pub is_stuck: bool,
-    /// More waits than private messages may fill.
-    pub is_full: bool,
+    /// Bytes that wait for it.
+    pub pending_bytes: usize,
+    /// The limit of them.
+    pub limit_bytes: usize,
     /// Bytes that it has taken since it connected.
     pub taken_bytes: u64,
 }
@@ -89,6 +93,12 @@ pub enum Admission {
 }
 
 impl Pressure {
+    /// Nobody is behind. `max_queue_bytes` is the limit of a client's queue.
+    pub fn new(max_queue_bytes: usize) -> Pressure {
+        let public_burst_bytes = PUBLIC_RATE_BYTES.min(max_queue_bytes / HIGH_WATER_DIVISOR);
+        Pressure { receivers: BTreeMap::new(), talkers: BTreeMap::new(), public: None, public_burst_bytes }
+    }
+
     /// Whether the receiver's queue has grown past its high-water mark, and has not drained since.
     pub fn is_past_high_water(&self, receiver: Key) -> bool {
         self.receivers.contains_key(&receiver)
@@ -169,8 +179,8 @@ impl Pressure {
             return Admission::Pass;
         }
         let share = PUBLIC_RATE_BYTES / clients.max(1);
-        let most = share.max(PUBLIC_SHARE_MIN_BYTES);
-        let pool = refilled_pool(&mut self.public, now);
+        let most = (self.public_burst_bytes / clients.max(1)).max(PUBLIC_SHARE_MIN_BYTES);
+        let pool = refilled_pool(&mut self.public, self.public_burst_bytes / PUBLIC_BURST_PARTS, now);
         let talker = self.talkers.entry(sender).or_insert_with(|| Talker::new(most, now));
         talker.public.refill(share, most, now);
         if let Some(when) = talker.booked {
@@ -201,10 +211,11 @@ impl Pressure {
         if !self.slows_public(now) {
             return Admission::Pass;
         }
-        let pool = refilled_pool(&mut self.public, now);
+        let most = self.public_burst_bytes / PUBLIC_BURST_PARTS;
+        let pool = refilled_pool(&mut self.public, most, now);
         if pool.has_some() || !may_wait {
             // Links may bring more than our own rate. Clients here wait no longer for it than a moment.
-            pool.take(bytes, PUBLIC_BURST_BYTES);
+            pool.take(bytes, most);
             return Admission::Pass;
         }
         Admission::WaitUntil(pool.when_it_has(0, PUBLIC_RATE_BYTES).max(now + SLOWED_MIN_MS))
@@ -230,17 +241,17 @@ impl Pressure {
         }
         // A second's worth of debt at most: no message waits longer.
         talker.private.take(bytes, MESSAGE_RATE_BYTES - 1);
-        if level.is_full { Admission::Refuse } else { Admission::Pass }
+        if level.has_room_for(bytes) { Admission::Pass } else { Admission::Refuse }
     }
 
-    /// Whether a file chunk may go to `receiver`. `wait_ms` is how long it may wait; nothing if it may not, or has waited.
-    pub fn admit_chunk(&self, receiver: Key, wait_ms: Option<u64>, now: Millis) -> Admission {
+    /// Whether a file chunk of so many bytes may go to `receiver`. `wait_ms` is how long it may wait; nothing if it may not, or has waited.
+    pub fn admit_chunk(&self, receiver: Key, bytes: usize, wait_ms: Option<u64>, now: Millis) -> Admission {
         let Some(Receiver { level, .. }) = self.receivers.get(&receiver) else { return Admission::Pass };
         match wait_ms {
             _ if !level.is_stuck => Admission::WaitForWrite,
             Some(wait_ms) => Admission::WaitUntil(now + wait_ms),
-            None if level.is_full => Admission::Refuse,
-            None => Admission::Pass,
+            None if level.has_room_for(bytes) => Admission::Pass,
+            None => Admission::Refuse,
         }
     }
 
@@ -252,6 +263,15 @@ impl Pressure {
     /// Whether nobody is past a mark.
     pub fn is_empty(&self) -> bool {
         self.receivers.is_empty() && self.talkers.is_empty()
+    }
+}
+
+impl Level {
+    /// Whether a private packet may be queued: less than half of the queue is filled, and the packet does not close the
+    /// receiver.
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.pending_bytes <= self.limit_bytes / PRIVATE_QUEUE_DIVISOR
+            && self.pending_bytes.saturating_add(bytes) <= self.limit_bytes
     }
 }
 
@@ -271,8 +291,8 @@ impl Talker {
     }
 }
 
-fn refilled_pool(pool: &mut Option<Bucket>, now: Millis) -> &mut Bucket {
-    let pool = pool.get_or_insert_with(|| Bucket::holding(PUBLIC_BURST_BYTES, now));
-    pool.refill(PUBLIC_RATE_BYTES, PUBLIC_BURST_BYTES, now);
+fn refilled_pool(pool: &mut Option<Bucket>, most_bytes: usize, now: Millis) -> &mut Bucket {
+    let pool = pool.get_or_insert_with(|| Bucket::holding(most_bytes, now));
+    pool.refill(PUBLIC_RATE_BYTES, most_bytes, now);
     pool
 }
