@@ -108,6 +108,23 @@ pub const QUEUE_MAX_BYTES: usize = 1024 * 1024;
 pub const LINK_QUEUE_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Default bound on all queued output and input together.
 pub const MEMORY_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// What a turn may bring beyond the bound on all queues before it ends, and that is judged. Else a turn without much
+/// memory would be one packet long.
+pub const TURN_MEMORY_BYTES: usize = 64 * 1024;
+/// Input that is kept of one connection that is nobody yet. The longest legal login or merge request has 1.1 KiB. Who
+/// sends more without being anybody pays alone: the rest waits in the kernel, or is skipped.
+pub const NOBODY_KEPT_BYTES: usize = 8 * 1024;
+/// The same of all of them together. Strangers can use it up, and strangers pay: those from the address that holds most.
+pub const NOBODY_KEPT_TOTAL_BYTES: usize = 1024 * 1024;
+/// No more than this part of the bound on all queues, if that is small.
+pub const NOBODY_KEPT_DIVISOR: usize = 4;
+/// Longest message text that is kept of a connection that is nobody yet: it is ignored, however long it is.
+pub const NOBODY_MESSAGE_MAX_BYTES: usize = 4096;
+/// This part of the bound on all queues is not for links: links go last, so else their queues could push out all clients.
+/// When links would take it, the one that holds most is closed.
+pub const NOT_LINKS_DIVISOR: usize = 4;
+/// Strangers from one address who hold no more than this may be logging in: they do not go before those who are in.
+pub const LOGIN_HELD_BYTES: usize = 4096;
 /// A queue is past its high-water mark at this part of its limit: its senders are then slowed (D49).
 pub const HIGH_WATER_DIVISOR: usize = 4;
 /// A link's high-water mark is no higher than this. Whatever is queued for a link stands in front of everything that
@@ -171,18 +188,18 @@ pub const QUEUE_FIRST_BLOCK_BYTES: usize = 496;
 pub const QUEUE_BLOCK_OVERHEAD_BYTES: usize = 16 + 2 * 24;
 /// What a queue takes beside itself and its blocks: the allocator's part, and two rows for four blocks each.
 pub const QUEUE_OVERHEAD_BYTES: usize = 3 * 16 + 2 * 4 * 24;
-/// Empty blocks kept for the next use: half a megabyte, several reads of a file.
-pub const QUEUE_SPARE_BLOCKS: usize = 128;
-/// The same of first blocks: 124 KiB, a turn with a private message for each of as many.
-pub const QUEUE_SPARE_FIRST_BLOCKS: usize = 256;
+/// Empty blocks kept for the next use: 254 KiB, several reads of a file.
+pub const QUEUE_SPARE_BLOCKS: usize = 64;
+/// The same of first blocks: 31 KiB, a turn with a private message for each of as many.
+pub const QUEUE_SPARE_FIRST_BLOCKS: usize = 64;
 /// Places that a queue between two uses keeps for blocks: a read of a file fills fewer.
 pub const QUEUE_SPARE_PLACES: usize = 32;
 /// What kept input takes beside its buffer and its note of it: the allocator's part of both.
 pub const INBOX_OVERHEAD_BYTES: usize = 2 * 16;
 /// Empty blocks and buffers kept for the next use, so that steady traffic allocates nothing.
-pub const POOL_MAX_BUFFERS: usize = 256;
+pub const POOL_MAX_BUFFERS: usize = 128;
 /// A buffer that grew beyond this goes back to the allocator instead of the pool.
-pub const POOL_BUFFER_MAX_BYTES: usize = 16 * 1024;
+pub const POOL_BUFFER_MAX_BYTES: usize = 4 * 1024;
 
 // ---- What memory the limits come to (`shell/memory.rs`) ------------------------------------------------------------------
 

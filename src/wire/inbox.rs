@@ -71,6 +71,12 @@ impl Inbox {
                     if taken.is_empty() {
                         return Input::Pending;
                     }
+                    // Twice as much when it grows, so that many small reads copy little, but never more than the packet.
+                    let needed = self.carry.len() + taken.len();
+                    if needed > self.carry.capacity() {
+                        let capacity = needed.max(total.min(2 * self.carry.capacity()));
+                        self.carry.reserve_exact(capacity - self.carry.len());
+                    }
                     self.carry.extend_from_slice(taken);
                     *input = rest;
                 }
@@ -184,6 +190,7 @@ impl Inbox {
             }
             self.carry = pool.take();
         }
+        self.carry.reserve_exact(bytes.len());
         self.carry.extend_from_slice(bytes);
     }
 }

@@ -79,14 +79,15 @@ impl Client {
         }
     }
 
-    /// Writes as much of `bytes` as the kernel takes, until it takes none for `pause`. Returns how much that was.
+    /// Writes as much of `bytes` as the kernel takes, until it takes none for `pause` or the server
+    /// has closed. Returns how much that was.
     pub fn send_until_blocked(&mut self, bytes: &[u8], pause: Duration) -> usize {
         self.stream.set_write_timeout(Some(pause)).unwrap();
         let mut sent = 0;
         while sent < bytes.len() {
             match self.stream.write(&bytes[sent..]) {
                 Ok(count) => sent += count,
-                Err(error) if is_timeout(error.kind()) => break,
+                Err(error) if is_timeout(error.kind()) || is_reset(error.kind()) => break,
                 Err(error) => panic!("{error}"),
             }
         }

@@ -57,6 +57,20 @@ impl Rig {
         Peer { key, pipe }
     }
 
+    /// The same with these options.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn with(config: Config) -> Rig {
+        Rig { engine: Engine::new(config, Users::none()), now: Millis(0) }
+    }
+
+    /// A new connection from this address.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn connect_from(&mut self, from: SocketAddr) -> Peer {
+        let pipe = PipeEnd::new();
+        let key = self.engine.on_accepted(pipe.clone(), Some(from), self.now).expect("there is room");
+        Peer { key, pipe }
+    }
+
     /// A guest who is logged in.
     pub fn guest(&mut self, nickname: &str) -> Peer {
         let peer = self.connect();

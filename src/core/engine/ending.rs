@@ -31,6 +31,7 @@ impl Ending {
             CloseReason::SlowReader
                 | CloseReason::Stalled
                 | CloseReason::Memory
+                | CloseReason::KeptInput
                 | CloseReason::IgnoredPackets
                 | CloseReason::NotPermitted
                 | CloseReason::ProxiedMerge

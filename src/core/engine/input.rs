@@ -3,7 +3,7 @@
 use std::io;
 
 use super::Engine;
-use crate::core::engine::connection::{Connection, Phase};
+use crate::core::engine::connection::Phase;
 use crate::core::engine::socket::{Received, Socket};
 use crate::core::session::{Pause, PauseReason, Session, Verdict};
 use crate::core::state::counters::Ignored;
@@ -113,7 +113,11 @@ impl<S: Socket> Engine<S> {
         let Some(connection) = self.connections.get_mut(key).filter(|_| most > 0) else { return };
         connection.read_at = self.now;
         let mut buffer = std::mem::take(&mut self.read_buffer);
-        match connection.socket.read(buffer.get_mut(..most).unwrap_or_default()) {
+        let is_nobody = connection.session.is_nobody();
+        let kept_max_bytes = if is_nobody { limits::NOBODY_KEPT_BYTES } else { most + connection.kept_bytes() };
+        // At least one byte: reading none would look like the end.
+        let room = kept_max_bytes.saturating_sub(connection.kept_bytes()).clamp(1, most);
+        match connection.socket.read(buffer.get_mut(..room).unwrap_or_default()) {
             Ok(Received::End) => {
                 connection.is_input_over = true;
                 // A link is one thing in both directions: its other side never leaves halfway.
@@ -170,7 +174,7 @@ impl<S: Socket> Engine<S> {
             _ => {}
         }
         let mut inbox = self.intake.take(connection);
-        let frame = self.core.config.frame;
+        let mut is_nobody = connection.session.is_nobody();
         let mut rest = input;
         let stopped = loop {
             if self.turn_is_full() || self.share_is_used() {
@@ -178,7 +182,7 @@ impl<S: Socket> Engine<S> {
             }
             let before = rest;
             self.turn_work_bytes += limits::PACKET_WORK_BYTES;
-            let next = match inbox.next(&mut rest, &frame) {
+            let next = match inbox.next(&mut rest, &self.frame_limits(is_nobody)) {
                 Input::Packet(bytes) => Some(self.on_packet(key, bytes)),
                 Input::Overlong { code, head } => Some(self.on_overlong(key, code, head)),
                 Input::Unknown => Some(self.on_unknown(key)),
@@ -189,7 +193,10 @@ impl<S: Socket> Engine<S> {
                 self.on_out_of_frame(key);
             }
             match next {
-                Some(Next::Packet) if self.connections.get(key).is_some_and(Connection::is_open) => {}
+                Some(Next::Packet) => match self.connections.get(key).filter(|connection| connection.is_open()) {
+                    Some(connection) => is_nobody = connection.session.is_nobody(),
+                    None => break Some((Next::Packet, before)),
+                },
                 Some(next) => break Some((next, before)),
                 None => break None,
             }
@@ -318,6 +325,6 @@ impl<S: Socket> Engine<S> {
         let share =
             (limits::TURN_DELIVERY_BYTES / clients).clamp(limits::TURN_PUBLIC_MIN_BYTES, limits::TURN_PUBLIC_BYTES);
         let share = share.min(self.core.config.max_queue_bytes / limits::HIGH_WATER_DIVISOR);
-        self.turn_public_bytes >= share || self.turn_work_bytes >= limits::TURN_WORK_BYTES
+        self.turn_public_bytes >= share || self.turn_work_bytes >= limits::TURN_WORK_BYTES || self.is_memory_full()
     }
 }

@@ -1,9 +1,48 @@
-//! The bound on all memory that waiting output and input take.
+//! The bound on all memory that waiting output and input take, and who goes when it is reached.
+//!
+//! Connections that are nobody yet go first, links last. Among equals the address goes that holds most, all its
+//! connections together, and of these the one that holds most. So nobody is closed for what others fill by way of many
+//! connections. The public messages that somebody has yet to get are kept once for all, and all who are behind share
+//! them.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use super::Engine;
 use crate::core::engine::connection::{Connection, Phase};
 use crate::core::engine::socket::Socket;
+use crate::core::session::Session;
+use crate::core::state::address::AddressGroup;
+use crate::core::state::config::Config;
 use crate::core::state::effects::{CloseMode, CloseReason};
+use crate::core::state::key::Key;
+use crate::limits;
+use crate::wire::FrameLimits;
+
+/// In which order connections go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Nobody yet.
+    Nobody,
+    /// In the middle of a packet, when all that is in the middle of packets is most of what is held: then that is what
+    /// the memory was used up with, and not by those who are slow to read.
+    Unfinished,
+    /// Any other, but for links.
+    Somebody,
+    /// A link, with a whole server's users behind it.
+    Link,
+}
+
+/// Connections of one rank and one address.
+#[derive(Debug, Default)]
+struct Holders {
+    /// What all of them hold, and their share of the log.
+    bytes: usize,
+    /// Those that hold something, the largest last.
+    members: Vec<(usize, Key)>,
+}
+
+type Groups = BTreeMap<(Rank, Option<AddressGroup>), Holders>;
 
 impl<S: Socket> Engine<S> {
     /// Memory that all waiting output and input take, in bytes, with what it takes to keep them.
@@ -16,21 +55,117 @@ impl<S: Socket> Engine<S> {
         [self.intake.buffers.spare_bytes().collect(), self.output.queues.blocks.spare_bytes().collect()]
     }
 
-    /// Past the bound on all queues, the largest go first. What everybody has by now does not count.
+    /// Whether a turn has to end so that memory can be judged: what it has brought so far is over the bound, and every
+    /// link that is behind will keep its own copy of the batch.
+    pub(super) fn is_memory_full(&self) -> bool {
+        let batch_bytes = self.output.link_batch.len();
+        let copies = if batch_bytes == 0 { 0 } else { self.core.mesh.links().count() };
+        let most = self.core.config.max_memory_bytes.saturating_add(limits::TURN_MEMORY_BYTES);
+        self.queued_bytes() + batch_bytes * copies > most
+    }
+
+    /// Past a bound, closes connections until what is held is within it. What everybody has by now does not count.
     pub(super) fn bound_memory(&mut self) {
         self.output.public.trim();
-        while self.queued_bytes() > self.core.config.max_memory_bytes {
-            let size = |c: &Connection<S>| c.outbox.pending_bytes(&self.output) + c.kept_bytes();
-            let largest =
-                self.connections.iter().filter(|(_, c)| c.phase != Phase::Closed).max_by_key(|(_, c)| size(c));
-            let Some((key, connection)) = largest else { break };
-            if size(connection) == 0 {
-                break;
+        let most = nobody_max_bytes(&self.core.config);
+        if self.intake.nobody_bytes() > most {
+            let mut groups = self.holders_among(Session::is_nobody, Connection::kept_held_bytes);
+            // A little more than needed, so that not every turn has to look at everybody.
+            while self.intake.nobody_bytes() > most - most / 8
+                && let Some(key) = largest(&mut groups)
+            {
+                self.close(key, CloseReason::KeptInput, CloseMode::Now);
+                self.apply_effects();
             }
-            self.close(key, CloseReason::Memory, CloseMode::Now);
-            self.apply_effects();
-            self.output.public.trim();
         }
+        let most = self.core.config.max_memory_bytes - self.core.config.max_memory_bytes / limits::NOT_LINKS_DIVISOR;
+        if self.links_bytes() > most {
+            let mut groups = self.holders_among(|s| s.as_sibling().is_some(), |c| c.outbox.held_bytes());
+            while self.links_bytes() > most
+                && let Some(key) = largest(&mut groups)
+            {
+                self.close(key, CloseReason::Memory, CloseMode::Now);
+                self.apply_effects();
+            }
+        }
+        if self.queued_bytes() > self.core.config.max_memory_bytes {
+            let mut groups = self.holders();
+            while self.queued_bytes() > self.core.config.max_memory_bytes
+                && let Some(key) = largest(&mut groups)
+            {
+                self.close(key, CloseReason::Memory, CloseMode::Now);
+                self.apply_effects();
+                self.output.public.trim();
+            }
+        }
+    }
+
+    /// What a connection may send at most: less than usual while it is nobody yet.
+    pub(super) fn frame_limits(&self, is_nobody: bool) -> FrameLimits {
+        let frame = self.core.config.frame;
+        let message_max_bytes = frame.message_max_bytes.min(limits::NOBODY_MESSAGE_MAX_BYTES);
+        if is_nobody { FrameLimits { message_max_bytes } } else { frame }
+    }
+
+    /// Memory of what waits for links.
+    fn links_bytes(&self) -> usize {
+        let links = self.core.mesh.links().filter_map(|(_, key)| self.connections.get(key));
+        links.map(|link| link.outbox.held_bytes()).sum()
+    }
+
+    /// Connections of one kind, by what they hold of it.
+    fn holders_among(&self, is_one: fn(&Session) -> bool, bytes: fn(&Connection<S>) -> usize) -> Groups {
+        let mut groups = Groups::new();
+        for (key, connection) in self.connections.iter().filter(|(_, c)| is_one(&c.session)) {
+            add(&mut groups, Rank::Somebody, connection, key, bytes(connection), 0);
+        }
+        sort(&mut groups);
+        groups
+    }
+
+    /// All connections that hold memory.
+    fn holders(&self) -> Groups {
+        let live = || self.connections.iter().filter(|(_, c)| c.phase != Phase::Closed);
+        let is_unfinished = |c: &Connection<S>| c.session.as_client().is_some() && !c.has_backlog && !c.is_held();
+        let unfinished: usize = live().filter(|(_, c)| is_unfinished(c)).map(|(_, c)| c.kept_held_bytes()).sum();
+        let is_most_unfinished = unfinished > self.core.config.max_memory_bytes / 2;
+        let log_end = self.output.public.end();
+        let mut groups = Groups::new();
+        let mut pinned_at = BTreeMap::new();
+        for (key, connection) in live() {
+            let rank = match &connection.session {
+                session if session.is_nobody() => Rank::Nobody,
+                Session::Sibling(_) => Rank::Link,
+                _ if is_most_unfinished && is_unfinished(connection) && connection.inbox.is_some() => Rank::Unfinished,
+                _ => Rank::Somebody,
+            };
+            let own_bytes = connection.outbox.held_bytes() + connection.kept_held_bytes();
+            let mut behind_bytes = 0;
+            if let Some(position) = connection.outbox.pinned_at() {
+                behind_bytes = usize::try_from(log_end - position).unwrap_or(usize::MAX);
+                let first = pinned_at.entry((rank, group_of(connection))).or_insert(position);
+                *first = position.min(*first);
+            }
+            add(&mut groups, rank, connection, key, own_bytes, behind_bytes);
+        }
+        for (group, bytes) in shares_of_log(pinned_at, log_end) {
+            groups.entry(group).or_default().bytes += bytes;
+        }
+        // Somebody in the middle of a login does not pay for those who are in.
+        let logging_in: Vec<_> = groups
+            .iter()
+            .filter(|((rank, _), holders)| *rank == Rank::Nobody && holders.bytes <= limits::LOGIN_HELD_BYTES)
+            .map(|(&group, _)| group)
+            .collect();
+        for (rank, address) in logging_in {
+            if let Some(mut holders) = groups.remove(&(rank, address)) {
+                let place = groups.entry((Rank::Somebody, address)).or_default();
+                place.bytes += holders.bytes;
+                place.members.append(&mut holders.members);
+            }
+        }
+        sort(&mut groups);
+        groups
     }
 
     /// The part of the engine's invariants that is about memory.
@@ -40,9 +175,86 @@ impl<S: Socket> Engine<S> {
         assert_eq!(kept, self.intake.held_bytes(), "the sum of all kept input");
         let nobody: usize = live().filter(|c| c.session.is_nobody()).map(Connection::kept_held_bytes).sum();
         assert_eq!(nobody, self.intake.nobody_bytes(), "the same of those who are nobody yet");
+        assert!(nobody <= nobody_max_bytes(&self.core.config), "which is bounded");
         let lent: usize = live().map(|c| c.outbox.held_bytes()).sum();
         assert_eq!(lent, self.output.queues.lent_bytes(), "the sum of the queues");
         let behind = live().filter(|c| c.outbox.pinned_at().is_some()).count();
         assert_eq!(behind, self.output.public.pins(), "readers that are behind");
+        assert!(self.queued_bytes() <= self.core.config.max_memory_bytes, "which are bounded");
+    }
+}
+
+/// What all connections that are nobody yet may keep of their input.
+fn nobody_max_bytes(config: &Config) -> usize {
+    limits::NOBODY_KEPT_TOTAL_BYTES.min(config.max_memory_bytes / limits::NOBODY_KEPT_DIVISOR)
+}
+
+fn group_of<S>(connection: &Connection<S>) -> Option<AddressGroup> {
+    connection.remote.address().map(|address| AddressGroup::of(address.ip()))
+}
+
+/// Adds a connection that holds so many bytes alone, and of the log, with others.
+fn add<S>(
+    groups: &mut Groups,
+    rank: Rank,
+    connection: &Connection<S>,
+    key: Key,
+    own_bytes: usize,
+    behind_bytes: usize,
+) {
+    if own_bytes + behind_bytes > 0 {
+        let holders = groups.entry((rank, group_of(connection))).or_default();
+        holders.bytes += own_bytes;
+        holders.members.push((own_bytes + behind_bytes, key));
+    }
+}
+
+fn sort(groups: &mut Groups) {
+    groups.values_mut().for_each(|holders| holders.members.sort_unstable());
+}
+
+/// Takes out who goes next.
+fn largest(groups: &mut Groups) -> Option<Key> {
+    let all = groups.iter_mut().filter(|(_, holders)| !holders.members.is_empty());
+    let ((_, _), holders) = all.max_by_key(|((rank, _), holders)| (Reverse(*rank), holders.bytes))?;
+    let (bytes, key) = holders.members.pop()?;
+    holders.bytes = holders.bytes.saturating_sub(bytes);
+    Some(key)
+}
+
+/// What each group has of the log, given the first position that it needs: each part of the log is shared by those who
+/// need it.
+///
+/// ```text
+///   log   │ 90 bytes │ 60 bytes │ end
+///         a          b
+///   a: 90 + 60 / 2   b: 60 / 2
+/// ```
+fn shares_of_log<G: Ord>(first_needed: BTreeMap<G, u64>, end: u64) -> Vec<(G, usize)> {
+    let mut groups: Vec<(u64, G)> = first_needed.into_iter().map(|(group, position)| (position, group)).collect();
+    groups.sort();
+    let mut shares = Vec::with_capacity(groups.len());
+    let (mut part_end, mut share) = (end, 0u64);
+    while let Some((position, group)) = groups.pop() {
+        // This one, and all who are further behind.
+        let sharing = groups.len() as u64 + 1;
+        share += (part_end - position) / sharing;
+        part_end = position;
+        shares.push((group, usize::try_from(share).unwrap_or(usize::MAX)));
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_of_the_log_is_shared_by_those_who_need_it() {
+        let needed = BTreeMap::from([("a", 0), ("b", 90)]);
+        assert_eq!(shares_of_log(needed, 150), [("b", 30), ("a", 120)]);
+        let all_alike = BTreeMap::from([("a", 50), ("b", 50), ("c", 50)]);
+        assert!(shares_of_log(all_alike, 350).iter().all(|&(_, bytes)| bytes == 100));
+        assert_eq!(shares_of_log(BTreeMap::<&str, u64>::new(), 10), []);
     }
 }

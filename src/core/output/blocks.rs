@@ -80,6 +80,8 @@ pub struct Row {
     /// Bytes of the first block that are gone.
     head: usize,
     len: usize,
+    /// What the blocks take.
+    held_bytes: usize,
 }
 
 impl Row {
@@ -90,7 +92,7 @@ impl Row {
 
     /// Memory that it takes of the pool.
     pub fn held_bytes(&self) -> usize {
-        self.blocks.iter().map(|block| block.capacity() + QUEUE_BLOCK_OVERHEAD_BYTES).sum()
+        self.held_bytes
     }
 
     /// Whether none do.
@@ -104,7 +106,9 @@ impl Row {
         while !bytes.is_empty() {
             let free = self.blocks.back().map_or(0, |block| block.capacity() - block.len());
             if free == 0 {
-                self.blocks.push_back(pool.take(self.blocks.is_empty()));
+                let block = pool.take(self.blocks.is_empty());
+                self.held_bytes += block.capacity() + QUEUE_BLOCK_OVERHEAD_BYTES;
+                self.blocks.push_back(block);
                 continue;
             }
             let (now, rest) = bytes.split_at(free.min(bytes.len()));
@@ -125,6 +129,7 @@ impl Row {
         {
             self.head -= block.len();
             if let Some(block) = self.blocks.pop_front() {
+                self.held_bytes -= block.capacity() + QUEUE_BLOCK_OVERHEAD_BYTES;
                 pool.give(block);
             }
         }

@@ -25,8 +25,10 @@ listed! {
         SlowReader => "slow_reader", "slow reader: more is queued for it than its limit";
         /// It took nothing of what waits for it.
         Stalled => "stalled", "slow reader: takes nothing of what is queued for it";
-        /// All queues together were over their limit, and its queue was the largest.
+        /// All queues together were over their limit, and of its address most was held.
         Memory => "memory", "largest queue when all queues together were over --max-memory";
+        /// What is kept of all who are nobody yet was over its bound, and of its address most was kept.
+        KeptInput => "kept_input", "kept most of what those who are not logged in sent, when that was over its bound";
         /// Too many password checks were waiting.
         PasswordChecks => "password_checks", "too many password checks are waiting";
         /// One connection more than `--max-clients`, or `--max-per-address`, allows.
