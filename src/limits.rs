@@ -276,6 +276,8 @@ pub const TARGETS_MAX: usize = 64;
 
 // ---- The control socket ---------------------------------------------------------------------------------------------
 
+/// Networks and nicknames that operators keep out, together: some 500 KiB. Only operators use it up.
+pub const BANS_MAX: usize = 4096;
 /// Operators connected at once; for one more, the one that has been idle for longest gives way. Only who may use the
 /// control socket can use it up.
 pub const OPERATORS_MAX: usize = 16;

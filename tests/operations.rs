@@ -132,6 +132,7 @@ fn the_numbers_are_those_in_force() {
         format!("down to {} MiB of queues", mib(limits::QUEUES_MIN_BYTES)),
         format!("{} password checks waiting", thousands(limits::PASSWORD_CHECKS_MAX)),
         format!("waiting, {} from one address", limits::PASSWORD_CHECKS_PER_ADDRESS_MAX),
+        format!("{} bans |", thousands(limits::BANS_MAX)),
         format!("more than {} wrong passwords from an address", limits::FAILURES_FREE),
         format!("after {} milliseconds, then twice", limits::FAILURE_DELAY_MIN_MS),
         format!("each time, {} seconds at most", limits::FAILURE_DELAY_MAX_MS / 1000),

@@ -345,8 +345,10 @@ fn shutdown_stops_the_server() {
 fn help_names_every_command() {
     let node = Node::start(7, &[]);
     let lines = node.ask("help");
-    for command in ["status", "clients", "siblings", "merge", "forget", "kick", "reload", "metrics", "shutdown", "help"]
-    {
+    for command in [
+        "status", "clients", "siblings", "merge", "forget", "kick", "ban", "unban", "bans", "reload", "metrics",
+        "shutdown", "help",
+    ] {
         assert!(lines.iter().any(|line| line.split(['\t', ' ']).next() == Some(command)), "{command} in {lines:?}");
     }
     assert_eq!(lines.last().unwrap(), "ok");

@@ -61,6 +61,17 @@ impl Node {
         ask(&self.control, command)
     }
 
+    /// Gives several commands at once, whose answers have one line each.
+    pub fn ask_all(&self, commands: &str, lines: usize) -> Vec<String> {
+        let stream = UnixStream::connect(&self.control).expect("the control socket answers");
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (commands, writer) = (commands.to_owned(), stream.try_clone().unwrap());
+        let writing = std::thread::spawn(move || (&writer).write_all(commands.as_bytes()).unwrap());
+        let answers = BufReader::new(&stream).lines().take(lines).map(|line| line.expect("the answer comes")).collect();
+        writing.join().unwrap();
+        answers
+    }
+
     /// Asks for a merge, which must be done.
     pub fn merge(&self, other: &Node) {
         assert_eq!(self.ask(&format!("merge {}", other.address)), ["ok"]);

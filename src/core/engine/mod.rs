@@ -12,6 +12,7 @@
 //! It is generic over the [`Socket`], reads no clock and knows no poll: the reactor drives it in the program, the
 //! simulator in the tests. Nothing is freed before the end of a turn.
 
+mod bans;
 pub mod connection;
 mod deadlines;
 mod dialling;
@@ -218,6 +219,9 @@ impl<S: Socket> Engine<S> {
         self.now = now;
         self.core.counters.accepted += 1;
         let is_proxy = remote.is_some_and(|remote| self.core.config.is_proxy(remote.ip()));
+        if !is_proxy && self.is_banned(remote) {
+            return None;
+        }
         // Through a proxy it counts for the address that the header names.
         let group = remote.filter(|_| !is_proxy).map(|remote| AddressGroup::of(remote.ip()));
         if self.is_full_for(group) || self.shutdown_since.is_some() {

@@ -132,6 +132,9 @@ impl<S: Socket> Engine<S> {
                     None => "error no such client\n".to_owned(),
                 }
             }
+            Command::Ban(whom) => self.ban(&whom),
+            Command::Unban(whom) => self.unban(&whom),
+            Command::Bans => self.ban_list(),
             Command::Forget(id) if self.core.mesh.forget(id, &mut self.effects) => "ok\n".to_owned(),
             Command::Forget(id) if self.core.mesh.link_to(id).is_some() => "error that server is linked\n".to_owned(),
             Command::Forget(_) => "error no such server\n".to_owned(),

@@ -55,6 +55,9 @@ impl<S: Socket> Engine<S> {
                 self.turn_work_bytes += len;
                 connection.remote = Remote::through_proxy(source.or(connection.remote.address()));
                 connection.session = Session::Handshake(Handshake::default());
+                if self.core.bans.has_remote(source, self.now) {
+                    return Err(CloseReason::Banned);
+                }
                 if self.count_address(key) {
                     return Ok(());
                 }

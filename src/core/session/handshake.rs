@@ -95,7 +95,9 @@ impl Handshake {
     }
 
     fn on_guest(&mut self, nickname: Nickname<'_>, context: &mut Context<'_>) -> Verdict {
-        if context.core.users.contains(nickname.as_str()) {
+        if context.core.bans.has_guest(nickname.as_str(), context.now) {
+            self.refuse(LoginResult::Banned, AuthResponse::Registered, context)
+        } else if context.core.users.contains(nickname.as_str()) {
             self.fail(LoginResult::Registered, context)
         } else if context.core.users.is_like_one(nickname.as_str()) {
             self.fail(LoginResult::LookAlike, context)
@@ -107,6 +109,9 @@ impl Handshake {
     }
 
     fn on_user(&mut self, nickname: Nickname<'_>, password: &str, context: &mut Context<'_>) -> Verdict {
+        if context.core.bans.has_user(nickname.as_str(), context.now) {
+            return self.refuse(LoginResult::Banned, AuthResponse::WrongPassword, context);
+        }
         let Some(stored) = context.core.users.to_check(nickname.as_str()) else {
             return self.on_wrong_password(nickname.as_str(), context);
         };
@@ -178,9 +183,13 @@ impl Handshake {
     }
 
     fn fail(&mut self, result: LoginResult, context: &mut Context<'_>) -> Verdict {
+        self.refuse(result, response_to(result), context)
+    }
+
+    fn refuse(&mut self, result: LoginResult, response: AuthResponse, context: &mut Context<'_>) -> Verdict {
         self.failed_logins += 1;
         context.core.counters.log_in(result);
-        context.effects.send(context.key, &Packet::AuthRsp { response: response_to(result) });
+        context.effects.send(context.key, &Packet::AuthRsp { response });
         if self.failed_logins >= LOGIN_TRIES_MAX {
             context.effects.close(context.key, CloseReason::LoginTries, CloseMode::AfterWriting);
         }
@@ -193,7 +202,9 @@ fn response_to(result: LoginResult) -> AuthResponse {
     match result {
         LoginResult::Guest | LoginResult::User => AuthResponse::Accepted,
         LoginResult::Registered | LoginResult::LookAlike => AuthResponse::Registered,
-        LoginResult::WrongPassword | LoginResult::NoGuests | LoginResult::TurnedAway => AuthResponse::WrongPassword,
+        LoginResult::WrongPassword | LoginResult::NoGuests | LoginResult::Banned | LoginResult::TurnedAway => {
+            AuthResponse::WrongPassword
+        }
         LoginResult::InUse => AuthResponse::InUse,
     }
 }

@@ -3,6 +3,7 @@
 //! A connection's first accepted packet settles what it is (D8). A packet that does not fit its state is ignored, and
 //! that is decided in one place for each state: the last arm of its `on_packet`.
 
+pub mod ban;
 mod client;
 mod handshake;
 mod merging;

@@ -28,6 +28,12 @@ pub enum Command {
     Forget(ServerId),
     /// Close a client.
     Kick(String),
+    /// Keep a nickname or an address out; how that is written is in [`ban`](super::ban).
+    Ban(String),
+    /// Let it in again.
+    Unban(String),
+    /// Who is kept out.
+    Bans,
     /// Read the users file again.
     Reload,
     /// The metrics, in Prometheus' text format.
@@ -46,6 +52,9 @@ siblings\tserver ID, advertised address, linked or dialling or lost, seconds in 
 merge HOST:PORT\tmerge with the server there
 forget ID\tgive a lost server up
 kick NICKNAME\tclose a client
+ban WHO [DURATION]\tclose a nickname, an address or a network (192.0.2.0/24) and keep it out, for 30m, 2h, 1d or until the server stops
+unban WHO\tlet it in again
+bans\twho is kept out, seconds left
 reload\tread the users file again
 metrics\tnumbers for Prometheus
 shutdown\tstop
@@ -61,6 +70,9 @@ impl Command {
             ("forget", id) => Command::Forget(ServerId(id.trim().parse().map_err(|_| "expected forget ID")?)),
             ("kick", "") => return Err("expected kick NICKNAME".to_owned()),
             ("kick", nickname) => Command::Kick(nickname.to_owned()),
+            ("ban", whom) => Command::Ban(whom.to_owned()),
+            ("unban", whom) => Command::Unban(whom.to_owned()),
+            ("bans", "") => Command::Bans,
             ("status", "") => Command::Status,
             ("clients", "") => Command::Clients,
             ("siblings", "") => Command::Siblings,

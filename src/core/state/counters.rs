@@ -50,6 +50,8 @@ listed! {
         NoGuests => "no_guests";
         /// Somebody is logged in under that nickname.
         InUse => "in_use";
+        /// The operator keeps that nickname out.
+        Banned => "banned";
         /// Too many waited to have their password looked at, and this one gave way.
         TurnedAway => "turned_away";
     }

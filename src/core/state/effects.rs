@@ -39,6 +39,8 @@ listed! {
         UsersChanged => "users_changed", "the users file changed";
         /// The operator closed it.
         Kicked => "kicked", "closed by the operator";
+        /// The operator keeps its address or its nickname out.
+        Banned => "banned", "banned by the operator";
         /// Another connection to the same server stays instead (D18).
         Superseded => "superseded", "another link to the same server stays";
         /// It asked to merge, from an address that may not (D20).

@@ -2,6 +2,7 @@
 //! arguments, and what is to be done comes out as [effects].
 
 pub mod address;
+pub mod bans;
 pub mod bucket;
 pub mod config;
 pub mod counters;
@@ -23,6 +24,7 @@ pub mod users_reader;
 use std::net::SocketAddr;
 
 use crate::core::time::Millis;
+use bans::Bans;
 use config::Config;
 use counters::Counters;
 use directory::Directory;
@@ -46,6 +48,8 @@ pub struct Core {
     pub users: Users,
     /// Logins whose password is being looked at.
     pub password_checks: PasswordChecks,
+    /// Whom the operator keeps out.
+    pub bans: Bans,
     /// Wrong and right passwords so far, by address.
     pub logins: Logins,
     /// Who is merged with us.
@@ -70,6 +74,7 @@ impl Core {
             directory: Directory::default(),
             users,
             password_checks: PasswordChecks::default(),
+            bans: Bans::default(),
             logins: Logins::default(),
             pressure,
             unanswered: Unanswered::default(),
