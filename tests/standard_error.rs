@@ -1,6 +1,9 @@
 //! Standard error that nobody reads, whatever it is: the server goes on, and says later how many lines are missing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
+#[path = "support/node.rs"]
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod node;
 mod support;
 
 use std::fs::File;
@@ -11,6 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use node::{Node, wait_until};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -173,6 +177,21 @@ fn lines_of_one_kind_hide_no_others_and_what_was_held_back_is_said_when_the_wind
     let line = server.wait_for_log("more lines like this one were held back: client \"guest");
     assert!(line.contains("INFO"), "{line}");
     assert_eq!(server.count_in_log(" left ("), 21);
+}
+
+#[test]
+fn clients_that_come_and_go_do_not_hide_that_a_link_has_ended() {
+    let (one, two) = (Node::start(1, &[]), Node::start(2, &[]));
+    one.merge(&two);
+    for i in 0..30 {
+        drop(one.server.guest(&format!("guest {i}")));
+    }
+    one.server.wait_for_log("\"guest 19\" from");
+    // All thirty are gone, so the twenty that get a line have it.
+    wait_until(|| one.status("clients") == "0", || "somebody is still there".to_owned());
+    two.server.signal(Signal::TERM);
+    assert!(one.server.wait_for_log("link to server 2 from").contains("INFO"));
+    assert_eq!(one.server.count_in_log("client \"guest"), 20);
 }
 
 #[test]

@@ -162,18 +162,39 @@ fn utf8(bytes: &[u8]) -> io::Result<String> {
     text.map(str::to_owned).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// The first line of a reader, as a password: without its end, and without a byte-order mark in front of it. No more is
-/// kept of it than shows that it is too long.
+/// The first line of a reader, as a password: without its end, and without a byte-order mark in front of it.
 ///
 /// # Errors
-/// What reading gives; `InvalidData` where it is not UTF-8.
+/// What reading gives; `InvalidData` where it is not UTF-8 or too long.
 pub fn read_password(mut input: impl Read) -> io::Result<String> {
     let mut line = Vec::new();
     let mut byte = [0];
     while line.len() <= PASSWORD_MAX_BYTES + 5 && input.read(&mut byte)? > 0 && byte != *b"\n" {
         line.extend_from_slice(&byte);
     }
+    if line.len() > PASSWORD_MAX_BYTES + 5 {
+        let problem = format!("it is longer than {PASSWORD_MAX_BYTES} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+    }
     let line = without_line_end(&line);
     let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
     utf8(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_the_first_line_without_its_end_and_without_a_byte_order_mark() {
+        let read = |bytes: &[u8]| read_password(bytes).unwrap();
+        for bytes in [&b"open sesame"[..], b"open sesame\n", b"open sesame\r\nmore\n", b"\xef\xbb\xbfopen sesame\n"] {
+            assert_eq!(read(bytes), "open sesame");
+        }
+        assert_eq!(read(b""), "");
+        assert_eq!(read(b" \n"), " ");
+        assert!(read_password(&b"\xff\n"[..]).is_err());
+        assert_eq!(read(&[b'x'; PASSWORD_MAX_BYTES]).len(), PASSWORD_MAX_BYTES);
+        assert!(read_password("é".repeat(50_000).as_bytes()).is_err_and(|error| error.to_string().contains("longer")));
+    }
 }

@@ -59,10 +59,11 @@ impl<S: Socket> Engine<S> {
         let Ending { who, level, reason, cut_off } = *ending;
         let stopped = cut_off.map_or(String::new(), |cut_off| format!(", {cut_off}"));
         let cut_short = cut_short.filter(|&why| why != reason).map_or(String::new(), |why| format!("; then: {why}"));
+        // What lines are counted by: clients that come and go hide neither another reason nor a link that ends.
+        let kind = format!("{} {}", who.split(' ').next().unwrap_or_default(), reason.name());
         log::log!(
             level,
-            // What each reason is limited by: who ends connections for one reason hides none of another.
-            reason = reason.name();
+            reason = kind.as_str();
             "{who} from {} ended: {reason}{stopped}{cut_short} ({} bytes in, {} out, {} queued, {} s)",
             connection.remote,
             connection.bytes_in,
