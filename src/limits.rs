@@ -1,5 +1,8 @@
 //! Every bound of the program, with a line of why each. What an operator can change has its default here.
 //!
+//! Beside a bound that a peer can reach stands who can use it up and who pays. Where these differ, it is a fault, unless
+//! the line says what is done about it.
+//!
 //! Sizes are in bytes and times in milliseconds, as the names say.
 
 mod relations;
@@ -23,21 +26,23 @@ pub const DESCRIPTIONS_MAX: usize = 10;
 
 // ---- Patience with one connection (D3, D8) ------------------------------------------------------------------------
 
-/// Ignored packets that a client may send; the next one closes its connection (D3).
+/// Ignored packets that a client may send; the next one closes its connection (D3). Used up by a client; it pays.
 pub const IGNORED_PACKETS_MAX: u8 = 64;
 /// Failed logins on one connection; the last of them is answered, then the connection is closed (D8).
+/// Used up by a stranger; it pays.
 pub const LOGIN_TRIES_MAX: u8 = 5;
-/// Default time to log in or merge in (D8).
+/// Default time to log in or merge in (D8). Used up by a stranger; it pays.
 pub const HANDSHAKE_MS: u64 = 10_000;
-/// A client's longest stop in the middle of a packet (D3).
+/// A client's longest stop in the middle of a packet (D3). Used up by a client; it pays.
 pub const MID_PACKET_MS: u64 = 60_000;
 /// A receiver that takes nothing of what waits for it for so long is closed: long enough for a laptop that changes
-/// its network, short enough that a dead reader does not hold its senders for minutes.
+/// its network, short enough that a dead reader does not hold its senders for minutes. Used up by a reader; it pays.
 pub const STALLED_READER_MS: u64 = 30_000;
 /// After the last byte was written, how long the other side gets to close first. Closing at once, with input unread,
 /// would make the kernel throw away what it has not sent yet.
 pub const LINGER_MS: u64 = 1_000;
 /// Input that is read and thrown away while lingering, so that a flood can't use it to stay.
+/// Used up by who was closed; it pays.
 pub const LINGER_MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// All of a stop that was asked for: writing out what is queued, and lingering.
 pub const DRAIN_MS: u64 = 5_000;
@@ -55,6 +60,7 @@ pub const PROXY_HEADER_MAX_BYTES: usize = 1024;
 pub const READ_BYTES: usize = 64 * 1024;
 /// Work of one turn, all connections together: bytes of input handled, and what the next two add. Some 2 ms. Who is not
 /// served before it is used up has its share in the next turn. Bounds also what a turn can put into the queues.
+/// Used up by whoever says most; those who have used their share pay, since others go first.
 pub const TURN_WORK_BYTES: usize = 2 * 1024 * 1024;
 /// What a packet, or one look at a connection, costs besides its bytes: as much as so many bytes of a file.
 pub const PACKET_WORK_BYTES: usize = 128;
@@ -73,9 +79,11 @@ pub const EVENTS_PER_TURN: usize = 1024;
 /// Time between two log lines about connections that found no place.
 pub const TURNED_AWAY_LINE_MS: u64 = 10_000;
 /// Connections accepted in one turn, so that a storm of them does not hold up those who are in.
+/// Used up by newcomers; they pay, with a turn of delay.
 pub const ACCEPTS_PER_TURN: usize = 256;
 /// Bytes that the public messages of one turn may come to before the turn stops handling input and writes. No more
 /// than a quarter of `--max-queue`, so that one turn makes nobody a slow reader.
+/// Used up by who speaks in public; all who speak pay, with a turn of delay.
 pub const TURN_PUBLIC_BYTES: usize = 256 * 1024;
 /// The same, multiplied with the clients who get them: what one turn may hand to the kernel (a few milliseconds' work).
 pub const TURN_DELIVERY_BYTES: usize = 32 * 1024 * 1024;
@@ -84,6 +92,10 @@ pub const TURN_PUBLIC_MIN_BYTES: usize = 16 * 1024;
 /// Memory kept for what a turn forwards to other servers: a turn's public messages with their headers, but for rare
 /// long ones.
 pub const FORWARDS_KEPT_BYTES: usize = 2 * TURN_PUBLIC_BYTES;
+/// Memory kept for the bytes and the number of one packet's effects: a message of the default size, with its header.
+pub const EFFECTS_KEPT_BYTES: usize = 128 * 1024;
+/// See above.
+pub const EFFECTS_KEPT: usize = 256;
 /// Slices given to one gathering write; what does not fit goes with the next turn.
 pub const SLICES_PER_WRITE: usize = 64;
 /// Connections in a row that were gone before they were accepted; after so many, accepting waits as after any error.
@@ -91,6 +103,7 @@ pub const ACCEPTS_GONE_MAX: u32 = 16;
 /// Pause after an accept failed (no descriptor was left, or anything else), so that the loop does not spin on it.
 pub const ACCEPT_RETRY_MS: u64 = 100;
 /// Connections that the kernel holds for us until we accept them.
+/// Used up by newcomers; other newcomers pay, as far as the kernel has no other way (SYN cookies).
 pub const LISTEN_BACKLOG: i32 = 4096;
 
 // ---- Queues and memory --------------------------------------------------------------------------------------------
@@ -101,12 +114,16 @@ pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
 pub const MESSAGE_CEILING_BYTES: usize = 16 * 1024 * 1024;
 /// A field on a link that announces more is no field (D19): no server may allow more, so the frame is lost, and to skip
 /// what it announces would make the link mute for up to 4 GiB. A sibling can use it up; it loses its own link.
+/// Used up by a link; it pays.
 pub const LINK_FIELD_MAX_BYTES: u64 = MESSAGE_CEILING_BYTES as u64;
 /// Default of what a client may be behind with before it is closed as a slow reader.
+/// Used up by who speaks faster than the reader reads, who is slowed first (D49); the reader pays.
 pub const QUEUE_MAX_BYTES: usize = 1024 * 1024;
 /// Default of the same for a link to another server, behind which a whole server's users stand.
+/// Used up by the clients here, who are slowed first (D49); the link pays, and is dialled anew.
 pub const LINK_QUEUE_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Default bound on all queued output and input together.
+/// Used up by anybody; the address that holds most pays (`core/engine/memory.rs`).
 pub const MEMORY_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// What a turn may bring beyond the bound on all queues before it ends, and that is judged. Else a turn without much
 /// memory would be one packet long.
@@ -209,6 +226,10 @@ pub const PROCESS_BYTES: u64 = 4 * 1024 * 1024;
 /// with 1,000 clients who are logged in, on Linux 6.18: 352 bytes resident, and 1.5 KiB of the kernel's where sockets are
 /// not counted (version 1), 3.9 KiB where they are (version 2).
 pub const CONNECTION_BYTES: u64 = 5 * 1024;
+/// What a registered user takes beside an entry in the table, the nickname and the salt: the allocator's part.
+pub const USER_OVERHEAD_BYTES: usize = 64;
+/// Memory set aside for users beyond those of the start, so that a reload may add some: this, and half as much again.
+pub const USERS_GROWTH_BYTES: u64 = 64 * 1024;
 /// No bound on queues is set lower than this: below it, a single slow reader would be everybody's trouble.
 pub const QUEUES_MIN_BYTES: u64 = 1024 * 1024;
 /// No bound on a socket's buffer is set lower than this: over a way of 50 ms it still lets 320 KiB through in a second.
@@ -260,6 +281,7 @@ pub const RECONCILES_REFUSED_MAX: u32 = 2 * RECONCILES_UNFIT_MAX;
 pub const FOLLOW_MS: u64 = 120_000;
 /// A packet that was forwarded may be answered with an ERROR for as long; a later one is not believed. As long as a link
 /// may be silent before it is lost. A sibling can make our clients see that many of their own packets as failed.
+/// Used up by a client or link; it pays.
 pub const ERROR_WAIT_MS: u64 = 15_000;
 /// A lost server that was not named in `--merge` is given up after this (D21).
 pub const FORGET_MS: u64 = 10 * 60 * 1000;
@@ -269,9 +291,9 @@ pub const ALREADY_MERGED_TRIES_MAX: u32 = 7;
 /// So often the server that `--merge` names may decline for a conflict of IDs, before we believe it: over fifteen
 /// seconds, in which a link from before our restart under another address is found dead and dialled in vain.
 pub const ID_CONFLICT_TRIES_MAX: u32 = 10;
-/// Addresses that operators named, kept as permitted peers (D20).
+/// Addresses that operators named, kept as permitted peers (D20). Used up by operators; they pay.
 pub const NAMED_ADDRESSES_MAX: usize = 256;
-/// Merges that operators wait for at once.
+/// Merges that operators wait for at once. Used up by operators; they pay.
 pub const TARGETS_MAX: usize = 64;
 
 // ---- The control socket ---------------------------------------------------------------------------------------------
@@ -279,7 +301,7 @@ pub const TARGETS_MAX: usize = 64;
 /// Networks and nicknames that operators keep out, together: some 500 KiB. Only operators use it up.
 pub const BANS_MAX: usize = 4096;
 /// Operators connected at once; for one more, the one that has been idle for longest gives way. Only who may use the
-/// control socket can use it up.
+/// control socket can use it up. Used up by operators; the one that has been idle for longest pays.
 pub const OPERATORS_MAX: usize = 16;
 /// Operators accepted in one turn, and scrapers: a storm of them holds up nobody else.
 pub const OPERATOR_ACCEPTS_PER_TURN: usize = 4;
@@ -287,15 +309,16 @@ pub const OPERATOR_ACCEPTS_PER_TURN: usize = 4;
 pub const OPERATOR_HIGH_WATER_BYTES: usize = 64 * 1024;
 /// Longest command line.
 pub const COMMAND_MAX_BYTES: usize = 4096;
-/// Most of an answer that waits: the list of the clients of a large server.
+/// Most of an answer that waits: the list of the clients of a large server. Used up by an operator; it pays.
 pub const OPERATOR_QUEUE_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Connections of metrics scrapers at once, those on their way out included. For one more, the oldest from the address
 /// that has most of them gives way, so that nobody can keep out a health check from elsewhere.
+/// Used up by scrapers; the address with most of them pays.
 pub const SCRAPERS_MAX: usize = 16;
 /// Time for a scraper's whole request.
 pub const SCRAPE_MS: u64 = 5_000;
-/// Longest head of a scraper's request.
+/// Longest head of a scraper's request. Used up by a scraper; it pays.
 pub const HTTP_HEAD_MAX_BYTES: usize = 8 * 1024;
 /// Header lines of it.
 pub const HTTP_HEADERS_MAX: usize = 64;
@@ -316,6 +339,7 @@ pub const PASSWORD_ITERATIONS_MAX: u32 = 10_000_000;
 pub const PASSWORD_SLICE_ITERATIONS: u32 = 2_048;
 /// Password checks that wait at once. At a tenth of a second each, more than this would be answered after its client
 /// has lost patience. For one more, the oldest of the largest group gives way: who fills it, pays.
+/// Used up by strangers; the oldest of the largest group of addresses pays.
 pub const PASSWORD_CHECKS_MAX: usize = 1024;
 /// The same for one address (one /64 of IPv6): an office behind one address gets in, a flood does not fill the queue.
 pub const PASSWORD_CHECKS_PER_ADDRESS_MAX: usize = 256;
@@ -327,7 +351,7 @@ pub const KNOWN_ADDRESSES_MAX: usize = 4096;
 /// Of one user: home, work, a telephone, and one more.
 pub const KNOWN_ADDRESSES_PER_USER_MAX: usize = 4;
 /// Addresses whose wrong passwords are counted. Whoever has many addresses can make us forget failures, which holds
-/// up nobody.
+/// up nobody. Used up by strangers; the one forgotten pays nothing.
 pub const FAILURES_ADDRESSES_MAX: usize = 1024;
 /// Wrong passwords of an address that are answered at once: people mistype.
 pub const FAILURES_FREE: u32 = 4;
@@ -415,6 +439,7 @@ pub const STDERR_PATIENCE_MS: u64 = 1_000;
 // ---- Name resolution ----------------------------------------------------------------------------------------------
 
 /// Names looked up at once: a few times the servers of a network, so that only a mistake meets it.
+/// Used up by operators and siblings; that dial pays, and is tried again.
 pub const LOOKUPS_MAX: usize = 4 * NETWORK_MAX_SERVERS;
 /// All of one lookup, whatever resolv.conf asks for: after this nobody waits for the answer any more.
 pub const LOOKUP_MS: u64 = 30_000;
@@ -435,6 +460,7 @@ pub const HOST_LABEL_MAX_BYTES: usize = 63;
 /// A longer answer is not looked at. 512 is the rule (RFC 1035 section 4.2.1); the rest is for servers that break it.
 pub const DNS_ANSWER_MAX_BYTES: usize = 4096;
 /// Answers read from the resolver's socket in one turn: more come only from somebody who is not the name server.
+/// Used up by whoever sends to that socket; the lookup pays, with a turn of delay.
 pub const DATAGRAMS_PER_TURN: usize = 64;
 /// Bytes read of /etc/resolv.conf, at once: far more than it ever has.
 pub const RESOLVER_FILE_MAX_BYTES: u64 = 64 * 1024;

@@ -10,6 +10,7 @@ mod support;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use cfp::limits::CHUNK_BYTES;
+use cfp::shell::users_file::UsersFile;
 use cfp::wire::{Descriptions, FileChunk, Packet, ServerId};
 use node::Node;
 use support::Client;
@@ -258,6 +259,26 @@ fn no_traffic_makes_the_server_larger_than_its_first_lines_say() {
             node::wait_until(|| node.status("connections") == "1", || format!("all are gone, round {round}"));
         }
     }
+}
+
+#[test]
+fn the_users_and_a_reload_of_them_are_within_the_sum() {
+    let hash = "$pbkdf2-sha256$i=3,l=32$c2FsdHNhbHQ$Gw9J7ot0OEClxhiPitRxDqdFt+B56mDlJBu2/LKXQl0";
+    let path = node::fresh_path("users");
+    for names in [|index: usize| index.to_string(), |index: usize| format!("{index:b>64}")] {
+        let text: String = (0..30_000).map(|index| format!("{}:{hash}\n", names(index))).collect();
+        std::fs::write(&path, text).unwrap();
+        let queues = QUEUES_BYTES.to_string();
+        let arguments = ["--max-memory", &queues, "--max-clients", "10", "--users", path.to_str().unwrap()];
+        let node = Node::start(7, &arguments);
+        for _ in 0..3 {
+            assert_eq!(node.ask("reload").last().unwrap(), "ok");
+        }
+        check_promise(&node, "thirty thousand users");
+    }
+    let refused = UsersFile::new(path.clone()).with_room(1_000_000).read().unwrap_err();
+    assert!(refused.contains("its users take more memory than the 976 KiB"), "{refused}");
+    std::fs::remove_file(path).unwrap();
 }
 
 macro_rules! alone {

@@ -1,8 +1,10 @@
 //! How much memory the server may take, and what that means for its limits.
 //!
 //! ```text
-//!   needed = PROCESS + connections × CONNECTION + 2 × --max-memory (+ sockets)
+//!   needed = PROCESS + connections × CONNECTION + 2 × --max-memory + 2 × users (+ sockets)
 //! ```
+//!
+//! The users are there twice while their file is read again.
 //!
 //! Twice the queues, since a buffer that grows has up to twice the room that is used. Version 2 of control groups also
 //! counts what the kernel holds *in* sockets; there the rest of the limit, and at least as much as for the queues, is
@@ -15,12 +17,14 @@ use std::path::{Path, PathBuf};
 use crate::limits;
 
 /// What the limits come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Budget {
     /// Connections held at once.
     pub max_clients: u64,
     /// All queues together.
     pub max_memory_bytes: u64,
+    /// One table of registered users, with some room to grow.
+    pub users_bytes: u64,
     /// What the kernel may hold in sockets, where that is counted.
     pub sockets_bytes: Option<u64>,
 }
@@ -31,6 +35,7 @@ impl Budget {
         limits::PROCESS_BYTES
             .saturating_add(self.max_clients.saturating_mul(limits::CONNECTION_BYTES))
             .saturating_add(self.max_memory_bytes.saturating_mul(2))
+            .saturating_add(self.users_bytes.saturating_mul(2))
             .saturating_add(self.sockets_bytes.unwrap_or(0))
     }
 
@@ -50,7 +55,7 @@ impl Budget {
     }
 
     fn lowered(self, limit: GroupLimit, is_clients_chosen: bool) -> Budget {
-        let free = limit.bytes.saturating_sub(limits::PROCESS_BYTES);
+        let free = limit.bytes.saturating_sub(limits::PROCESS_BYTES).saturating_sub(self.users_bytes.saturating_mul(2));
         let affordable = (free / 2 / limits::CONNECTION_BYTES).max(1);
         let max_clients = if is_clients_chosen { self.max_clients } else { self.max_clients.min(affordable) };
         let left = free.saturating_sub(max_clients.saturating_mul(limits::CONNECTION_BYTES));
@@ -67,6 +72,19 @@ impl Budget {
         let usual = (buffers_bytes / limits::FULL_SOCKETS).min(limits::SOCKET_BUFFER_USUAL_BYTES);
         (share < limits::SOCKET_BUFFER_MAX_BYTES).then_some(share.max(usual).max(limits::SOCKET_BUFFER_MIN_BYTES))
     }
+}
+
+/// The memory set aside for one table of users, given what those of the start take.
+pub fn users_bytes(held_bytes: u64) -> u64 {
+    if held_bytes == 0 { 0 } else { held_bytes + held_bytes / 2 + limits::USERS_GROWTH_BYTES }
+}
+
+/// Most memory that the users of the start may take, if there is to be room for the least of everything else.
+pub fn users_room_bytes(limit: GroupLimit) -> u64 {
+    // Connections get as much as queues and sockets do.
+    let rest = 2 * limits::QUEUES_MIN_BYTES * if limit.counts_sockets { 4 } else { 2 };
+    let table = limit.bytes.saturating_sub(limits::PROCESS_BYTES + rest) / 2;
+    table.saturating_sub(limits::USERS_GROWTH_BYTES) / 3 * 2
 }
 
 /// What a control group allows.
@@ -126,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_budget_that_fits_stays_as_it_is() {
-        let budget = Budget { max_clients: 1000, max_memory_bytes: 64 * MIB, sockets_bytes: None };
+        let budget = Budget { max_clients: 1000, max_memory_bytes: 64 * MIB, sockets_bytes: None, ..Budget::default() };
         assert_eq!(budget.fit(limit(1024 * MIB, false), false), budget);
         let with_sockets = budget.fit(limit(1024 * MIB, true), false);
         assert_eq!(Budget { sockets_bytes: None, ..with_sockets }, budget);
@@ -135,7 +153,7 @@ mod tests {
     #[test]
     fn a_budget_that_does_not_fit_is_lowered_until_it_does() {
         for limit in [limit(16 * MIB, false), limit(16 * MIB, true)] {
-            let budget = Budget { max_clients: 1_000_000, max_memory_bytes: 64 * MIB, sockets_bytes: None };
+            let budget = Budget { max_clients: 1_000_000, max_memory_bytes: 64 * MIB, ..Budget::default() };
             let lowered = budget.fit(limit, false);
             assert!(lowered.fits(limit) && lowered.max_clients >= 1000, "{lowered:?}");
             let chosen = Budget { max_clients: 1500, ..budget }.fit(limit, true);
@@ -147,8 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn the_users_are_in_the_sum_twice_and_must_leave_room_for_the_rest() {
+        for limit in [limit(16 * MIB, false), limit(16 * MIB, true)] {
+            let most = users_room_bytes(limit);
+            assert!(most > MIB);
+            let users_bytes = users_bytes(most);
+            let budget = Budget { max_clients: 1000, max_memory_bytes: 64 * MIB, users_bytes, ..Budget::default() };
+            let lowered = budget.fit(limit, false);
+            assert!(lowered.fits(limit) && lowered.users_bytes == users_bytes, "{lowered:?}");
+        }
+        assert_eq!(users_room_bytes(limit(4 * MIB, false)), 0);
+    }
+
+    #[test]
     fn where_sockets_are_counted_their_buffers_are_bounded_by_what_is_left() {
-        let budget = Budget { max_clients: 1000, max_memory_bytes: MIB, sockets_bytes: None };
+        let budget = Budget { max_clients: 1000, max_memory_bytes: MIB, ..Budget::default() };
         let buffer = |left_bytes: u64, counts_sockets| {
             let bytes = budget.needed_bytes() + left_bytes;
             budget.fit(limit(bytes, counts_sockets), true).socket_buffer_bytes()

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::shell::addresses;
 use crate::shell::control::ControlListener;
 use crate::shell::dns;
-use crate::shell::memory::{self, Budget};
+use crate::shell::memory::{self, Budget, GroupLimit};
 use crate::shell::options::{self, Options};
 use crate::shell::reactor::Reactor;
 use crate::shell::socket;
@@ -45,7 +45,9 @@ pub fn check(options: &Options) -> Result<(Users, Vec<String>), StartError> {
 /// logged before it is certain that the server can run.
 pub fn start(mut options: Options) -> Result<Reactor, StartError> {
     let descriptors = raise_descriptor_limit();
-    let users_file = options.users.clone().map(UsersFile::new);
+    let limit = memory::control_group_limit();
+    let users_room = limit.map_or(u64::MAX, memory::users_room_bytes);
+    let users_file = options.users.clone().map(|path| UsersFile::new(path).with_room(bytes(users_room)));
     let users = read_users(users_file.as_ref())?;
     let cannot_listen =
         |error| format!("cannot listen on {}: {error}; choose another --listen IP:PORT", options.listen);
@@ -61,7 +63,10 @@ pub fn start(mut options: Options) -> Result<Reactor, StartError> {
     options.config.seed = random()?;
     options.config.listen = Some(address);
 
-    let socket_buffer_bytes = set_budget(&mut options, descriptors);
+    let users_bytes = memory::users_bytes(users.held_bytes() as u64);
+    let socket_buffer_bytes = set_budget(&mut options, descriptors, limit, users_bytes);
+    // On a reload, they may take what is set aside for them.
+    let users_file = users_file.map(|file| file.with_room(limit.map_or(usize::MAX, |_| bytes(users_bytes))));
     if let Some(bytes) = socket_buffer_bytes {
         socket::bound_buffers(&listener, bytes)
             .map_err(|error| format!("cannot bound the sockets' buffers: {error}"))?;
@@ -92,12 +97,12 @@ pub fn read_users(file: Option<&UsersFile>) -> Result<Users, String> {
 
 /// Derives the number of connections from the descriptors, and lowers what the control group's memory has no room for.
 /// Returns the bound on each buffer of a socket, where there has to be one.
-fn set_budget(options: &mut Options, descriptors: u64) -> Option<usize> {
+fn set_budget(options: &mut Options, descriptors: u64, limit: Option<GroupLimit>, users_bytes: u64) -> Option<usize> {
     let config = &mut options.config;
     let room = descriptors.saturating_sub(limits::RESERVED_DESCRIPTORS).max(descriptors / 2);
     let max_clients = options.max_clients.map_or(room, |chosen| chosen as u64);
-    let asked = Budget { max_clients, max_memory_bytes: config.max_memory_bytes as u64, sockets_bytes: None };
-    let limit = memory::control_group_limit();
+    let asked =
+        Budget { max_clients, max_memory_bytes: config.max_memory_bytes as u64, users_bytes, sockets_bytes: None };
     let budget = limit.map_or(asked, |limit| asked.fit(limit, options.max_clients.is_some()));
     if let Some(limit) = limit
         && !asked.fits(limit)
@@ -125,7 +130,10 @@ fn formula(budget: Budget) -> String {
     let (base, connection, queues) =
         (kib(limits::PROCESS_BYTES), kib(limits::CONNECTION_BYTES), kib(budget.max_memory_bytes));
     let (total, clients) = (kib(budget.needed_bytes()), budget.max_clients);
-    let sum = format!("at most {total} KiB = {base} + {clients} clients × {connection} + 2 × {queues} of queues");
+    let mut sum = format!("at most {total} KiB = {base} + {clients} clients × {connection} + 2 × {queues} of queues");
+    if budget.users_bytes > 0 {
+        sum += &format!(" + 2 × {} of users", kib(budget.users_bytes));
+    }
     match (budget.sockets_bytes, budget.socket_buffer_bytes()) {
         (Some(bytes), Some(buffer_bytes)) => {
             let socket_bytes = buffer_bytes * limits::SOCKET_BYTES_PER_BUFFER_BYTE;
@@ -135,6 +143,11 @@ fn formula(budget: Budget) -> String {
         (Some(bytes), None) => format!("{sum} + {} in sockets", bytes / 1024),
         (None, _) => sum,
     }
+}
+
+/// As much as this machine can count.
+fn bytes(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// Whole KiB, and never less than there is.
@@ -178,7 +191,6 @@ fn raise_descriptor_limit() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shell::memory::GroupLimit;
     use crate::wire::ServerId;
 
     #[test]
@@ -191,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_sum_in_the_log_adds_up() {
-        let asked = Budget { max_clients: 1_000_000, max_memory_bytes: 64 << 20, sockets_bytes: None };
+        let asked = Budget { max_clients: 1_000_000, max_memory_bytes: 64 << 20, ..Budget::default() };
         let fit = |counts_sockets| asked.fit(GroupLimit { bytes: 16 << 20, counts_sockets }, false);
         assert_eq!(formula(fit(false)), "at most 16384 KiB = 4096 + 1228 clients × 5 + 2 × 3074 of queues");
         assert_eq!(4096 + 1228 * 5 + 2 * 3074, 16384);

@@ -17,12 +17,19 @@ pub use crate::shell::users_edit::UserEdit;
 #[derive(Debug, Clone)]
 pub struct UsersFile {
     path: PathBuf,
+    /// Most memory that its users may take.
+    room_bytes: usize,
 }
 
 impl UsersFile {
     /// The file with this path; it is not looked at yet.
     pub fn new(path: PathBuf) -> UsersFile {
-        UsersFile { path }
+        UsersFile { path, room_bytes: usize::MAX }
+    }
+
+    /// The same file, refused if its users take more memory than this.
+    pub fn with_room(self, room_bytes: usize) -> UsersFile {
+        UsersFile { room_bytes, ..self }
     }
 
     /// Where it is.
@@ -156,7 +163,16 @@ impl UsersReading {
             return Err(self.file.problem(&format_args!("is larger than {USERS_FILE_MAX_BYTES} bytes")));
         }
         let slice = buffer.get(..count).unwrap_or(&[]);
-        match self.pass.reader.read(slice, before) {
+        let read = self.pass.reader.read(slice, before);
+        let held_bytes = self.pass.reader.held_bytes() + self.leftover.iter().map(Users::held_bytes).sum::<usize>();
+        if held_bytes > self.file.room_bytes {
+            let room = self.file.room_bytes / 1024;
+            let problem = format!(
+                "its users take more memory than the {room} KiB that there is for them; raise the memory limit and restart, or keep fewer users"
+            );
+            return Err(self.file.problem(&problem));
+        }
+        match read {
             // What looks wrong may just be half written.
             Err(error) if self.is_unchanged()? => return Err(self.file.problem(&error)),
             Err(_) => self.begin_again()?,

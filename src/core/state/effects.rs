@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::key::Key;
+use crate::limits::{EFFECTS_KEPT, EFFECTS_KEPT_BYTES};
 use crate::wire::listed::listed;
 use crate::wire::{Packet, ServerId, forward_header};
 
@@ -186,7 +187,9 @@ impl Effects {
         applied.clear();
         if self.list.is_empty() {
             self.list = applied;
+            self.list.shrink_to(EFFECTS_KEPT);
             self.bytes.clear();
+            self.bytes.shrink_to(EFFECTS_KEPT_BYTES);
         }
     }
 

@@ -6,7 +6,7 @@ use phc::{Output, PasswordHash};
 
 use super::look_alikes::{Look, may_be_reordered};
 use super::pbkdf2::Pbkdf2;
-use crate::limits::{PASSWORD_ITERATIONS, PASSWORD_ITERATIONS_MAX};
+use crate::limits::{PASSWORD_ITERATIONS, PASSWORD_ITERATIONS_MAX, USER_OVERHEAD_BYTES};
 use crate::wire::Nickname;
 
 /// The only scheme that is read and written.
@@ -88,18 +88,30 @@ pub struct Users {
     iterations: BTreeMap<u32, usize>,
     /// What a login with an unknown nickname is hashed against, so that it takes as long as a wrong password.
     decoy: Option<StoredPassword>,
+    /// Memory that all of this takes.
+    held_bytes: usize,
 }
 
 impl Users {
     /// Nobody is registered: guests only.
     pub fn none() -> Users {
-        Users { passwords: BTreeMap::new(), looks: BTreeSet::new(), iterations: BTreeMap::new(), decoy: None }
+        Users {
+            passwords: BTreeMap::new(),
+            looks: BTreeSet::new(),
+            iterations: BTreeMap::new(),
+            decoy: None,
+            held_bytes: 0,
+        }
     }
 
     /// One more user. Returns whether there was none of that nickname.
     pub(super) fn add(&mut self, nickname: Nickname<'_>, stored: StoredPassword) -> bool {
         *self.iterations.entry(stored.iterations).or_default() += 1;
-        self.looks.extend(Look::of(nickname.as_str()).numbers());
+        let looks = Look::of(nickname.as_str()).numbers();
+        // The nodes of a tree are at least half full.
+        let in_trees = 2 * (size_of::<(Box<str>, StoredPassword)>() + looks.len() * size_of::<u64>());
+        self.held_bytes += in_trees + nickname.as_str().len() + stored.salt.len() + USER_OVERHEAD_BYTES;
+        self.looks.extend(looks);
         self.passwords.insert(nickname.as_str().into(), stored).is_none()
     }
 
@@ -115,6 +127,11 @@ impl Users {
             let look = self.looks.pop_first();
             self.passwords.pop_first().is_some() || look.is_some()
         })
+    }
+
+    /// Memory that the users take, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// The password of a registered user.

@@ -102,6 +102,11 @@ impl UsersReader {
         Ok(NewUsers { users, change, has_comment: self.has_comment })
     }
 
+    /// Memory that the users read so far take, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.users.held_bytes()
+    }
+
     /// What was read so far, to be freed.
     pub fn into_users(self) -> Users {
         self.users
