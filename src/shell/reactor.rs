@@ -314,6 +314,11 @@ impl Reactor {
                 let key = self.engine.on_dialled(dial_for, address, socket, now);
                 watch(&self.poll, &mut self.engine, key);
             }
+            Request::Ask { link, address } => {
+                let socket = Stream::connect(address, self.socket_buffer_bytes).map_err(|error| error.to_string());
+                let key = self.engine.on_ask_dialled(link, address, socket, now);
+                watch(&self.poll, &mut self.engine, key);
+            }
             Request::Resolve { dial_for, host, port } => {
                 self.lookup.start(dial_for, host, port);
                 // Most hosts files are read at once, and then the answer is the next request.

@@ -120,6 +120,10 @@ impl Host {
         while let Some(request) = engine.poll_request() {
             match request {
                 Request::Dial { dial_for, address } => outcome.dials.push((dial_for, address)),
+                Request::Ask { link, address } => {
+                    // Nobody can be asked here. tests/silence.rs has the questions.
+                    engine.on_ask_dialled(link, address, Err("no dial".to_owned()), clock);
+                }
                 Request::Resolve { dial_for, host, port } => outcome.lookups.push((dial_for, host, port)),
                 Request::Reload { operator } => engine.answer_operator(operator, "error no users file\n"),
                 Request::Measure { asked_by } => engine.on_measured(asked_by, &ProcessFigures::default(), clock),

@@ -26,6 +26,11 @@ const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40
 pub struct Rig {
     pub engine: Engine<PipeEnd>,
     now: Millis,
+    /// Connections that the engine wanted, to ask siblings whether they live.
+    asked: Vec<Peer>,
+    /// Whether such a connection is refused, and whether it comes about if it is not.
+    pub refuses_questions: bool,
+    pub connects_questions: bool,
 }
 
 /// The other end of a connection.
@@ -37,12 +42,32 @@ pub struct Peer {
 impl Rig {
     /// A server that has just started.
     pub fn new(users: Users) -> Rig {
-        Rig { engine: Engine::new(Config::new(ID), users), now: Millis(0) }
+        Rig::of(Engine::new(Config::new(ID), users))
     }
 
     /// The same with these limits, and no users.
     pub fn with_config(config: Config) -> Rig {
-        Rig { engine: Engine::new(config, Users::none()), now: Millis(0) }
+        Rig::of(Engine::new(config, Users::none()))
+    }
+
+    fn of(engine: Engine<PipeEnd>) -> Rig {
+        Rig { engine, now: Millis(0), asked: Vec::new(), refuses_questions: false, connects_questions: true }
+    }
+
+    /// The connections that the engine has opened since the last call to ask siblings whether they live.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn take_asked(&mut self) -> Vec<Peer> {
+        std::mem::take(&mut self.asked)
+    }
+
+    fn ask(&mut self, link: Key, address: SocketAddr) {
+        let pipe = PipeEnd::new();
+        if !self.connects_questions {
+            pipe.0.borrow_mut().room_bytes = 0;
+        }
+        let socket = if self.refuses_questions { Err("refused".to_owned()) } else { Ok(pipe.clone()) };
+        let key = self.engine.on_ask_dialled(link, address, socket, self.now);
+        self.asked.extend(key.map(|key| Peer { key, pipe }));
     }
 
     /// What the clock of the test says, in milliseconds.
@@ -60,7 +85,7 @@ impl Rig {
     /// The same with these options.
     #[allow(dead_code, reason = "not every test program needs it")]
     pub fn with(config: Config) -> Rig {
-        Rig { engine: Engine::new(config, Users::none()), now: Millis(0) }
+        Rig::with_config(config)
     }
 
     /// A new connection from this address.
@@ -168,8 +193,12 @@ impl Rig {
     pub fn turn(&mut self) {
         self.engine.turn(self.now);
         while let Some(request) = self.engine.poll_request() {
-            if let Request::Measure { asked_by } = request {
-                self.engine.on_measured(asked_by, &ProcessFigures::default(), self.now);
+            match request {
+                Request::Measure { asked_by } => {
+                    self.engine.on_measured(asked_by, &ProcessFigures::default(), self.now);
+                }
+                Request::Ask { link, address } => self.ask(link, address),
+                _ => {}
             }
         }
         self.engine.assert_invariants();

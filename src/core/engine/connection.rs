@@ -10,7 +10,7 @@ use crate::core::state::address::Remote;
 use crate::core::state::config::Config;
 use crate::core::state::effects::CloseReason;
 use crate::core::time::Millis;
-use crate::limits::{LINGER_MS, MID_PACKET_MS, PROBE_MS, STALLED_READER_MS};
+use crate::limits::{LINGER_MS, LINK_SILENCE_MS, MID_PACKET_MS, PROBE_MS, STALLED_READER_MS};
 use crate::wire::CutOff;
 
 /// Where a connection is in its end.
@@ -37,6 +37,8 @@ pub enum Due {
     EndProbe,
     /// Its pause is over.
     Resume,
+    /// Ask whether the server at its other end lives.
+    Ask,
 }
 
 /// An entry of the slab.
@@ -90,6 +92,12 @@ pub struct Connection<S> {
     pub opened: Millis,
     /// When it was last read from.
     pub read_at: Millis,
+    /// When something was last heard of its other end.
+    pub heard_at: Millis,
+    /// When the server at the other end of this link was last asked whether it lives.
+    pub asked_at: Millis,
+    /// It has answered such a question: it can be asked.
+    pub has_answered: bool,
     /// Since when the other side is waited for: to take what is queued for it or, while lingering, to close. `NEVER`
     /// where it isn't.
     pub blocked_since: Millis,
@@ -131,6 +139,9 @@ impl<S> Connection<S> {
             ending: None,
             opened: now,
             read_at: now,
+            heard_at: now,
+            asked_at: now,
+            has_answered: false,
             blocked_since: Millis::NEVER,
             timer: Millis::NEVER,
             bytes_in: 0,
@@ -161,6 +172,14 @@ impl<S> Connection<S> {
     /// Whether it has input, for all we know, that nobody has looked at since `when`.
     pub fn may_have_spoken_since(&self, when: Millis) -> bool {
         self.is_open() && self.wants_service() && self.read_at < when
+    }
+
+    /// When the server at the other end of this link is to be asked whether it lives. The first time it is asked also if
+    /// it is not silent: its answer shows that it can be asked.
+    pub fn ask_at(&self) -> Option<Millis> {
+        let is_link = self.is_open() && self.session.as_sibling().is_some();
+        let quiet_since = if self.asked_at == self.opened { self.opened } else { self.heard_at.max(self.asked_at) };
+        is_link.then(|| quiet_since + LINK_SILENCE_MS)
     }
 
     /// It had to wait and is read from again: its stop in the middle of a packet was ours.
@@ -211,6 +230,7 @@ impl<S> Connection<S> {
         let probe = probed_since.map(|&since| (since + PROBE_MS, Due::EndProbe));
         let resume = paused_until.map(|until| (until, Due::Resume));
         let answer = self.session.answer_at().map(|at| (at, Due::Answer));
-        [patience, mid_packet, stalled, probe, resume, answer].into_iter().flatten().min()
+        let ask = self.ask_at().map(|when| (when, Due::Ask));
+        [patience, mid_packet, stalled, probe, resume, answer, ask].into_iter().flatten().min()
     }
 }

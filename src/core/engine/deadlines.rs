@@ -67,7 +67,9 @@ impl<S: Socket> Engine<S> {
             connection.timer = Millis::NEVER;
             let paused_until = self.pauses.get(&key).map(|paused| paused.pause.until);
             match connection.deadline(&self.core.config, self.probed_since.get(&key), paused_until) {
-                Some((when, Due::Close(_))) if when <= self.now && connection.may_have_spoken_since(when) => {
+                Some((when, Due::Close(_) | Due::Ask))
+                    if when <= self.now && connection.may_have_spoken_since(when) =>
+                {
                     postponed.push(key);
                     continue;
                 }
@@ -90,6 +92,7 @@ impl<S: Socket> Engine<S> {
                     self.apply_effects();
                     self.enqueue(key);
                 }
+                Some((when, Due::Ask)) if when <= self.now => self.ask_silent(),
                 Some((when, Due::EndProbe)) if when <= self.now => {
                     self.probed_since.remove(&key);
                     connection.socket.set_keepalive(connection.session.keepalive());

@@ -30,6 +30,9 @@ impl<S: Socket> Engine<S> {
             Effect::Publish { bytes, from_here } => self.publish(bytes.clone(), *from_here),
             Effect::Answer { key, text } => self.answer(*key, text),
             Effect::Close { key, reason, mode } => self.close(*key, *reason, *mode),
+            Effect::Lives(link) => self.on_lives(*link, None),
+            Effect::HasAsked { link, by } => self.on_lives(*link, Some(*by)),
+            Effect::IsSilent(link) => self.on_silent(*link),
             Effect::Probe(key) => {
                 if let Some(connection) = self.connections.get_mut(*key) {
                     connection.socket.set_keepalive(limits::PROBE_KEEPALIVE);

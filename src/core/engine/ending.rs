@@ -38,6 +38,7 @@ impl Ending {
                 | CloseReason::ProxyHeader
                 | CloseReason::Unfit
                 | CloseReason::OutOfFrame
+                | CloseReason::Silent
         );
         let is_merge_packet = |cut_off: CutOff| matches!(cut_off.code, Code::MrgReq | Code::MrgRsp | Code::MrgDecl);
         let level = match &connection.session {

@@ -132,6 +132,7 @@ impl<S: Socket> Engine<S> {
                     log::info!("a TLS client came to a server without a certificate, from {}", connection.remote);
                 }
                 connection.bytes_in += count as u64;
+                connection.heard_at = self.now;
                 self.core.counters.bytes_in += count as u64;
                 self.charge_rate(key, count);
                 self.handle(key, buffer.get(..count).unwrap_or(&[]));

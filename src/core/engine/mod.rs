@@ -12,6 +12,7 @@
 //! It is generic over the [`Socket`], reads no clock and knows no poll: the reactor drives it in the program, the
 //! simulator in the tests. Nothing is freed before the end of a turn.
 
+mod asking;
 mod bans;
 pub mod connection;
 mod deadlines;
@@ -82,6 +83,13 @@ pub enum Request {
         /// For whom.
         dial_for: DialFor,
         /// Where.
+        address: SocketAddr,
+    },
+    /// Open a connection to ask a sibling whether it lives; the answer is [`Engine::on_ask_dialled`].
+    Ask {
+        /// The link that is silent.
+        link: Key,
+        /// Where its server listens.
         address: SocketAddr,
     },
     /// Look a host's addresses up; the answer is [`Engine::on_resolved`].

@@ -68,10 +68,12 @@ impl<S: Socket> Engine<S> {
             return;
         }
         let written = write(connection, &mut self.output, self.now);
-        if written.bytes > 0
-            && let Session::Requesting(requesting) = &connection.session
-        {
-            self.core.mesh.on_request_sent(requesting.dial_for());
+        if written.bytes > 0 {
+            match &mut connection.session {
+                Session::Requesting(requesting) => self.core.mesh.on_request_sent(requesting.dial_for()),
+                Session::Asking(asking) => asking.is_sent = true,
+                _ => {}
+            }
         }
         self.core.counters.bytes_out += written.bytes as u64;
         self.after_write(key, written.is_broken);

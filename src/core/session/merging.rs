@@ -17,8 +17,12 @@ pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, context: 
             if let Some(link) = context.core.mesh.link_to(server) {
                 // It would not ask if it still had that link (D17), also where it has come back elsewhere (D21).
                 context.effects.push(Effect::Probe(link));
+                // Or it asks whether we live, and so lives itself (D57).
+                context.effects.push(Effect::HasAsked { link, by: context.key });
             }
-            log::info!(reason:?; "declined a merge with server {server}: {reason:?}");
+            // A sibling that asks whether we live is no news.
+            let level = if reason == DeclineReason::AlreadyMerged { log::Level::Debug } else { log::Level::Info };
+            log::log!(level, reason:?; "declined a merge with server {server}: {reason:?}");
             decline(reason, context);
             Verdict::Handled
         }

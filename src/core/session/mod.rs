@@ -3,6 +3,7 @@
 //! A connection's first accepted packet settles what it is (D8). A packet that does not fit its state is ignored, and
 //! that is decided in one place for each state: the last arm of its `on_packet`.
 
+mod asking;
 pub mod ban;
 mod client;
 mod handshake;
@@ -12,6 +13,7 @@ mod requesting;
 pub mod scraper;
 mod sibling;
 
+pub use asking::Asking;
 pub use client::Client;
 pub use handshake::Handshake;
 pub use operator::Operator;
@@ -40,6 +42,8 @@ pub enum Session {
     Client(Client),
     /// We dialled, and asked to merge.
     Requesting(Box<Requesting>),
+    /// We dialled, and asked whether a sibling lives.
+    Asking(Asking),
     /// A link to another server.
     Sibling(Sibling),
     /// An operator on the control socket.
@@ -108,6 +112,7 @@ impl std::fmt::Display for Session {
             Session::Client(client) => write!(f, "client {:?}", client.nickname()),
             Session::Sibling(sibling) => write!(f, "link to server {}", sibling.server()),
             Session::Requesting(_) => f.write_str("merge request"),
+            Session::Asking(asking) => write!(f, "question to server {}", asking.server()),
             Session::Operator(_) => f.write_str("operator"),
             Session::Scraper(_) => f.write_str("metrics request"),
             Session::Proxied | Session::Handshake(_) | Session::Closing { .. } => f.write_str("connection"),
@@ -122,6 +127,7 @@ impl Session {
             Session::Handshake(handshake) => handshake.on_packet(packet, context),
             Session::Client(client) => client.on_packet(packet, context),
             Session::Requesting(requesting) => requesting.on_packet(packet, context),
+            Session::Asking(asking) => asking.on_packet(packet, context),
             Session::Sibling(sibling) => sibling.on_packet(packet, context),
             Session::Proxied | Session::Operator(_) | Session::Scraper(_) | Session::Closing { .. } => {
                 Verdict::Ignored(Ignored::State)
@@ -134,6 +140,7 @@ impl Session {
         match self {
             Session::Handshake(handshake) => handshake.on_overlong(code, head, context),
             Session::Requesting(requesting) if code == Code::MrgRsp => requesting.on_too_many_descriptions(context),
+            Session::Asking(asking) if code == Code::MrgRsp => asking.on_sign_of_life(context),
             _ => Verdict::Ignored(Ignored::Overlong),
         }
     }
@@ -170,6 +177,7 @@ impl Session {
             Session::Handshake(handshake) => handshake.on_end(context),
             Session::Client(client) => client.on_end(context),
             Session::Requesting(requesting) => requesting.on_end(reason, cut_off, context),
+            Session::Asking(asking) => asking.on_end(reason, context),
             Session::Sibling(sibling) => sibling.on_end(context),
             Session::Operator(_) => context.core.mesh.on_operator_gone(context.key),
             Session::Proxied | Session::Scraper(_) | Session::Closing { .. } => {}
@@ -195,6 +203,7 @@ impl Session {
             }
             Session::Proxied => Some((config.handshake_ms, CloseReason::ProxyHeader)),
             Session::Requesting(_) => Some((limits::DIAL_MS, CloseReason::NoAnswer)),
+            Session::Asking(_) => Some((limits::ASK_ANSWER_MS, CloseReason::NoAnswer)),
             Session::Scraper(_) => Some((limits::SCRAPE_MS, CloseReason::HandshakeTimeout)),
             _ => None,
         }
@@ -252,7 +261,7 @@ impl Session {
 
     /// Whether it is nobody yet: what it may be is not settled, and a stranger can have as many as it likes.
     pub fn is_nobody(&self) -> bool {
-        matches!(self, Session::Handshake(_) | Session::Requesting(_) | Session::Scraper(_))
+        matches!(self, Session::Handshake(_) | Session::Requesting(_) | Session::Asking(_) | Session::Scraper(_))
     }
 
     /// A client whose nickname is free from now on, although not all that it has sent is handled yet.

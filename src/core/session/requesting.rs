@@ -54,7 +54,7 @@ impl Requesting {
             Dialled::Failed(match reason {
                 _ if let Some(cut_off) = cut_off => cut_off.to_string(),
                 CloseReason::Left | CloseReason::Lost => {
-                    "closed without an answer (does its --allow-remote permit us?)".to_owned()
+                    "closed without an answer (does its --allow-peer permit us?)".to_owned()
                 }
                 other => other.to_string(),
             })

@@ -58,6 +58,8 @@ listed! {
         Refused => "refused", "connection refused";
         /// The server that we dialled did not answer in time.
         NoAnswer => "no_answer", "no answer in time";
+        /// A link's server was asked whether it lives, and did not answer (D57).
+        Silent => "silent", "silent, and does not answer when it is asked";
         /// An unknown code on a link, or a length that no server allows: its bytes can't be followed any more (D19).
         OutOfFrame => "out_of_frame", "out of frame: an unknown code, or a length that no server allows";
         /// The server stops.
@@ -109,6 +111,17 @@ pub enum Effect {
     },
     /// Find out whether the other end of a connection is still there: it is gone within seconds where it isn't.
     Probe(Key),
+    /// The other end of this link lives: it has answered.
+    Lives(Key),
+    /// It has asked for something over the connection `by`.
+    HasAsked {
+        /// The link.
+        link: Key,
+        /// The connection.
+        by: Key,
+    },
+    /// The other end of this link was asked whether it lives, and has not answered.
+    IsSilent(Key),
 }
 
 /// The effects of one handler call, and the bytes they speak of.
