@@ -47,6 +47,7 @@
 //! | feature | default | brings |
 //! |---|---|---|
 //! | `server` | yes | the server, with its dependencies |
+//! | `tls` | no | TLS, for the server and the console client |
 //! | `client` | no | the console client |
 //! | `bench` | no | the benchmark |
 //!
@@ -89,4 +90,7 @@ pub mod limits;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub mod shell;
+#[cfg(feature = "tls")]
+#[doc(hidden)]
+pub mod tls;
 pub mod wire;

@@ -53,6 +53,26 @@ pub const TLS_FIRST_BYTE: u8 = 0x16;
 /// hundred bytes at most: names and certificates of its own TLS.
 pub const PROXY_HEADER_MAX_BYTES: usize = 1024;
 
+// ---- TLS (D40 to D48) -------------------------------------------------------------------------------------------------
+
+/// Most bytes in one record, and the most of a record that waits for a slow reader (RFC 8446, section 5.1).
+pub const RECORD_BYTES: usize = 16 * 1024;
+/// Longest record, with its header and what encryption adds (RFC 8446, section 5.2).
+pub const RECORD_MAX_BYTES: usize = 5 + RECORD_BYTES + 256;
+/// Input kept of a handshake that is not over: certificates of both sides fit, with their chains.
+pub const HANDSHAKE_KEPT_MAX_BYTES: usize = RECORD_MAX_BYTES;
+/// Steps of handshakes in one turn: up to half a millisecond each, which nobody can cut.
+pub const HANDSHAKES_PER_TURN: usize = 4;
+/// Connections whose handshake waits for its turn; one more is closed. They are served within half a second.
+pub const HANDSHAKES_WAITING_MAX: usize = 1024;
+/// The same for one address (one /64 of IPv6).
+pub const HANDSHAKES_PER_ADDRESS_MAX: usize = 256;
+
+/// A certificate that ends within this is warned of: two weeks are enough to renew it.
+pub const CERTIFICATE_WARNING_SECONDS: u64 = 14 * 86_400;
+/// So often.
+pub const CERTIFICATE_WARNING_MS: u64 = 86_400_000;
+
 // ---- The turn of the loop -----------------------------------------------------------------------------------------
 
 /// One read takes this much at most, and each connection gets one read a round. Also the size of the one read buffer

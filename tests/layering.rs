@@ -19,9 +19,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core::output", &["limits", "wire", "core::time"]),
     ("core::session", &["limits", "wire", "core::time", "core::state"]),
     ("core::engine", &["limits", "wire", "core::time", "core::state", "core::output", "core::session"]),
-    ("shell", &["limits", "wire", "core"]),
+    ("tls", &["limits", "wire", "core"]),
+    ("shell", &["limits", "wire", "core", "tls"]),
     ("blocking", &["limits", "wire"]),
-    ("client", &["limits", "wire", "shell::arguments", "shell::regular_file", "shell::stdio", "shell::terminal"]),
+    (
+        "client",
+        &["limits", "wire", "tls", "shell::arguments", "shell::regular_file", "shell::stdio", "shell::terminal"],
+    ),
     ("bench", &["limits", "wire", "core::time", "shell::arguments", "shell::stdio"]),
 ];
 
@@ -128,6 +132,15 @@ fn wire_and_core_name_no_kernel_no_clock_and_no_chance() {
             }
         }
     }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn only_the_folder_for_tls_names_its_library() {
+    let is_outside = |path: &PathBuf| !is_within(&module_of(path), "tls");
+    let names = |path: &PathBuf| ["rustls", "webpki"].iter().any(|word| code_of(path).contains(word));
+    let wrong: Vec<String> =
+        files_below("src").iter().filter(|p| is_outside(p) && names(p)).map(|p| module_of(p)).collect();
     assert_eq!(wrong, Vec::<String>::new());
 }
 

@@ -17,5 +17,6 @@ pub mod start;
 pub mod stdio;
 pub mod systemd;
 pub mod terminal;
+pub mod transport;
 mod users_edit;
 pub mod users_file;

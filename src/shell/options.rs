@@ -12,6 +12,7 @@ use crate::core::state::mesh::{HostPort, is_unicast};
 use crate::limits;
 use crate::shell::arguments::{Arguments, Spec};
 use crate::shell::dns::resolver::is_host_name;
+use crate::shell::transport::TlsOptions;
 use crate::wire::{Nickname, ServerId};
 
 /// What the command line asks for.
@@ -52,6 +53,8 @@ pub struct Options {
     pub control: Option<PathBuf>,
     /// Where metrics are served over HTTP.
     pub metrics: Option<SocketAddr>,
+    /// The files for TLS, where there is any.
+    pub tls: Option<TlsOptions>,
     /// Whether `--max-clients` was given; else it follows from the descriptor limit.
     pub max_clients: Option<usize>,
 }
@@ -113,6 +116,15 @@ fn getopts() -> Spec {
         .optopt("a", "advertise", "the IPv4 address told to other servers (default: the listen address)", "IP:PORT")
         .optmulti("m", "merge", "merge with the server there; may be repeated", "HOST:PORT")
         .optmulti("p", "allow-peer", "accept merge requests from these addresses too; may be repeated", "CIDR")
+        .optopt("", "tls-cert", "the certificate for TLS, and those of its CAs (default none: no TLS)", "FILE")
+        .optopt("", "tls-key", "its private key", "FILE")
+        .optflag("", "require-tls", "close connections that do not begin with TLS")
+        .optopt(
+            "",
+            "peer-ca",
+            "the CA of the network's servers: links are TLS, by certificates that name cfp-ID",
+            "FILE",
+        )
         .optmulti("", "proxy-from", "take the client's address from the PROXY header of these; may be repeated", "CIDR")
         .optopt("u", "users", "the registered users (default none: guests only)", "FILE")
         .optflag("", "no-guests", "registered users only")
@@ -175,6 +187,9 @@ fn options(matches: &Arguments) -> Result<Options, UsageError> {
     config.allow_peers =
         matches.opt_strs("allow-peer").iter().map(|text| network("allow-peer", text)).collect::<Result<_, _>>()?;
     config.proxies = matches.opt_strs("proxy-from").iter().map(|text| proxies(text)).collect::<Result<_, _>>()?;
+    let tls = tls(matches)?;
+    config.requires_tls = tls.as_ref().is_some_and(|tls| tls.is_required);
+    config.has_peer_ca = tls.as_ref().is_some_and(|tls| tls.peer_ca.is_some());
     let merge = matches.opt_strs("merge").iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
     let listen = address(matches, "listen", "0.0.0.0:7777")?;
     let advertise = matches.opt_str("advertise").map(|text| advertised(&text)).transpose()?;
@@ -187,7 +202,7 @@ fn options(matches: &Arguments) -> Result<Options, UsageError> {
     if let Some(told) = told {
         check_reachable(told, &merge)?;
     }
-    Ok(Options { config, listen, users, advertise, merge, control, metrics, max_clients })
+    Ok(Options { config, listen, users, advertise, merge, control, metrics, tls, max_clients })
 }
 
 /// Whether those to merge with can reach the address that they are told.
@@ -220,6 +235,24 @@ fn name(text: &str) -> Result<HostPort, UsageError> {
             name.host.parse::<IpAddr>().is_ok() || is_host_name(name.host.strip_suffix('.').unwrap_or(&name.host))
         })
         .ok_or_else(|| UsageError(format!("--merge {text}: expected HOST:PORT, like chat.example:7777")))
+}
+
+/// The options for TLS, which need one another.
+fn tls(matches: &Arguments) -> Result<Option<TlsOptions>, UsageError> {
+    let all = ["tls-cert", "tls-key", "require-tls", "peer-ca"];
+    let Some(given) = all.into_iter().find(|name| matches.opt_present(name)) else { return Ok(None) };
+    if cfg!(not(feature = "tls")) {
+        return Err(UsageError(format!(
+            "--{given}: this cfp-server was built without TLS (cargo build --features tls)"
+        )));
+    }
+    let file = |name: &str| {
+        let path = matches.opt_str(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+        path.ok_or_else(|| UsageError(format!("--{given} needs --{name} FILE, which is missing")))
+    };
+    let peer_ca = matches.opt_present("peer-ca").then(|| file("peer-ca")).transpose()?;
+    let is_required = matches.opt_present("require-tls");
+    Ok(Some(TlsOptions { certificate: file("tls-cert")?, key: file("tls-key")?, peer_ca, is_required }))
 }
 
 /// Networks of proxies. From everywhere would mean that anybody may name any address as their own.

@@ -21,6 +21,7 @@ use crate::shell::process::Process;
 use crate::shell::reload::Reload;
 use crate::shell::socket::Stream;
 use crate::shell::systemd::Systemd;
+use crate::shell::transport::{Security, Transport, stream_of};
 use crate::shell::users_file::UsersFile;
 
 // A token holds a slab index and a serial number. With fewer bits every connection would get the listener's token.
@@ -41,6 +42,17 @@ pub enum Stop {
     Hurried,
 }
 
+/// What the server listens at.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Clients and servers.
+    pub clients: TcpListener,
+    /// Operators.
+    pub control: Option<ControlListener>,
+    /// Scrapers of metrics.
+    pub metrics: Option<TcpListener>,
+}
+
 /// Where connections come from. All are gone as soon as a stop is asked for.
 #[derive(Default)]
 struct Doors {
@@ -55,9 +67,10 @@ pub struct Reactor {
     poll: Poll,
     signals: Signals,
     doors: Doors,
-    engine: Engine<Stream>,
+    engine: Engine<Transport>,
     users_file: Option<UsersFile>,
     reload: Reload,
+    security: Security,
     lookup: dns::Socket,
     /// The bound on each buffer of a socket that dials; those that are accepted have it from their listener.
     socket_buffer_bytes: Option<usize>,
@@ -84,18 +97,18 @@ impl Doors {
 impl Reactor {
     /// Watches the listeners and signals.
     pub fn new(
-        engine: Engine<Stream>,
-        mut listener: TcpListener,
-        mut control: Option<ControlListener>,
-        mut metrics: Option<TcpListener>,
+        engine: Engine<Transport>,
+        listeners: Listeners,
         users_file: Option<UsersFile>,
+        security: Security,
         lookup: dns::Socket,
         socket_buffer_bytes: Option<usize>,
     ) -> io::Result<Reactor> {
+        let Listeners { mut clients, mut control, mut metrics } = listeners;
         let poll = Poll::new()?;
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXFSZ])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        poll.registry().register(&mut clients, LISTENER, Interest::READABLE)?;
         if let Some(control) = &mut control {
             poll.registry().register(&mut control.listener, CONTROL, Interest::READABLE)?;
         }
@@ -106,13 +119,14 @@ impl Reactor {
             poll,
             signals,
             doors: Doors {
-                clients: Some(Acceptor::new(listener)),
+                clients: Some(Acceptor::new(clients)),
                 operators: control.map(Acceptor::new),
                 scrapers: metrics.map(Acceptor::new),
             },
             engine,
             users_file,
             reload: Reload::default(),
+            security,
             lookup,
             socket_buffer_bytes,
             systemd: Systemd::new(),
@@ -158,6 +172,7 @@ impl Reactor {
             self.engine.turn(now);
             self.do_requests(now);
             self.advance_reload(now);
+            self.security.on_turn(now);
             let core = self.engine.core();
             self.systemd.on_turn(now, core.directory.len(), core.mesh.links().count());
             let turn_us = began.elapsed().as_micros();
@@ -198,6 +213,7 @@ impl Reactor {
             self.doors.next_deadline(),
             self.lookup.next_deadline(),
             self.systemd.next_deadline(),
+            self.security.next_deadline(),
         ];
         let next = deadlines.into_iter().flatten().min().map(|next| Duration::from_millis(next.since(self.now())));
         let left = [next, logging::next_deadline()].into_iter().flatten().min()?;
@@ -212,7 +228,7 @@ impl Reactor {
             if signal == SIGXFSZ {
                 // The log's file has grown to its limit (ulimit -f): its lines are dropped, and nobody need end for it.
             } else if signal == SIGHUP {
-                self.begin_reload(None);
+                self.begin_reload(None, now);
             } else if self.doors.clients.is_none() {
                 return true;
             } else {
@@ -231,17 +247,29 @@ impl Reactor {
     }
 
     /// Reads the users file again, in slices: [`Reactor::advance_reload`].
-    fn begin_reload(&mut self, operator: Option<Key>) {
+    fn begin_reload(&mut self, operator: Option<Key>, now: Millis) {
         if self.users_file.is_some() {
             self.reload.request(operator);
             return;
         }
         // Said without a users file, too: a manager that asked for it waits for the end.
         self.systemd.on_reloading();
+        let read = self.security.reload(now);
         self.systemd.on_ready();
+        let answer = match read {
+            Ok(None) => "error the server has no users file\n".to_owned(),
+            Ok(certificate) => self.on_certificate(certificate, now) + "ok\n",
+            Err(problem) => self.on_reload_failed(&problem),
+        };
         if let Some(operator) = operator {
-            self.engine.answer_operator(operator, "error the server has no users file\n");
+            self.engine.answer_operator(operator, &answer);
         }
+    }
+
+    fn on_reload_failed(&self, problem: &str) -> String {
+        let kept = self.kept();
+        log::error!("{problem}; {kept} read before stay in force");
+        format!("error {problem}; {kept} read before stay in force\n")
     }
 
     fn advance_reload(&mut self, now: Millis) {
@@ -249,30 +277,47 @@ impl Reactor {
         if self.reload.is_wanted() {
             self.systemd.on_reloading();
         }
-        let Some(ended) = self.reload.advance(file, &mut self.engine, now) else { return };
+        let Some(ended) = self.reload.advance(file, &mut self.security, &mut self.engine, now) else { return };
         self.systemd.on_ready();
         let answer = match ended.result {
             Ok(change) => {
                 log::info!("users file read again: {change}");
-                format!("{change}\nok\n")
+                format!("{change}\n{}ok\n", self.on_certificate(ended.certificate, now))
             }
-            Err(problem) => {
-                log::error!("{problem}; the users read before stay in force");
-                format!("error {problem}; the users read before stay in force\n")
-            }
+            Err(problem) => self.on_reload_failed(&problem),
         };
         for operator in ended.operators {
             self.engine.answer_operator(operator, &answer);
         }
     }
 
+    /// A certificate was read again: what it is, for the log and the answer.
+    fn on_certificate(&mut self, certificate: Option<String>, now: Millis) -> String {
+        let Some(certificate) = certificate else { return String::new() };
+        log::info!("TLS: {certificate}");
+        if let Some(warning) = self.security.warning() {
+            log::warn!("{warning}");
+        }
+        self.engine.set_certificate_end(self.security.seconds_left(), now);
+        format!("{certificate}\n")
+    }
+
+    /// What a reload that fails leaves as it was.
+    fn kept(&self) -> &'static str {
+        match (self.users_file.is_some(), self.security.describe().is_some()) {
+            (true, true) => "the users and the certificate",
+            (_, false) => "the users",
+            (false, true) => "the certificate",
+        }
+    }
+
     fn accept(&mut self, now: Millis) {
-        let Reactor { doors, engine, poll, .. } = self;
+        let Reactor { doors, engine, poll, security, .. } = self;
         let mut failed = 0;
         if let Some(acceptor) = &mut doors.clients {
             let accept = TcpListener::accept;
             failed += acceptor.accept_ready(now, "clients", limits::ACCEPTS_PER_TURN, accept, |(socket, peer)| {
-                let key = engine.on_accepted(Stream::Tcp(socket), Some(peer), now);
+                let key = engine.on_accepted(security.accepted(Stream::Tcp(socket)), Some(peer), now);
                 watch(poll, engine, key);
             });
         }
@@ -280,13 +325,13 @@ impl Reactor {
         if let Some(acceptor) = &mut doors.operators {
             let accept = |control: &ControlListener| control.listener.accept();
             failed += acceptor.accept_ready(now, "operators", few, accept, |(socket, _)| {
-                let key = engine.on_operator(Stream::Unix(socket), now);
+                let key = engine.on_operator(security.plain(Stream::Unix(socket)), now);
                 watch(poll, engine, key);
             });
         }
         if let Some(acceptor) = &mut doors.scrapers {
             failed += acceptor.accept_ready(now, "scrapers", few, TcpListener::accept, |(socket, peer)| {
-                let key = engine.on_scraper(Stream::Tcp(socket), Some(peer), now);
+                let key = engine.on_scraper(security.plain(Stream::Tcp(socket)), Some(peer), now);
                 watch(poll, engine, key);
             });
         }
@@ -311,6 +356,7 @@ impl Reactor {
         match request {
             Request::Dial { dial_for, address } => {
                 let socket = Stream::connect(address, self.socket_buffer_bytes).map_err(|error| error.to_string());
+                let socket = socket.map(|stream| self.security.dialled(stream, dial_for));
                 let key = self.engine.on_dialled(dial_for, address, socket, now);
                 watch(&self.poll, &mut self.engine, key);
             }
@@ -325,7 +371,7 @@ impl Reactor {
                 self.lookup.on_turn(self.poll.registry(), LOOKUP, now);
             }
             Request::Reload { operator } => {
-                self.begin_reload(Some(operator));
+                self.begin_reload(Some(operator), now);
             }
             Request::Measure { asked_by } => self.engine.on_measured(asked_by, &self.process.measure(), now),
             Request::Shutdown => self.begin_shutdown(now),
@@ -334,9 +380,9 @@ impl Reactor {
 }
 
 /// Registers a connection once, for everything; it is never registered again.
-fn watch(poll: &Poll, engine: &mut Engine<Stream>, key: Option<Key>) {
+fn watch(poll: &Poll, engine: &mut Engine<Transport>, key: Option<Key>) {
     let Some(key) = key else { return };
-    let Some(socket) = engine.socket_mut(key) else { return };
+    let Some(socket) = engine.socket_mut(key).map(stream_of) else { return };
     if let Err(error) = poll.registry().register(socket, token(key), Interest::READABLE | Interest::WRITABLE) {
         log::warn!("cannot watch a connection: {error}");
         engine.on_unwatchable(key);

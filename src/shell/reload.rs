@@ -5,6 +5,7 @@ use crate::core::engine::socket::Socket;
 use crate::core::state::key::Key;
 use crate::core::state::users_reader::{NewUsers, UsersChange};
 use crate::core::time::Millis;
+use crate::shell::transport::Security;
 use crate::shell::users_file::{UsersFile, UsersReading};
 
 /// A reload, from the first wish for it to the last answer.
@@ -13,6 +14,8 @@ pub struct Reload {
     state: State,
     /// Operators who wait for its end.
     waiting: Vec<Key>,
+    /// The certificate that was read along, in words.
+    certificate: Option<String>,
     /// Who asked while it was under way: the file may have changed after it was read, so it is read once more.
     next: Option<Vec<Key>>,
 }
@@ -32,6 +35,8 @@ enum State {
 pub struct Ended {
     /// What it changed, or why it did not.
     pub result: Result<UsersChange, String>,
+    /// The certificate that was read along, in words.
+    pub certificate: Option<String>,
     /// Operators who wait for the answer.
     pub operators: Vec<Key>,
 }
@@ -60,7 +65,13 @@ impl Reload {
     }
 
     /// A turn's share of it. Returns how it ended, where it did.
-    pub fn advance<S: Socket>(&mut self, file: &UsersFile, engine: &mut Engine<S>, now: Millis) -> Option<Ended> {
+    pub fn advance<S: Socket>(
+        &mut self,
+        file: &UsersFile,
+        security: &mut Security,
+        engine: &mut Engine<S>,
+        now: Millis,
+    ) -> Option<Ended> {
         let result = match &mut self.state {
             State::Idle => return None,
             State::Wanted => match file.begin() {
@@ -72,7 +83,7 @@ impl Reload {
             },
             State::Reading(reading) => match reading.advance(&engine.core().users) {
                 Ok(None) => return None,
-                Ok(Some(new)) => return self.enforce(new, file, engine, now),
+                Ok(Some(new)) => return self.enforce(new, file, security, engine, now),
                 Err(problem) => Err(problem),
             },
             State::Sweeping(_) if !engine.has_swept_users() => return None,
@@ -85,6 +96,7 @@ impl Reload {
         &mut self,
         new: NewUsers,
         file: &UsersFile,
+        security: &mut Security,
         engine: &mut Engine<S>,
         now: Millis,
     ) -> Option<Ended> {
@@ -94,6 +106,11 @@ impl Reload {
                 "has no users and would remove all {removed}; if that is meant, write a line into it that begins with #"
             );
             return Some(self.end(Err(file.problem(&problem)), engine));
+        }
+        // All or nothing: the users change only if the certificate is good, too (D48).
+        match security.reload(now) {
+            Ok(certificate) => self.certificate = certificate,
+            Err(problem) => return Some(self.end(Err(problem), engine)),
         }
         engine.set_users(new.users, now);
         if let State::Reading(reading) = std::mem::replace(&mut self.state, State::Sweeping(new.change)) {
@@ -111,6 +128,6 @@ impl Reload {
             self.state = State::Wanted;
             self.waiting = next;
         }
-        Ended { result, operators }
+        Ended { result, certificate: self.certificate.take(), operators }
     }
 }

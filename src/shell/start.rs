@@ -13,8 +13,9 @@ use crate::shell::control::ControlListener;
 use crate::shell::dns;
 use crate::shell::memory::{self, Budget, GroupLimit};
 use crate::shell::options::{self, Options};
-use crate::shell::reactor::Reactor;
+use crate::shell::reactor::{Listeners, Reactor};
 use crate::shell::socket;
+use crate::shell::transport::Security;
 use crate::shell::users_file::UsersFile;
 
 /// Why the server can't start: one line that says what is wrong, where, and what to do.
@@ -38,7 +39,9 @@ pub fn check(options: &Options) -> Result<(Users, Vec<String>), StartError> {
     advertised(options, options.listen)?;
     let file = options.users.clone().map(UsersFile::new);
     let users = read_users(file.as_ref())?;
-    Ok((users, file.iter().flat_map(UsersFile::warnings).collect()))
+    let security = Security::open(options.tls.as_ref(), options.config.id)?;
+    let tls_warning = security.warning().map(str::to_owned);
+    Ok((users, file.iter().flat_map(UsersFile::warnings).chain(tls_warning).collect()))
 }
 
 /// Opens all that the server needs. An error is one line that says what is wrong, where, and what to do; nothing is
@@ -49,6 +52,7 @@ pub fn start(mut options: Options) -> Result<Reactor, StartError> {
     let users_room = limit.map_or(u64::MAX, memory::users_room_bytes);
     let users_file = options.users.clone().map(|path| UsersFile::new(path).with_room(bytes(users_room)));
     let users = read_users(users_file.as_ref())?;
+    let security = Security::open(options.tls.as_ref(), options.config.id)?;
     let cannot_listen =
         |error| format!("cannot listen on {}: {error}; choose another --listen IP:PORT", options.listen);
     let listener = socket::listen(options.listen).map_err(cannot_listen)?;
@@ -77,16 +81,30 @@ pub fn start(mut options: Options) -> Result<Reactor, StartError> {
     let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
     let (id, advertise, registered) = (options.config.id, OrDash(options.config.advertise), users.len());
     let mut engine = Engine::new(options.config, users);
+    engine.set_certificate_end(security.seconds_left(), Millis(0));
+    let listeners = Listeners { clients: listener, control, metrics };
+    let options_tls = options.tls;
+    let (certificate, tls_warning) = (security.describe(), security.warning().map(str::to_owned));
     for name in options.merge {
         engine.merge_at_start(name, Millis(0));
     }
-    let reactor = Reactor::new(engine, listener, control, metrics, users_file, lookup, socket_buffer_bytes)
+    let reactor = Reactor::new(engine, listeners, users_file, security, lookup, socket_buffer_bytes)
         .map_err(|error| StartError::Cannot(format!("cannot watch the sockets: {error}")))?;
     // Only now do signals stop it as they should: who waits for this line may send one.
     if let Some(metrics) = metrics_address {
         log::info!("metrics at http://{metrics}/metrics");
     }
     log::info!("server {id} listens on {address} (advertised as {advertise}, {registered} registered users)");
+    let is_open = options_tls.as_ref().is_none_or(|tls| !tls.is_required);
+    if let Some(certificate) = certificate {
+        log::info!("TLS: {certificate}");
+        let who =
+            if is_open { "clients may come without TLS, too: --require-tls ends that" } else { "TLS is required" };
+        log::info!("{who}");
+    }
+    if let Some(warning) = tls_warning {
+        log::warn!("{warning}");
+    }
     Ok(reactor)
 }
 

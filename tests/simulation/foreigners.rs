@@ -82,7 +82,7 @@ impl Line {
             match end.read(&mut buffer) {
                 Ok(Received::Bytes { count, .. }) => self.input.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Ok(Received::End) | Err(_) => self.end = None,
+                Ok(_) | Err(_) => self.end = None,
             }
         }
     }

@@ -108,10 +108,9 @@ impl Person {
             && let Some(end) = &mut self.end
         {
             match end.read(&mut buffer) {
-                Ok(Received::End) => self.end = None,
                 Ok(Received::Bytes { count, .. }) => self.input.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => self.end = None,
+                Ok(_) | Err(_) => self.end = None,
             }
         }
         match self.role {

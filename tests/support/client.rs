@@ -50,6 +50,11 @@ impl Client {
         Client { stream, received: Vec::new() }
     }
 
+    /// The connection itself.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Its own end's address.
     pub fn local_address(&self) -> SocketAddr {
         self.stream.local_addr().unwrap()

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use crate::core::engine::ending::Ending;
 use crate::core::engine::intake::KeptInput;
-use crate::core::output::outbox::Outbox;
+use crate::core::engine::socket::Socket;
+use crate::core::output::outbox::{Outbox, Output};
 use crate::core::session::Session;
 use crate::core::state::address::Remote;
 use crate::core::state::config::Config;
@@ -80,6 +81,10 @@ pub struct Connection<S> {
     pub is_paused: bool,
     /// Its next packet has waited for a receiver's queue, and does so no second time.
     pub has_waited: bool,
+    /// Its handshake waits for its turn.
+    pub awaits_handshake: bool,
+    /// What its socket holds, as far as it is counted.
+    pub socket_bytes: usize,
     /// Counts for `--max-clients`: accepted, and no link to a server.
     pub is_counted: bool,
     /// Counts for `--max-per-address`.
@@ -133,6 +138,8 @@ impl<S> Connection<S> {
             is_dirty: false,
             is_paused: false,
             has_waited: false,
+            awaits_handshake: false,
+            socket_bytes: 0,
             is_counted: false,
             is_address_counted: false,
             ignored: 0,
@@ -155,9 +162,10 @@ impl<S> Connection<S> {
         self.phase == Phase::Open
     }
 
-    /// Whether its packets have to wait: for the end of a pause, for a password check, for a command's answer.
+    /// Whether its packets have to wait: for the end of a pause, for its handshake, for a password check, for a command's
+    /// answer.
     pub fn is_held(&self) -> bool {
-        self.is_paused || self.session.is_busy()
+        self.is_paused || self.awaits_handshake || self.session.is_busy()
     }
 
     /// Whether there is something to do for it without a word from the kernel.
@@ -193,6 +201,14 @@ impl<S> Connection<S> {
     /// The packet in the middle of which its input stands.
     pub fn cut_off(&self, config: &Config) -> Option<CutOff> {
         self.inbox.as_ref().filter(|_| self.session.speaks_packets())?.cut_off(&config.frame)
+    }
+
+    /// Bytes of output that wait, also what its socket has taken and not sent.
+    pub fn pending_bytes(&self, output: &Output) -> usize
+    where
+        S: Socket,
+    {
+        self.outbox.pending_bytes(output) + self.socket.unsent_bytes()
     }
 
     /// Bytes of input that are kept.

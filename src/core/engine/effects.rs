@@ -1,5 +1,7 @@
 //! Applying effects: the one place where what handlers said becomes queued bytes and closed connections.
 
+use std::io;
+
 use super::Engine;
 use crate::core::engine::connection::Phase;
 use crate::core::engine::ending::Ending;
@@ -80,7 +82,7 @@ impl<S: Socket> Engine<S> {
     pub(super) fn check_queue(&mut self, key: Key) {
         let Some(connection) = self.connections.get(key) else { return };
         let limit = connection.session.queue_limit(&self.core.config);
-        let pending_bytes = connection.outbox.pending_bytes(&self.output);
+        let pending_bytes = connection.pending_bytes(&self.output);
         if pending_bytes > limit && !connection.is_writable {
             self.close(key, CloseReason::SlowReader, CloseMode::Now);
             return;
@@ -122,6 +124,7 @@ impl<S: Socket> Engine<S> {
                 self.closed.push(key);
                 self.report_undelivered(key);
                 if let Some(connection) = self.connections.get_mut(key) {
+                    self.sockets_bytes -= std::mem::take(&mut connection.socket_bytes);
                     connection.outbox.discard(&mut self.output);
                 }
             }
@@ -132,7 +135,22 @@ impl<S: Socket> Engine<S> {
     pub(super) fn finish_draining(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Phase::Draining(reason) = connection.phase else { return };
-        if connection.is_input_over || connection.socket.shutdown_write().is_err() {
+        // Who has shut its side reads no end of ours, unless it is one that is said.
+        let has_left = connection.is_input_over;
+        let shut =
+            if has_left && !connection.socket.is_encrypted() { Ok(()) } else { connection.socket.shutdown_write() };
+        let is_stuck = shut.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        self.count_held(key);
+        if is_stuck {
+            // It waits like other output.
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.is_writable = false;
+                connection.blocked_since = connection.blocked_since.min(self.now);
+            }
+            self.schedule(key);
+            return;
+        }
+        if has_left || shut.is_err() {
             self.close(key, reason, CloseMode::Now);
             return;
         }
@@ -160,6 +178,8 @@ impl<S: Socket> Engine<S> {
             self.core.pressure.stop_waiting(receiver, key);
         }
         self.core.pressure.forget(key);
+        self.end_handshake(key, reason);
+        let Some(connection) = self.connections.get_mut(key) else { return };
         let mut context = Self::context(&mut self.core, &mut self.effects, key, connection.remote, self.now);
         connection.session.on_end(reason, cut_off, &mut context);
         self.release_waiting(key);

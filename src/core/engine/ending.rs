@@ -36,6 +36,7 @@ impl Ending {
                 | CloseReason::NotPermitted
                 | CloseReason::ProxiedMerge
                 | CloseReason::ProxyHeader
+                | CloseReason::NotTheServer
                 | CloseReason::Unfit
                 | CloseReason::OutOfFrame
                 | CloseReason::Silent
@@ -46,6 +47,8 @@ impl Ending {
             Session::Client(_) | Session::Sibling(_) => log::Level::Info,
             // A server of another make: its operator has to know how far it came.
             _ if may_merge && cut_off.is_some_and(is_merge_packet) => log::Level::Info,
+            // Somebody whose program has to be set up anew.
+            _ if reason == CloseReason::Plaintext => log::Level::Info,
             _ => log::Level::Debug,
         };
         Box::new(Ending { who: connection.session.to_string(), level, reason, cut_off })

@@ -117,7 +117,28 @@ impl<S: Socket> Engine<S> {
         let kept_max_bytes = if is_nobody { limits::NOBODY_KEPT_BYTES } else { most + connection.kept_bytes() };
         // At least one byte: reading none would look like the end.
         let room = kept_max_bytes.saturating_sub(connection.kept_bytes()).clamp(1, most);
-        match connection.socket.read(buffer.get_mut(..room).unwrap_or_default()) {
+        let unsent_before = connection.socket.unsent_bytes();
+        // One that decrypts hands out whole records; what it is over is owed.
+        let room = if connection.socket.is_encrypted() { limits::READ_BYTES } else { room };
+        let received = connection.socket.read(buffer.get_mut(..room).unwrap_or_default());
+        self.on_received(key, received, unsent_before, false, &buffer);
+        self.read_buffer = buffer;
+        self.apply_effects();
+    }
+
+    /// A read of a connection, `is_handshake` where the kernel was not asked.
+    pub(super) fn on_received(
+        &mut self,
+        key: Key,
+        received: io::Result<Received>,
+        unsent_before: usize,
+        is_handshake: bool,
+        buffer: &[u8],
+    ) {
+        self.count_held(key);
+        self.flush_later(key, unsent_before);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match received {
             Ok(Received::End) => {
                 connection.is_input_over = true;
                 // A link is one thing in both directions: its other side never leaves halfway.
@@ -126,8 +147,10 @@ impl<S: Socket> Engine<S> {
                 self.close(key, CloseReason::Left, mode);
             }
             Ok(Received::Bytes { count, is_drained }) => {
-                connection.is_readable = !is_drained || connection.end_is_near;
-                let is_nobody = matches!(connection.session, Session::Handshake(_));
+                let has_more = !is_drained || connection.end_is_near;
+                connection.is_readable = has_more || (is_handshake && connection.is_readable);
+                let is_nobody =
+                    matches!(connection.session, Session::Handshake(_)) && !connection.socket.is_encrypted();
                 if is_nobody && connection.bytes_in == 0 && buffer.first() == Some(&limits::TLS_FIRST_BYTE) {
                     log::info!("a TLS client came to a server without a certificate, from {}", connection.remote);
                 }
@@ -137,19 +160,16 @@ impl<S: Socket> Engine<S> {
                 self.charge_rate(key, count);
                 self.handle(key, buffer.get(..count).unwrap_or(&[]));
             }
+            Ok(Received::Handshake { is_drained }) => {
+                connection.is_readable = !is_drained || connection.end_is_near;
+                self.await_handshake(key);
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && !connection.is_broken => {
                 connection.is_readable = false;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                log::debug!("{}: {error}", connection.remote);
-                let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-                let reason = if refused { CloseReason::Refused } else { CloseReason::Lost };
-                self.close(key, reason, CloseMode::Now);
-            }
+            Err(error) => self.on_socket_error(key, &error),
         }
-        self.read_buffer = buffer;
-        self.apply_effects();
     }
 
     /// Input of a connection that is on its way out is thrown away.
@@ -225,6 +245,7 @@ impl<S: Socket> Engine<S> {
         let Some(connection) = self.connections.get_mut(key) else { return Next::Stop };
         let mut context = Self::context(&mut self.core, &mut self.effects, key, connection.remote, self.now);
         context.has_waited = has_waited;
+        context.certified_ids = connection.socket.certified_ids();
         let verdict = connection.session.on_packet(&packet, &mut context);
         match verdict {
             // It comes again, and has still waited then.
@@ -238,6 +259,7 @@ impl<S: Socket> Engine<S> {
     fn on_overlong(&mut self, key: Key, code: Code, head: &[u8]) -> Next {
         let Some(connection) = self.connections.get_mut(key) else { return Next::Stop };
         let mut context = Self::context(&mut self.core, &mut self.effects, key, connection.remote, self.now);
+        context.certified_ids = connection.socket.certified_ids();
         let verdict = connection.session.on_overlong(code, head, &mut context);
         self.after(key, verdict)
     }

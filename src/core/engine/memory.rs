@@ -47,7 +47,7 @@ type Groups = BTreeMap<(Rank, Option<AddressGroup>), Holders>;
 impl<S: Socket> Engine<S> {
     /// Memory that all waiting output and input take, in bytes, with what it takes to keep them.
     pub fn queued_bytes(&self) -> usize {
-        self.output.held_bytes() + self.intake.held_bytes()
+        self.output.held_bytes() + self.intake.held_bytes() + self.sockets_bytes
     }
 
     /// What each buffer and each block that is kept for the next use holds, in bytes. For tests and the simulator.
@@ -139,7 +139,7 @@ impl<S: Socket> Engine<S> {
                 _ if is_most_unfinished && is_unfinished(connection) && connection.inbox.is_some() => Rank::Unfinished,
                 _ => Rank::Somebody,
             };
-            let own_bytes = connection.outbox.held_bytes() + connection.kept_held_bytes();
+            let own_bytes = connection.outbox.held_bytes() + connection.kept_held_bytes() + connection.socket_bytes;
             let mut behind_bytes = 0;
             if let Some(position) = connection.outbox.pinned_at() {
                 behind_bytes = usize::try_from(log_end - position).unwrap_or(usize::MAX);
@@ -178,6 +178,8 @@ impl<S: Socket> Engine<S> {
         assert!(nobody <= nobody_max_bytes(&self.core.config), "which is bounded");
         let lent: usize = live().map(|c| c.outbox.held_bytes()).sum();
         assert_eq!(lent, self.output.queues.lent_bytes(), "the sum of the queues");
+        let sockets: usize = live().map(|c| c.socket_bytes).sum();
+        assert_eq!(sockets, self.sockets_bytes, "the sum of what sockets hold");
         let behind = live().filter(|c| c.outbox.pinned_at().is_some()).count();
         assert_eq!(behind, self.output.public.pins(), "readers that are behind");
         assert!(self.queued_bytes() <= self.core.config.max_memory_bytes, "which are bounded");

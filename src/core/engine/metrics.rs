@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use super::Engine;
 use crate::core::engine::socket::Socket;
-use crate::core::state::counters::{Ignored, LoginResult};
+use crate::core::state::counters::{Ignored, LoginResult, TlsFailure};
 use crate::core::state::effects::CloseReason;
 use crate::core::state::process::ProcessFigures;
 use crate::wire::Code;
@@ -19,6 +19,7 @@ impl<S: Socket> Engine<S> {
         self.gauges(&mut text);
         self.traffic(&mut text);
         self.links(&mut text);
+        self.tls(&mut text);
         write_process(process, &mut text);
         text.0
     }
@@ -107,6 +108,29 @@ impl<S: Socket> Engine<S> {
         for reason in CloseReason::ALL {
             let labels = format!("cfp_closed_connections_total{{reason=\"{}\"}}", reason.name());
             text.line(&labels, counters.closed.get(reason.index()));
+        }
+    }
+
+    fn tls(&self, text: &mut Text) {
+        let counters = &self.core.counters;
+        let encrypted = || self.connections.iter().filter(|(_, connection)| connection.socket.is_encrypted());
+        let links = encrypted().filter(|(_, connection)| connection.session.as_sibling().is_some()).count();
+        text.one("cfp_tls_connections", "gauge", "Connections with TLS.", encrypted().count());
+        text.one("cfp_links_tls", "gauge", "Links to other servers with TLS.", links);
+        text.one(
+            "cfp_tls_handshakes_total",
+            "counter",
+            "TLS handshakes that came to a good end.",
+            counters.tls_handshakes,
+        );
+        text.head("cfp_tls_handshake_failures_total", "counter", "Connections with TLS that failed, by reason.");
+        for reason in TlsFailure::ALL {
+            let labels = format!("cfp_tls_handshake_failures_total{{reason=\"{}\"}}", reason.name());
+            text.line(&labels, counters.tls_failures.get(reason.index()));
+        }
+        if let Some(end) = self.certificate_end {
+            let left = end.since(self.now) / 1000;
+            text.one("cfp_tls_certificate_seconds_left", "gauge", "Time until our certificate ends.", left);
         }
     }
 

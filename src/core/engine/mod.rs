@@ -14,11 +14,13 @@
 
 mod asking;
 mod bans;
+pub mod cipher;
 pub mod connection;
 mod deadlines;
 mod dialling;
 mod effects;
 pub mod ending;
+mod handshakes;
 mod input;
 pub mod intake;
 mod invariants;
@@ -31,6 +33,7 @@ mod proxied;
 pub mod proxy_header;
 mod rates;
 mod scrapers;
+pub mod secure;
 pub mod socket;
 mod table;
 mod turned_away;
@@ -49,6 +52,7 @@ use crate::core::state::address::{AddressGroup, Remote};
 use crate::core::state::bucket::Bucket;
 use crate::core::state::config::Config;
 use crate::core::state::effects::{CloseMode, CloseReason, Effects};
+use crate::core::state::fair_queue::FairQueue;
 use crate::core::state::key::Key;
 use crate::core::state::mesh::DialFor;
 use crate::core::state::users::Users;
@@ -137,6 +141,12 @@ pub struct Engine<S> {
     output: Output,
     intake: Intake,
     deadlines: Deadlines,
+    /// Whose handshake waits for its turn.
+    handshakes: FairQueue<Key>,
+    /// When our certificate ends.
+    certificate_end: Option<Millis>,
+    /// What all sockets hold.
+    sockets_bytes: usize,
     /// Connections under probe, and since when.
     probed_since: BTreeMap<Key, Millis>,
     /// What clients have in hand of `--max-rate`, if that is in force.
@@ -182,6 +192,9 @@ impl<S: Socket> Engine<S> {
             output: Output::default(),
             intake: Intake::default(),
             deadlines: Deadlines::default(),
+            handshakes: FairQueue::default(),
+            certificate_end: None,
+            sockets_bytes: 0,
             probed_since: BTreeMap::new(),
             rates: BTreeMap::new(),
             pauses: BTreeMap::new(),
@@ -277,6 +290,7 @@ impl<S: Socket> Engine<S> {
     pub fn turn(&mut self, now: Millis) {
         self.now = now;
         self.serve_rounds();
+        self.advance_handshakes();
         self.advance_password_checks();
         self.advance_users_work();
         self.flush();
@@ -290,8 +304,7 @@ impl<S: Socket> Engine<S> {
 
     /// Whether another turn has something to do at once.
     pub fn wants_turn(&self) -> bool {
-        let has_work = !self.core.password_checks.is_empty() || !self.users_work.is_done();
-        self.has_ready() || has_work || !self.dirty.is_empty()
+        self.has_ready() || self.has_work() || !self.dirty.is_empty()
     }
 
     /// The next thing that the reactor has to do. Each answer comes in a later call.
@@ -346,6 +359,12 @@ impl<S: Socket> Engine<S> {
             let lane = if connection.is_greedy { &mut self.greedy } else { &mut self.queue };
             lane.push_back(key);
         }
+    }
+
+    /// Whether work waits that is done in pieces.
+    fn has_work(&self) -> bool {
+        let has_checks = !self.core.password_checks.is_empty() || !self.users_work.is_done();
+        has_checks || !self.handshakes.is_empty()
     }
 
     /// Whether somebody wants to be served.
@@ -420,7 +439,7 @@ impl<S: Socket> Engine<S> {
 
     /// What a handler of this connection is given, beside its session.
     fn context<'a>(core: &'a mut Core, effects: &'a mut Effects, key: Key, remote: Remote, now: Millis) -> Context<'a> {
-        let is_proxied = remote.is_proxied();
-        Context { key, remote: remote.address(), is_proxied, now, has_waited: false, core, effects }
+        let (remote, is_proxied) = (remote.address(), remote.is_proxied());
+        Context { key, remote, is_proxied, certified_ids: None, now, has_waited: false, core, effects }
     }
 }

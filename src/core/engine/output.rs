@@ -49,7 +49,9 @@ impl<S: Socket> Engine<S> {
             }
             let written = write(connection, &mut self.output, self.now);
             self.core.counters.bytes_out += written.bytes as u64;
-            let is_behind = connection.outbox.private_bytes() > 0 || connection.outbox.pinned_at().is_some();
+            let is_behind = connection.outbox.private_bytes() > 0
+                || connection.outbox.pinned_at().is_some()
+                || connection.socket.held_bytes() != connection.socket_bytes;
             if written.is_broken || is_behind || self.core.pressure.is_past_high_water(key) {
                 behind.push((key, written.is_broken));
             }
@@ -80,12 +82,13 @@ impl<S: Socket> Engine<S> {
     }
 
     fn after_write(&mut self, key: Key, is_broken: bool) {
-        let Some(connection) = self.connections.get(key) else { return };
+        self.count_held(key);
         if is_broken {
             self.on_broken(key);
             return;
         }
-        let pending_bytes = connection.outbox.pending_bytes(&self.output);
+        let Some(connection) = self.connections.get(key) else { return };
+        let pending_bytes = connection.pending_bytes(&self.output);
         if pending_bytes == 0 && matches!(connection.phase, Phase::Draining(_)) {
             self.finish_draining(key);
             return;
@@ -108,7 +111,7 @@ impl<S: Socket> Engine<S> {
 /// One write of what waits for a connection.
 fn write<S: Socket>(connection: &mut Connection<S>, output: &mut Output, now: Millis) -> Written {
     let mut written = Written { bytes: 0, is_broken: false };
-    if connection.outbox.pending_bytes(output) == 0 {
+    if connection.pending_bytes(output) == 0 {
         connection.blocked_since = Millis::NEVER;
         return written;
     }

@@ -21,8 +21,10 @@ impl<S: Socket> Engine<S> {
 
     /// So many bytes were read of it.
     pub(super) fn charge_rate(&mut self, key: Key, bytes: usize) {
+        let is_encrypted = self.connections.get(key).is_some_and(|connection| connection.socket.is_encrypted());
+        let most_owed_bytes = if is_encrypted { limits::READ_BYTES } else { 0 };
         if let Some((_, bucket)) = self.rate_of(key) {
-            bucket.take(bytes, 0);
+            bucket.take(bytes, most_owed_bytes);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 
 use crate::limits::Keepalive;
+use crate::wire::ServerId;
 
 /// A non-blocking stream of bytes, as the kernel has them: in the program a socket, in the simulator a pipe end.
 pub trait Socket {
@@ -20,6 +21,32 @@ pub trait Socket {
     fn shutdown_write(&mut self) -> io::Result<()>;
     /// Tells the kernel how patient to be with a peer that says nothing.
     fn set_keepalive(&mut self, keepalive: Keepalive);
+
+    /// Does what was put off with [`Received::Handshake`], and reads what came behind it. Sockets that never say that
+    /// have nothing to do.
+    fn advance_handshake(&mut self, _buffer: &mut [u8]) -> io::Result<Received> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+    /// Whether it encrypts, and the two sides have not agreed on how.
+    fn is_handshaking(&self) -> bool {
+        false
+    }
+    /// Whether it encrypts.
+    fn is_encrypted(&self) -> bool {
+        false
+    }
+    /// The server IDs that the other side's certificate names, where it has one of our network's (D44).
+    fn certified_ids(&self) -> Option<&[ServerId]> {
+        None
+    }
+    /// Bytes that were taken by a write and that the kernel has not taken: the next write begins with them.
+    fn unsent_bytes(&self) -> usize {
+        0
+    }
+    /// Memory that it holds for input and output that waits, in bytes.
+    fn held_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// What one read came to.
@@ -30,6 +57,11 @@ pub enum Received {
         /// How many: none, where all that was read is not for us.
         count: usize,
         /// The kernel has nothing more now, and will say so when it has.
+        is_drained: bool,
+    },
+    /// A step of a handshake has come. It costs work, and is done by [`Socket::advance_handshake`] when it has its turn.
+    Handshake {
+        /// As above.
         is_drained: bool,
     },
     /// The end of input. All bytes before it were handed out earlier.

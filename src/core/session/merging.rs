@@ -8,7 +8,7 @@ use crate::wire::{DeclineReason, Descriptions, Packet, ServerId};
 
 /// MRGREQ on a connection that is nobody yet.
 pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, context: &mut Context<'_>) -> Verdict {
-    if !is_permitted(context) {
+    if !is_permitted(Some(server), context) {
         return Verdict::Handled;
     }
     let offer = Offer::read(server, siblings);
@@ -36,7 +36,7 @@ pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, context: 
 
 /// MRGREQ that announces more descriptions than a network may have servers: answered before they arrive (D17).
 pub(super) fn on_too_many_descriptions(context: &mut Context<'_>) -> Verdict {
-    if is_permitted(context) {
+    if is_permitted(None, context) {
         decline(DeclineReason::ServerLimit, context);
     }
     Verdict::Handled
@@ -52,9 +52,19 @@ fn accept(offer: &Offer, context: &mut Context<'_>) -> Verdict {
     Verdict::Become(Session::Sibling(Sibling::new(offer.server)))
 }
 
-/// Looks at where it comes from before anything else is looked at (D20, D47).
-fn is_permitted(context: &mut Context<'_>) -> bool {
-    let refusal = if context.is_proxied {
+/// Looks at who asks, or from where, before anything else is looked at: a certificate that names the server (D44), else
+/// the address (D20, D47).
+fn is_permitted(server: Option<ServerId>, context: &mut Context<'_>) -> bool {
+    let config = &context.core.config;
+    let needs_certificate = config.has_peer_ca && config.requires_tls;
+    let refusal = if let Some(ids) = context.certified_ids {
+        if server.is_none_or(|server| ids.contains(&server)) {
+            return true;
+        }
+        CloseReason::NotTheServer
+    } else if needs_certificate {
+        CloseReason::NotTheServer
+    } else if context.is_proxied {
         CloseReason::ProxiedMerge
     } else if context.core.mesh.permits(context.remote) {
         return true;

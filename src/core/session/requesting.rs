@@ -64,6 +64,11 @@ impl Requesting {
 
     fn on_response(&mut self, server: ServerId, siblings: Descriptions<'_>, context: &mut Context<'_>) -> Verdict {
         let offer = Offer::read(server, siblings);
+        let is_certified = context.certified_ids.is_some_and(|ids| ids.contains(&server));
+        if context.core.config.has_peer_ca && !is_certified {
+            let why = format!("its certificate does not name cfp-{server}, which it says it is");
+            return self.end(Dialled::Failed(why), CloseReason::NotTheServer, context);
+        }
         let mesh = &mut context.core.mesh;
         if let Err(reason) = mesh.fits(&offer) {
             return self.end(Dialled::Unfit(reason), CloseReason::Unfit, context);

@@ -38,6 +38,10 @@ pub struct Config {
     pub allow_peers: Vec<IpNet>,
     /// Networks whose connections come through a proxy and begin with its header (D46).
     pub proxies: Vec<IpNet>,
+    /// Connections without TLS are closed (D43).
+    pub requires_tls: bool,
+    /// Links are TLS, and certificates say who a server is (D44).
+    pub has_peer_ca: bool,
     /// What jitter is drawn from.
     pub seed: u64,
 }
@@ -60,6 +64,8 @@ impl Config {
             advertise: None,
             allow_peers: Vec::new(),
             proxies: Vec::new(),
+            requires_tls: false,
+            has_peer_ca: false,
             seed: 0,
         }
     }

@@ -57,6 +57,28 @@ listed! {
     }
 }
 
+listed! {
+    /// Why a connection with TLS failed.
+    pub enum TlsFailure {
+        /// What came is no TLS, but for its first byte.
+        NotTls => "not_tls";
+        /// An older version, no cipher or name of protocol in common, or a message out of place.
+        Protocol => "protocol";
+        /// No certificate, where one is needed.
+        NoCertificate => "no_certificate";
+        /// A certificate that is not from the CA.
+        UnknownCa => "unknown_ca";
+        /// A certificate before or after its time.
+        Expired => "expired";
+        /// A certificate for another name.
+        WrongName => "wrong_name";
+        /// A certificate that is not good for this.
+        WrongUse => "wrong_use";
+        /// No end of the handshake in time.
+        Timeout => "timeout";
+    }
+}
+
 /// A count for each value of a small enumeration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tally<const N: usize>([u64; N]);
@@ -169,6 +191,10 @@ pub struct Counters {
     pub refused: u64,
     /// Packets that were queued for a link when it was lost.
     pub link_packets_dropped: u64,
+    /// Handshakes that came to a good end.
+    pub tls_handshakes: u64,
+    /// Connections with TLS that failed, by reason.
+    pub tls_failures: Tally<{ TlsFailure::ALL.len() }>,
     /// How long turns of the loop took, poll not counted.
     pub turns: TurnTimes,
 }

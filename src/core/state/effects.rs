@@ -50,6 +50,12 @@ listed! {
         ProxiedMerge => "proxied_merge", "may not merge with us: it came through a proxy";
         /// It came from a proxy's address, and did not begin with a PROXY header (D46).
         ProxyHeader => "proxy_header", "no PROXY header came first, as it must from an address of --proxy-from";
+        /// It does not encrypt, and must (D43).
+        Plaintext => "plaintext", "no TLS, which --require-tls asks for";
+        /// TLS failed.
+        TlsFailed => "tls_failed", "TLS failed";
+        /// Its certificate is not that of the server that it says it is (D44).
+        NotTheServer => "not_the_server", "no certificate that names the server that it says it is";
         /// The merge was declined, by us or by the other side.
         Declined => "declined", "the merge was declined";
         /// The answer to our request to merge does not fit us, or merges that raced don't fit together.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod counters;
 pub mod directory;
 pub mod effects;
+pub mod fair_queue;
 pub mod key;
 pub mod logins;
 pub mod look_alikes;
@@ -24,6 +25,7 @@ pub mod users_reader;
 use std::net::SocketAddr;
 
 use crate::core::time::Millis;
+use crate::wire::ServerId;
 use bans::Bans;
 use config::Config;
 use counters::Counters;
@@ -92,6 +94,8 @@ pub struct Context<'a> {
     pub remote: Option<SocketAddr>,
     /// Whether it came through a proxy (D47).
     pub is_proxied: bool,
+    /// The server IDs that its certificate names, where it has one of our network's CA (D44).
+    pub certified_ids: Option<&'a [ServerId]>,
     /// The time of this turn of the loop.
     pub now: Millis,
     /// The packet has waited for a receiver's queue once; it does so no second time.

@@ -1,0 +1,457 @@
+//! Encryption, between a socket and the engine.
+//!
+//! ```text
+//!  kernel ─▶ ciphertext ─▶ open ─▶ the engine's read buffer
+//!  kernel ◀─ unsent ◀───── seal ◀─ what the engine offers, one record after the other
+//! ```
+//!
+//! What is kept for a connection is at most one record each way: one that has not come whole, and one of which the
+//! kernel took a part. So edge-triggered readiness holds: after a read, no plaintext waits in here. Which cipher it is
+//! stands behind [`Cipher`]: TLS in the program, a toy in the simulator, which must write the same bytes for a seed.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, IoSlice};
+use std::rc::Rc;
+
+use crate::core::engine::cipher::{Cipher, Ciphers, Opened, Refusal};
+use crate::core::engine::socket::{Received, Sent, Socket};
+use crate::core::state::counters::TlsFailure;
+use crate::limits::{HANDSHAKE_KEPT_MAX_BYTES, Keepalive, RECORD_BYTES, RECORD_MAX_BYTES, TLS_FIRST_BYTE};
+use crate::wire::ServerId;
+
+/// What all connections share: the maker of ciphers, and buffers that are empty between two calls.
+#[derive(Debug)]
+pub struct Shared<F> {
+    /// Makes ciphers.
+    pub ciphers: F,
+    buffers: RefCell<Buffers>,
+}
+
+#[derive(Debug, Default)]
+struct Buffers {
+    input: Vec<u8>,
+    out: Vec<u8>,
+    gathered: Vec<u8>,
+}
+
+impl<F> Shared<F> {
+    /// Around a maker of ciphers.
+    pub fn new(ciphers: F) -> Rc<Shared<F>> {
+        Rc::new(Shared { ciphers, buffers: RefCell::default() })
+    }
+}
+
+/// A socket that may be encrypted.
+#[derive(Debug)]
+pub struct Secure<S, F: Ciphers> {
+    socket: S,
+    shared: Rc<Shared<F>>,
+    layer: Layer<F::Cipher>,
+}
+
+#[derive(Debug)]
+enum Layer<C> {
+    /// Bytes as they are.
+    Plain,
+    /// Nothing has come: the first byte decides (D40).
+    Undecided,
+    Encrypted(Box<Encrypted<C>>),
+}
+
+#[derive(Debug)]
+struct Encrypted<C> {
+    cipher: C,
+    /// A record that has not come whole; before the end of the handshake, what waits for its turn.
+    input: Vec<u8>,
+    /// Sealed, and not taken by the kernel: `unsent[sent..]`.
+    unsent: Vec<u8>,
+    sent: usize,
+    /// Nothing more comes in; the reader has yet to be told.
+    has_end: bool,
+    /// Our end has been sealed.
+    has_said_end: bool,
+    /// It failed: what comes is thrown away, and so is what is said.
+    is_broken: bool,
+}
+
+impl<S: Socket, F: Ciphers> Secure<S, F> {
+    /// For a connection that has come.
+    pub fn accepted(socket: S, shared: &Rc<Shared<F>>) -> Secure<S, F> {
+        Secure { socket, shared: Rc::clone(shared), layer: Layer::Undecided }
+    }
+
+    /// For one that is never encrypted.
+    pub fn plain(socket: S, shared: &Rc<Shared<F>>) -> Secure<S, F> {
+        Secure { socket, shared: Rc::clone(shared), layer: Layer::Plain }
+    }
+
+    /// For one that we opened, and on which we begin the handshake.
+    pub fn dialled(socket: S, shared: &Rc<Shared<F>>, cipher: F::Cipher) -> Secure<S, F> {
+        Secure { layer: Layer::Encrypted(Box::new(Encrypted::new(cipher))), ..Secure::plain(socket, shared) }
+    }
+
+    /// The socket below.
+    pub fn inner_mut(&mut self) -> &mut S {
+        &mut self.socket
+    }
+
+    /// The socket below.
+    pub fn inner(&self) -> &S {
+        &self.socket
+    }
+
+    fn read_first(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        let room = buffer.len().min(HANDSHAKE_KEPT_MAX_BYTES);
+        let received = self.socket.read(buffer.get_mut(..room).unwrap_or(&mut []))?;
+        let Received::Bytes { count, is_drained } = received else { return Ok(received) };
+        let input = buffer.get(..count).unwrap_or(&[]);
+        let cipher = match input.first() {
+            None => return Ok(received),
+            Some(&TLS_FIRST_BYTE) => self.shared.ciphers.accept(),
+            Some(_) if self.shared.ciphers.is_required() => return Err(Refusal::Plaintext.into()),
+            Some(_) => None,
+        };
+        let Some(cipher) = cipher else {
+            self.layer = Layer::Plain;
+            return Ok(received);
+        };
+        let mut encrypted = Encrypted::new(cipher);
+        encrypted.input.extend_from_slice(input);
+        let received = encrypted.waits_for_turn(is_drained);
+        self.layer = Layer::Encrypted(Box::new(encrypted));
+        Ok(received)
+    }
+}
+
+impl<C: Cipher> Encrypted<C> {
+    fn new(cipher: C) -> Encrypted<C> {
+        let (input, unsent) = (Vec::new(), Vec::new());
+        Encrypted { cipher, input, unsent, sent: 0, has_end: false, has_said_end: false, is_broken: false }
+    }
+
+    fn waits_for_turn(&self, is_drained: bool) -> Received {
+        if begins_with_record(&self.input) {
+            Received::Handshake { is_drained }
+        } else {
+            Received::Bytes { count: 0, is_drained }
+        }
+    }
+
+    /// More of the handshake. It is only kept: looking at it is work, which has its turn.
+    fn read_handshake<S: Socket>(&mut self, socket: &mut S, buffer: &mut [u8]) -> io::Result<Received> {
+        let room = HANDSHAKE_KEPT_MAX_BYTES.saturating_sub(self.input.len()).min(buffer.len());
+        if room == 0 {
+            return Err(self.too_long());
+        }
+        match socket.read(buffer.get_mut(..room).unwrap_or(&mut []))? {
+            Received::Bytes { count, is_drained } => {
+                self.input.extend_from_slice(buffer.get(..count).unwrap_or(&[]));
+                Ok(self.waits_for_turn(is_drained))
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn read_records<S: Socket>(
+        &mut self,
+        socket: &mut S,
+        plain: &mut [u8],
+        buffers: &mut Buffers,
+    ) -> io::Result<Received> {
+        if self.has_end {
+            return Ok(Received::End);
+        }
+        let kept = self.input.len();
+        buffers.input.resize(plain.len(), 0);
+        let Some(room) = buffers.input.get_mut(kept..) else { return Err(ErrorKind::InvalidInput.into()) };
+        let Received::Bytes { count, is_drained } = socket.read(room)? else {
+            // The end without a word is the end, too (D42).
+            self.has_end = true;
+            return Ok(Received::End);
+        };
+        for (place, byte) in buffers.input.iter_mut().zip(&self.input) {
+            *place = *byte;
+        }
+        let mut input = std::mem::take(&mut buffers.input);
+        let opened = self.open(input.get_mut(..kept + count).unwrap_or(&mut []), plain, buffers);
+        let left = opened.as_ref().map(|opened| input.get(opened.consumed..kept + count).unwrap_or(&[]));
+        let is_kept = left.is_ok_and(|left| self.keep(left));
+        buffers.input = input;
+        let opened = opened?;
+        if !is_kept {
+            return Err(self.too_long());
+        }
+        if opened.is_end && opened.plain == 0 {
+            return Ok(Received::End);
+        }
+        // The end is told when all before it is handled.
+        Ok(Received::Bytes { count: opened.plain, is_drained: is_drained && !opened.is_end })
+    }
+
+    /// Opens whole records, and keeps what the cipher has to say.
+    fn open(&mut self, input: &mut [u8], plain: &mut [u8], buffers: &mut Buffers) -> io::Result<Opened> {
+        buffers.out.clear();
+        let opened = self.cipher.open(input, plain, &mut buffers.out);
+        self.unsent.extend_from_slice(&buffers.out);
+        match opened {
+            Ok(opened) => {
+                self.has_end |= opened.is_end;
+                Ok(opened)
+            }
+            Err(refusal) => {
+                (self.is_broken, self.input) = (true, Vec::new());
+                Err(refusal.into())
+            }
+        }
+    }
+
+    fn advance_handshake(&mut self, plain: &mut [u8], buffers: &mut Buffers) -> io::Result<Received> {
+        let mut input = std::mem::take(&mut self.input);
+        let opened = self.open(&mut input, plain, buffers)?;
+        if !self.keep(input.get(opened.consumed..).unwrap_or(&[])) {
+            return Err(self.too_long());
+        }
+        if opened.is_end && opened.plain == 0 {
+            return Ok(Received::End);
+        }
+        Ok(Received::Bytes { count: opened.plain, is_drained: !opened.is_end })
+    }
+
+    /// Keeps what is not whole, and no more room than for it. Returns whether it is as short as it must be: one that
+    /// cuts a message into ever more records could make it grow.
+    fn keep(&mut self, left: &[u8]) -> bool {
+        if left.is_empty() {
+            self.input = Vec::new();
+        } else {
+            self.input.clear();
+            self.input.extend_from_slice(left);
+        }
+        left.len() <= RECORD_MAX_BYTES
+    }
+
+    fn too_long(&mut self) -> io::Error {
+        (self.is_broken, self.input) = (true, Vec::new());
+        Refusal::Tls(TlsFailure::Protocol, "it sends a message that is too long".to_owned()).into()
+    }
+
+    fn unsent_bytes(&self) -> usize {
+        self.unsent.len() - self.sent
+    }
+
+    /// Hands the kernel what is sealed. Returns whether it took all.
+    fn flush<S: Socket>(&mut self, socket: &mut S) -> io::Result<bool> {
+        while let Some(rest) = self.unsent.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match socket.write(rest) {
+                Ok(sent) => {
+                    self.sent += sent.bytes;
+                    if sent.is_stuck {
+                        return Ok(false);
+                    }
+                }
+                Err(error) if is_stuck(&error) => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        (self.unsent, self.sent) = (Vec::new(), 0);
+        Ok(true)
+    }
+
+    fn write<S: Socket>(&mut self, socket: &mut S, slices: &[IoSlice<'_>], buffers: &mut Buffers) -> io::Result<Sent> {
+        if self.cipher.is_handshaking() && !self.is_broken && self.unsent.is_empty() && self.input.is_empty() {
+            // Ours is the first word, where we dialled.
+            self.open(&mut [], &mut [], buffers)?;
+        }
+        let unsent_before = self.unsent_bytes();
+        if !self.flush(socket)? {
+            // A write that moves nothing is one that the kernel refused.
+            let is_refused = self.unsent_bytes() == unsent_before;
+            return if is_refused { Err(ErrorKind::WouldBlock.into()) } else { Ok(Sent { bytes: 0, is_stuck: true }) };
+        }
+        if self.is_broken {
+            return Ok(Sent { bytes: slices.iter().map(|slice| slice.len()).sum(), is_stuck: false });
+        }
+        let has_more = slices.iter().any(|slice| !slice.is_empty());
+        if self.cipher.is_handshaking() {
+            return if has_more { Err(ErrorKind::WouldBlock.into()) } else { Ok(Sent { bytes: 0, is_stuck: false }) };
+        }
+        let mut rest = Rest { slices, at: 0 };
+        let mut bytes = 0;
+        loop {
+            let piece = rest.take(RECORD_BYTES, &mut buffers.gathered);
+            if piece.is_empty() {
+                return Ok(Sent { bytes, is_stuck: false });
+            }
+            buffers.out.clear();
+            if let Err(refusal) = self.cipher.seal(&mut self.input, piece, &mut buffers.out) {
+                self.is_broken = true;
+                return Err(refusal.into());
+            }
+            bytes += piece.len();
+            let sent = match socket.write(&buffers.out) {
+                Ok(sent) => sent,
+                Err(error) if is_stuck(&error) => Sent { bytes: 0, is_stuck: true },
+                Err(error) if error.kind() == ErrorKind::Interrupted => Sent { bytes: 0, is_stuck: false },
+                Err(error) => return Err(error),
+            };
+            // What was sealed is sent whatever happens: its keys have moved on.
+            self.unsent.extend_from_slice(buffers.out.get(sent.bytes..).unwrap_or(&[]));
+            if !self.flush_if(!sent.is_stuck, socket)? {
+                return Ok(Sent { bytes, is_stuck: true });
+            }
+        }
+    }
+
+    fn flush_if<S: Socket>(&mut self, may: bool, socket: &mut S) -> io::Result<bool> {
+        if self.unsent.is_empty() { Ok(true) } else { Ok(may && self.flush(socket)?) }
+    }
+}
+
+impl<S: Socket, F: Ciphers> Socket for Secure<S, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        match &mut self.layer {
+            Layer::Plain => self.socket.read(buffer),
+            Layer::Undecided => self.read_first(buffer),
+            Layer::Encrypted(encrypted) if encrypted.is_broken => self.socket.read(buffer),
+            Layer::Encrypted(encrypted) if encrypted.cipher.is_handshaking() => {
+                encrypted.read_handshake(&mut self.socket, buffer)
+            }
+            Layer::Encrypted(encrypted) => {
+                encrypted.read_records(&mut self.socket, buffer, &mut self.shared.buffers.borrow_mut())
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
+        match &mut self.layer {
+            Layer::Plain | Layer::Undecided => self.socket.write(bytes),
+            Layer::Encrypted(encrypted) => {
+                let buffers = &mut self.shared.buffers.borrow_mut();
+                encrypted.write(&mut self.socket, &[IoSlice::new(bytes)], buffers)
+            }
+        }
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
+        match &mut self.layer {
+            Layer::Plain | Layer::Undecided => self.socket.write_vectored(slices),
+            Layer::Encrypted(encrypted) => {
+                encrypted.write(&mut self.socket, slices, &mut self.shared.buffers.borrow_mut())
+            }
+        }
+    }
+
+    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.peek(buffer)
+    }
+
+    fn take_peeked(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.take_peeked(buffer)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        if let Layer::Encrypted(encrypted) = &mut self.layer {
+            if !encrypted.has_said_end && !encrypted.is_broken && !encrypted.cipher.is_handshaking() {
+                encrypted.has_said_end = true;
+                encrypted.cipher.seal_end(&mut encrypted.input, &mut encrypted.unsent);
+            }
+            if !encrypted.flush(&mut self.socket)? {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+        }
+        self.socket.shutdown_write()
+    }
+
+    fn set_keepalive(&mut self, keepalive: Keepalive) {
+        self.socket.set_keepalive(keepalive);
+    }
+
+    fn advance_handshake(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        match &mut self.layer {
+            Layer::Encrypted(encrypted) if !encrypted.is_broken => {
+                encrypted.advance_handshake(buffer, &mut self.shared.buffers.borrow_mut())
+            }
+            _ => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn is_handshaking(&self) -> bool {
+        matches!(&self.layer, Layer::Encrypted(encrypted) if !encrypted.is_broken && encrypted.cipher.is_handshaking())
+    }
+
+    fn is_encrypted(&self) -> bool {
+        matches!(self.layer, Layer::Encrypted(_))
+    }
+
+    fn certified_ids(&self) -> Option<&[ServerId]> {
+        match &self.layer {
+            Layer::Encrypted(encrypted) => encrypted.cipher.certified_ids(),
+            Layer::Plain | Layer::Undecided => None,
+        }
+    }
+
+    fn unsent_bytes(&self) -> usize {
+        match &self.layer {
+            Layer::Encrypted(encrypted) => encrypted.unsent_bytes(),
+            Layer::Plain | Layer::Undecided => 0,
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        match &self.layer {
+            Layer::Encrypted(encrypted) => encrypted.input.capacity() + encrypted.unsent.capacity(),
+            Layer::Plain | Layer::Undecided => 0,
+        }
+    }
+}
+
+/// What is left to be written.
+struct Rest<'a> {
+    slices: &'a [IoSlice<'a>],
+    /// So far in the first of them.
+    at: usize,
+}
+
+impl<'a> Rest<'a> {
+    /// The next piece of at most `max` bytes: as it lies there, if it is in one slice, else put together.
+    fn take<'b>(&mut self, max: usize, gathered: &'b mut Vec<u8>) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        gathered.clear();
+        while let Some((first, others)) = self.slices.split_first() {
+            let slice = first.get(self.at..).unwrap_or(&[]);
+            let is_alone = gathered.is_empty() && (slice.len() >= max || others.is_empty());
+            let (piece, rest) = slice.split_at(slice.len().min(max - gathered.len()));
+            if rest.is_empty() {
+                (self.slices, self.at) = (others, 0);
+            } else {
+                self.at += piece.len();
+            }
+            if is_alone {
+                return piece;
+            }
+            gathered.extend_from_slice(piece);
+            if gathered.len() == max {
+                break;
+            }
+        }
+        gathered
+    }
+}
+
+/// Whether a whole record stands in front, or what can't become one: a header is the kind, a version, and a length.
+fn begins_with_record(input: &[u8]) -> bool {
+    match input {
+        [_, version, ..] if *version != 3 => true,
+        [_, _, _, high, low, ..] => {
+            let len = 5 + usize::from(u16::from_be_bytes([*high, *low]));
+            len > RECORD_MAX_BYTES || input.len() >= len
+        }
+        _ => false,
+    }
+}
+
+fn is_stuck(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected)
+}

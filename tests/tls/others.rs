@@ -1,0 +1,187 @@
+//! Other makes of TLS: openssl, GnuTLS, Python, stunnel.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use crate::certificates::{Folder, slices};
+use crate::node::{Node, fresh_address, wait_until};
+use crate::program::{self, Program, is_missing};
+use crate::support::Client;
+use crate::{failures, node};
+
+/// Runs a program with this input; it ends when that is over.
+fn run(program: &str, arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// What the server answers to a login and `hi`.
+const ANSWER: &[u8] = b"\x10\0\x30\0\0\0\x07\0\0\0\x03ana\0\0\0\x02hi";
+
+#[test]
+fn openssl_with_each_kind_of_key() {
+    if is_missing("openssl") {
+        return;
+    }
+    let folder = Folder::empty();
+    let subject = "-nodes -days 9 -subj /CN=localhost -addext subjectAltName=DNS:localhost";
+    for (name, kind) in [("p256", "ec -pkeyopt ec_paramgen_curve:P-256"), ("ed25519", "ed25519"), ("rsa", "rsa:2048")] {
+        folder.openssl(&format!("req -x509 -newkey {kind} {subject} -keyout {name}.key -out {name}.pem"));
+        let node = Node::start(7, &slices(&folder.options(name)));
+        let (place, ca) = (node.place(), folder.path(&format!("{name}.pem")));
+        // It stays until the server closes, which it does when the input is over.
+        let arguments =
+            ["s_client", "-quiet", "-no_ign_eof", "-verify_return_error", "-CAfile", &ca, "-connect", &place];
+        let script = format!(
+            "(printf '\\0\\0\\0\\0\\003ana\\040\\0\\0\\0\\002hi'; sleep 1) | openssl {} 2>/dev/null",
+            arguments.join(" ")
+        );
+        let output = run("sh", &["-c", &script], b"");
+        assert_eq!(output.stdout, ANSWER, "{name}");
+    }
+}
+
+#[test]
+fn older_versions_and_other_protocols_are_refused_with_an_alert() {
+    if is_missing("openssl") {
+        return;
+    }
+    let folder = Folder::new();
+    let node = node(&folder, &[]);
+    let place = node.place();
+    for old in ["-tls1_2", "-tls1_1", "-tls1"] {
+        let output = run("openssl", &["s_client", old, "-cipher", "ALL:@SECLEVEL=0", "-connect", &place], b"");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains("alert protocol version") || text.contains("alert handshake failure"), "{old}: {text}");
+    }
+    wait_until(|| failures(&node, "protocol") == 3, || node.ask("metrics").join("\n"));
+    wait_until(|| node.server.count_in_log("INFO ] TLS from ") == 3, || "one line for each".to_owned());
+    let with_alpn = |names| {
+        // Its input is over when the handshake is, too.
+        let output = run("sh", &["-c", &format!("sleep 1 | openssl s_client {names} -connect {place}")], b"");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let text = with_alpn("-alpn h2,http/1.1");
+    assert!(text.contains("alert no application protocol"), "{text}");
+    assert!(with_alpn("-alpn h2,cfp").contains("ALPN protocol: cfp"));
+    let text = with_alpn("");
+    assert!(text.contains("No ALPN negotiated"), "{text}");
+    // There are no tickets to come back with, and no early data.
+    assert!(text.contains("TLSv1.3") && !text.contains("Resumption PSK") && !text.contains("early data was accepted"));
+}
+
+#[test]
+fn a_key_update_is_answered_and_a_flood_of_them_ends() {
+    if is_missing("openssl") {
+        return;
+    }
+    let folder = Folder::new();
+    let node = node(&folder, &[]);
+    let place = node.place();
+    // `K` asks for a key update on a line of its own; in TLS 1.3 `R` means nothing.
+    let script = format!(
+        "(printf '\\0\\0\\0\\0\\003ana'; sleep 0.3; printf '\\nK\\n'; sleep 0.3; printf '\\nR\\n'; sleep 0.3) | \
+         openssl s_client -nocommands -quiet -no_ign_eof -connect {place} 2>/dev/null"
+    );
+    let output = run("sh", &["-c", &script], b"");
+    assert_eq!(output.stdout, [0x10, 0]);
+    let script = format!(
+        "(printf '\\0\\0\\0\\0\\003bob'; sleep 0.3; i=0; while [ $i -lt 200 ]; do printf 'K\\n'; i=$((i + 1)); done; sleep 1) | \
+         timeout 20 openssl s_client -no_ign_eof -connect {place} 2>&1 | tail -c 400"
+    );
+    run("sh", &["-c", &script], b"");
+    let mut other = Client::connect(node.address);
+    other.log_in_as_guest("carla");
+}
+
+#[test]
+fn gnutls() {
+    if is_missing("openssl") || is_missing("gnutls-cli") {
+        return;
+    }
+    let folder = Folder::new();
+    let node = node(&folder, &[]);
+    let script = format!(
+        "(printf '\\0\\0\\0\\0\\003ana\\040\\0\\0\\0\\002hi'; sleep 1) | gnutls-cli --logfile=/dev/null \
+         --x509cafile={} --verify-hostname=localhost --port {} {} 2>/dev/null",
+        folder.path("cert.pem"),
+        node.address.port(),
+        node.address.ip(),
+    );
+    let output = run("sh", &["-c", &script], b"");
+    assert_eq!(output.stdout, ANSWER, "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn python() {
+    if is_missing("openssl") || is_missing("python3") {
+        return;
+    }
+    let folder = Folder::new();
+    let node = node(&folder, &[]);
+    let program = format!(
+        r#"
+import socket, ssl
+context = ssl.create_default_context(cafile={:?})
+raw = socket.create_connection(({:?}, {}))
+stream = context.wrap_socket(raw, server_hostname="localhost")
+stream.sendall(b"\0\0\0\0\3ana\x20\0\0\0\2hi")
+got = b""
+while len(got) < 20:
+    got += stream.recv(100)
+assert got == b"\x10\0\x30\0\0\0\7\0\0\0\3ana\0\0\0\2hi", got
+version = stream.version()
+# Both sides say the end.
+stream.unwrap()
+print(version)
+"#,
+        folder.path("cert.pem"),
+        node.address.ip().to_string(),
+        node.address.port()
+    );
+    let output = run("python3", &["-c", &program], b"");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "TLSv1.3\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn stunnel_in_front_says_from_where_clients_come() {
+    if is_missing("openssl") || is_missing("stunnel") {
+        return;
+    }
+    let folder = Folder::new();
+    let (node, proxy) = (Node::start(7, &["--proxy-from", "127.0.0.1"]), fresh_address());
+    let config = format!(
+        "foreground = yes\nsyslog = no\npid =\n[cfp]\naccept = {proxy}\nconnect = {}\nprotocol = proxy\ncert = {}\nkey = {}\n",
+        node.address,
+        folder.path("cert.pem"),
+        folder.path("key.pem")
+    );
+    let file = program::file("stunnel.conf", &config);
+    let _stunnel = Program::start("stunnel", &[file.to_str().unwrap()], proxy);
+    let mut client = crate::certificates::connect_from([127, 0, 0, 77].into(), proxy, &folder.path("cert.pem"));
+    client.log_in_as_guest("ana");
+    assert!(node.ask("clients")[0].contains("\t127.0.0.77:"), "{:?}", node.ask("clients"));
+}
+
+#[test]
+fn haproxy_in_front_of_tls() {
+    if is_missing("openssl") || is_missing("haproxy") {
+        return;
+    }
+    let folder = Folder::new();
+    let (node, proxy) = (node(&folder, &["--proxy-from", "127.0.0.1", "--require-tls"]), fresh_address());
+    let config = format!(
+        "defaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n\
+         listen cfp\n bind {proxy}\n server cfp {} send-proxy-v2\n",
+        node.address
+    );
+    let file = program::file("haproxy.cfg", &config);
+    let _haproxy = Program::start("haproxy", &["-db", "-f", file.to_str().unwrap()], proxy);
+    let mut client = crate::certificates::connect_from([127, 0, 0, 77].into(), proxy, &folder.path("cert.pem"));
+    client.log_in_as_guest("ana");
+    assert!(node.ask("clients")[0].contains("\t127.0.0.77:"), "{:?}", node.ask("clients"));
+    assert_eq!(node.metric("cfp_tls_connections"), 1);
+}
