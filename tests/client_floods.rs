@@ -6,10 +6,14 @@ mod support;
 #[path = "support/terminal.rs"]
 mod terminal;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use cfp::limits::CHUNK_BYTES;
@@ -107,6 +111,70 @@ fn floods_take_no_memory_of_a_client_whose_terminal_takes_nothing() {
         ana.type_keys("\x03");
         assert_eq!(ana.wait(), Some(130));
     }
+}
+
+#[test]
+fn messages_wait_for_a_terminal_that_takes_nothing_and_none_is_left_out() {
+    // More than the kernel holds for both.
+    const MESSAGES: usize = 14_000;
+    let (liar, folder) = (Liar::new(), Scratch::new());
+    let mut ana = Terminal::start(liar.command(&folder));
+    let mut stream = liar.accept();
+    ana.expect_last(">");
+    ana.hold();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counter = sent.clone();
+    let sender = thread::spawn(move || {
+        for number in 0..MESSAGES {
+            let message = format!("{number:05} {}", "x".repeat(1000));
+            stream
+                .write_all(&bytes(&Packet::MsgPblInc { origin: ServerId(7), sender: "bob", message: &message }))
+                .unwrap();
+            counter.store(number + 1, Ordering::Release);
+        }
+        stream
+    });
+    // Until no more is taken.
+    let mut before = usize::MAX;
+    while before != sent.load(Ordering::Acquire) {
+        before = sent.load(Ordering::Acquire);
+        thread::sleep(Duration::from_millis(500));
+    }
+    assert!(before < MESSAGES, "the sender was not held up");
+    ana.go_on();
+    let _stream = sender.join().unwrap();
+    ana.expect(&format!("bob: {:05} xxx", MESSAGES - 1));
+    let shown = String::from_utf8_lossy(&ana.bytes()).into_owned();
+    let numbers = shown.split(": ").filter_map(|rest| rest.split_once(" xxx")?.0.parse().ok());
+    assert!(numbers.collect::<BTreeSet<usize>>().into_iter().eq(0..MESSAGES));
+    ana.type_keys("\x03");
+    assert_eq!(ana.wait(), Some(130));
+}
+
+#[test]
+fn it_does_not_leave_before_an_error_has_had_a_moment_to_come() {
+    // Who is held up for longer than that moment tries again.
+    let stays = || {
+        let (liar, folder) = (Liar::new(), Scratch::new());
+        let mut ana = Client::spawn(liar.command(&folder));
+        ana.type_line("/msg bob@8 hi");
+        ana.end_input();
+        let mut stream = liar.accept();
+        stream
+            .read_exact(&mut bytes(&Packet::MsgPrv { destination: ServerId(8), receiver: "bob", message: "hi" }))
+            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let stays = stream.read(&mut [0]).is_err();
+        stream.write_all(&bytes(&Packet::Error { sender: "ana", reason: ErrorReason::UnknownReceiver })).unwrap();
+        stream.set_read_timeout(None).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        drop(stream);
+        let (code, out, _) = ana.wait();
+        assert_eq!(code, 0);
+        assert!(out[0].starts_with("* not delivered: message to bob@8 \"hi\""), "{out:?}");
+        stays
+    };
+    assert!((0..5).any(|_| stays()));
 }
 
 #[test]
