@@ -4,7 +4,7 @@
 mod support;
 
 use cfp::core::state::config::Config;
-use cfp::limits::{CHUNK_BYTES, QUEUE_MAX_BYTES};
+use cfp::limits::{CHUNK_BYTES, DEAD_READER_MS, QUEUE_MAX_BYTES};
 use cfp::wire::{FileChunk, Packet, ServerId};
 use support::ID;
 use support::client::{encoded, split};
@@ -424,4 +424,18 @@ fn an_operator_who_does_not_read_slows_nobody() {
     room.flooder("mallory", says(&"x".repeat(60_000)));
     room.run_for(100);
     assert_eq!(room.flooders[0].peer.unread_bytes(), 0);
+}
+
+#[test]
+fn a_reader_that_takes_nothing_slows_who_says_much_for_a_second_and_is_then_filled_up_and_closed() {
+    let mut room = Room::new();
+    // Its queue is so long that it would take minutes at the rate that passes in any case.
+    let max_queue_bytes = 32 * 1024 * 1024;
+    room.rig = Rig::with_config(Config { max_queue_bytes, max_memory_bytes: usize::MAX, ..Config::new(ID) });
+    room.reader("dead", 0, STEP_MS);
+    room.flooder("mallory", says(&"x".repeat(60_000)));
+    room.run_for(DEAD_READER_MS / 2);
+    assert!(room.rig.is_open(&room.readers[0].peer));
+    room.run_for(2 * DEAD_READER_MS);
+    assert!(!room.rig.is_open(&room.readers[0].peer));
 }

@@ -266,3 +266,25 @@ fn a_login_under_a_nickname_whose_holder_waits_is_refused_as_long_as_the_holder_
     play.rig.send(&other, &encoded(&Packet::AuthGst { nickname: "ana" }));
     assert_eq!(other.take_output(), encoded(&Packet::AuthRsp { response: AuthResponse::InUse }));
 }
+
+#[test]
+fn who_is_flooded_in_private_speaks_as_fast_as_it_reads() {
+    let mut play = Play::new();
+    let bob = play.rig.guest("bob");
+    bob.stop_taking();
+    let senders: Vec<Peer> = (0..20).map(|number| play.rig.guest(&format!("sender{number}"))).collect();
+    let mut heard = 0;
+    for step in 0..300 {
+        for sender in senders.iter().filter(|sender| sender.unread_bytes() < 100_000) {
+            play.rig.arrive(sender, &tells("bob", &"x".repeat(10_000)));
+        }
+        if step == 100 {
+            play.rig.arrive(&bob, &says("help").repeat(10));
+        }
+        // 1 MB/s.
+        play.rig.let_take(&bob, 10_000);
+        play.rig.advance(10);
+        heard += split(&play.zoe.take_output()).iter().filter(|packet| **packet == said("bob", "help")).count();
+    }
+    assert_eq!(heard, 10, "in two seconds");
+}
