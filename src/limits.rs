@@ -287,18 +287,40 @@ pub const UNFIT_TRIES_MAX: u32 = 3;
 /// How often a network that is not a clique is looked at, and siblings are told again what we have: between half of
 /// this and all of it, so that servers don't do it in step.
 pub const RECONCILE_MS: u64 = 20_000;
-/// What a sibling said is believed for as long, unless it holds still: more than two rounds, since one may just be
-/// missed.
+/// Who was last heard so long ago, and said something else than what holds, is not followed: more than two rounds, since
+/// one may just be missed.
 pub const ANNOUNCEMENT_MS: u64 = 2 * RECONCILE_MS + RECONCILE_MS / 2;
-/// Reviews in a row in which the network does not fit, before links are closed: over 30 s, far more than the 15 s
-/// within which a dead link is noticed, and with it what did not fit for a moment.
-pub const RECONCILES_UNFIT_MAX: u32 = 3;
-/// The same where only others see it, and decline: who sees it himself is given the time to mend it alone, since he may
-/// know of a better way.
-pub const RECONCILES_REFUSED_MAX: u32 = 2 * RECONCILES_UNFIT_MAX;
-/// How long a server that follows another takes in only whom that one is linked with: until those who were left have
-/// given up, which takes a few of their dials after the last announcement of them is no longer believed.
-pub const FOLLOW_MS: u64 = 120_000;
+/// Looks in a row at which the network does not fit, before links are closed: over 30 s, far more than the 15 s within
+/// which a dead link is noticed, and with it what did not fit for a moment.
+pub const CONFLICTS_MAX: u32 = 3;
+/// A link that is younger is not closed for not fitting: within this, an honest newcomer has met all the others.
+pub const SETTLE_MS: u64 = RECONCILE_MS;
+/// How long a server is not taken in again that we left, since it did not fit: until those who keep it have settled.
+pub const EXCLUDED_MS: u64 = 120_000;
+/// What a server said that asked us to merge and did not fit is believed for as long: over two of the longest delays
+/// after which it asks again.
+pub const WORD_MS: u64 = 5 * HEARSAY_DELAY_MAX_MS / 2;
+/// Delay after the first dial in vain to an address that a sibling named and that we were never linked with (D51).
+pub const HEARSAY_DELAY_MIN_MS: u64 = 500;
+/// The delay grows by this factor: four dials in the first half minute, since a server may be a moment late to hear of
+/// us.
+pub const HEARSAY_DELAY_FACTOR: u64 = 6;
+/// It grows no further. A sibling may make us dial a stranger's address twice in this time, and no more.
+pub const HEARSAY_DELAY_MAX_MS: u64 = 120_000;
+/// After a dial to one port of a host, on the word of somebody elsewhere, no other port of it is dialled for as long.
+pub const HEARSAY_HOST_MS: u64 = 30_000;
+/// Addresses that the siblings on one host may have us dial within `FORGET_MS`: nearly two networks. Who lies uses up
+/// his own host's.
+pub const HEARSAY_PER_HOST_MAX: usize = 16;
+/// The same, of all siblings: nine hosts that each use up theirs.
+pub const HEARSAY_MAX: usize = SIBLINGS_MAX * HEARSAY_PER_HOST_MAX;
+/// So often the place is dialled in vain where a server was before it came back elsewhere (D54): some four minutes.
+pub const FORMER_TRIES_MAX: u32 = 6;
+/// One line of the log in this time about what one sibling says of others.
+pub const HEARSAY_LOG_MS: u64 = 60_000;
+/// Lost servers that are dialled again, beside those that have a place: whoever comes and goes under ever new IDs
+/// makes the oldest of them be forgotten.
+pub const LOST_MAX: usize = 32;
 /// A link over which nothing has come for as long is a silent one: its server is asked whether it lives (D57). With the
 /// next one, a stopped server is noticed within a minute; an idle network of ten dials nine times in that time.
 pub const LINK_SILENCE_MS: u64 = 25_000;

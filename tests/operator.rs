@@ -275,10 +275,47 @@ fn a_merge_is_answered_when_it_is_done_or_declined_or_not_reached() {
 }
 
 #[test]
-fn a_merge_with_itself_is_a_conflict() {
+fn a_server_does_not_merge_with_itself_under_whatever_address() {
     let node = Node::start(1, &[]);
-    assert_eq!(node.ask(&format!("merge {}", node.address)), ["error server id conflict"]);
+    assert_eq!(node.ask(&format!("merge {}", node.address)), ["error that is this server"]);
     assert!(node.siblings().is_empty());
+    let port = node::fresh_address().port();
+    let everywhere = std::net::SocketAddr::from(([0, 0, 0, 0], port));
+    let own = ["--advertise", &format!("127.0.0.1:{port}"), "--merge", &format!("127.0.0.2:{port}")];
+    let node = Node::start_at(2, everywhere, &own);
+    node.server.wait_for_log("is passed over: that is this server");
+    assert_eq!(node.status("mesh_complete"), "1");
+    for host in ["127.0.0.1", "127.0.0.3", "localhost"] {
+        assert_eq!(node.ask(&format!("merge {host}:{port}")), ["error that is this server"], "{host}");
+    }
+}
+
+#[test]
+fn merges_that_wait_are_listed_with_the_last_error_and_can_be_given_up() {
+    let nobody = node::fresh_address();
+    let node = Node::start(1, &["--merge", &nobody.to_string()]);
+    let is_tried = || node.ask("siblings").first().is_some_and(|line| line.contains("refused"));
+    wait_until(is_tried, || format!("{:?}", node.ask("siblings")));
+    let lines = node.ask("siblings");
+    let fields: Vec<&str> = lines[0].split('\t').collect();
+    assert_eq!((fields.len(), &fields[..3]), (5, &["-", nobody.to_string().as_str(), "waiting"][..]), "{lines:?}");
+    assert!(fields[3].parse::<u64>().is_ok(), "{lines:?}");
+    assert_eq!(node.ask("forget 127.0.0.1:9"), ["error no such merge waits"]);
+    assert_eq!(node.ask(&format!("forget {nobody}")), ["ok"]);
+    assert_eq!(node.ask("siblings"), ["ok"]);
+    assert_eq!(node.status("mesh_complete"), "1");
+}
+
+#[test]
+fn who_declines_a_merge_says_which_id_and_which_two_addresses() {
+    let (one, two) = (Node::start(1, &[]), Node::start(2, &[]));
+    one.merge(&two);
+    let other = Node::start(2, &[]);
+    assert_eq!(other.ask(&format!("merge {}", one.address)), ["error server id conflict"]);
+    let line = one.server.wait_for_log("declined a merge with server 2");
+    assert!(line.contains(&other.place()) && line.contains(&two.place()) && line.contains("ID 2"), "{line}");
+    let line = other.server.wait_for_log("was declined");
+    assert!(line.contains("one ID would stand for two servers"), "{line}");
 }
 
 #[test]
@@ -372,7 +409,7 @@ fn a_command_that_is_none_is_an_error_and_the_next_one_is_read() {
         let answer = node.ask(wrong);
         assert!(answer.len() == 1 && answer[0].starts_with("error unknown command"), "{answer:?}");
     }
-    assert_eq!(node.ask("forget seven"), ["error expected forget ID"]);
+    assert_eq!(node.ask("forget seven"), ["error expected forget ID or forget HOST:PORT"]);
     let mut operator = UnixStream::connect(node.control()).unwrap();
     operator.set_read_timeout(Some(PATIENCE)).unwrap();
     operator.write_all(b"nonsense\nsibl").unwrap();

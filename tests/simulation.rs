@@ -22,6 +22,8 @@ mod foreigners;
 mod host;
 #[path = "simulation/ledger.rs"]
 mod ledger;
+#[path = "simulation/liars.rs"]
+mod liars;
 #[path = "simulation/links.rs"]
 mod links;
 #[path = "simulation/people.rs"]
@@ -76,12 +78,31 @@ fn sometimes(kind: Kind) -> &'static [&'static str] {
             "unfit merges",
         ],
         Kind::Races => &["closed: declined", "closed: superseded", "closed: unfit", "collisions"],
+        Kind::Lies => &["lies", "dials to strangers"],
         Kind::Duel => &["closed: superseded", "collisions"],
     }
 }
 
+/// With one seed, what the servers write to their logs is told too.
+struct Told;
+
+impl log::Log for Told {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("                {} {}", record.level(), record.args());
+    }
+
+    fn flush(&self) {}
+}
+
 fn run_seeds(kind: Kind, default: Range<u64>) {
     let (seeds, is_verbose) = seeds(default.clone());
+    if is_verbose && log::set_logger(&Told).is_ok() {
+        log::set_max_level(log::LevelFilter::Info);
+    }
     let mut failed = Vec::new();
     let mut totals = std::collections::BTreeMap::<String, u64>::new();
     for seed in seeds.clone() {
@@ -128,6 +149,11 @@ fn servers_that_do_not_fit_together_end_as_cliques_and_lose_no_message() {
 #[test]
 fn two_servers_that_dial_each_other_at_once_keep_the_link_that_the_higher_id_dialled() {
     run_seeds(Kind::Duel, 0..100);
+}
+
+#[test]
+fn honest_servers_stay_linked_whatever_one_or_two_liars_say() {
+    run_seeds(Kind::Lies, 0..60);
 }
 
 #[test]

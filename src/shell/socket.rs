@@ -103,6 +103,13 @@ impl Socket for Stream {
         Ok(Sent::plain(count, slices.iter().map(|slice| slice.len()).sum()))
     }
 
+    fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Stream::Tcp(stream) => stream.local_addr().ok(),
+            Stream::Unix(_) => None,
+        }
+    }
+
     fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.peek(buffer),

@@ -4,18 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cfp::core::engine::Engine;
 use cfp::core::session::Session;
-use cfp::limits::{FORGET_MS, NETWORK_MAX_SERVERS, POOL_BUFFER_MAX_BYTES, POOL_MAX_BUFFERS, SIBLINGS_MAX};
+use cfp::limits::{
+    FORGET_MS, HEARSAY_PER_HOST_MAX, LOST_MAX, NETWORK_MAX_SERVERS, POOL_BUFFER_MAX_BYTES, POOL_MAX_BUFFERS,
+    SIBLINGS_MAX,
+};
 use cfp::wire::{Code, ServerId};
 
 use super::foreigners::Line;
+use super::liars::{Liar, LiarPlan};
 use super::pipes::{Owner, PipeEnd};
 use super::plan::Kind;
-use super::world::{Event, World};
+use super::world::{Event, REUNION_MS, World};
 
 /// Longer than anything in the servers takes: the forgetting of lost ones, and what follows from it.
 const QUIET_MS: u64 = FORGET_MS + 300_000;
 /// What has settled stays as it is: longer than a network that does not fit is watched before something is done.
 const STEADY_MS: u64 = 150_000;
+/// Addresses that two liars may have a host dial: as many as each may name within ten minutes, for half an hour.
+const STRANGERS_MAX: usize = 2 * 3 * HEARSAY_PER_HOST_MAX;
 /// A login or a message is through, over the slowest of pipes.
 const REACH_MS: u64 = 60_000;
 
@@ -26,7 +32,15 @@ pub fn run(mut world: World) -> World {
     world.calm();
     quieten(&mut world);
     world.trace(|_| "quiet".to_owned());
-    check_people(&mut world);
+    // What is sent to a server under whose ID a liar is linked, is gone.
+    if !has_squatters(&world) {
+        check_people(&mut world);
+    }
+    if world.plan.kind == Kind::Lies {
+        check_honest(&mut world);
+        close(&mut world);
+        return world;
+    }
     check_links(&world);
     check_foreigners(&mut world);
     check_cliques(&world);
@@ -47,7 +61,7 @@ fn quieten(world: &mut World) {
     let until = world.now + QUIET_MS;
     match world.plan.kind {
         Kind::Fits | Kind::Duel => world.run_until_idle(until),
-        Kind::Races => world.run_until(until),
+        Kind::Races | Kind::Lies => world.run_until(until),
     }
 }
 
@@ -70,6 +84,39 @@ fn check_links(world: &World) {
         for (&far, pipe) in &host.links {
             assert_eq!(world.hosts[far].links.get(&number), Some(pipe), "S2: {number} is linked to {far}");
         }
+    }
+}
+
+/// Whether a liar may have a host's ID before the host comes.
+fn has_squatters(world: &World) -> bool {
+    let is_taken = |liar: &LiarPlan| world.hosts.iter().any(|host| host.id == liar.id);
+    world.plan.liars.iter().any(|liar| liar.claims.is_some() || is_taken(liar))
+}
+
+/// S9: honest servers that were linked are so, whatever liars say, and what they cause is bounded.
+fn check_honest(world: &mut World) {
+    let is_alive = |&(a, a_life, b, b_life): &(usize, u32, usize, u32)| {
+        let is_it =
+            |number: usize, life| world.hosts[number].engine.is_some() && world.hosts[number].incarnation == life;
+        is_it(a, a_life) && is_it(b, b_life)
+    };
+    let late = world.broken_since.iter().filter(|(lives, since)| is_alive(lives) && world.now - **since > REUNION_MS);
+    let late: Vec<_> = late.collect();
+    assert!(late.is_empty(), "S9: pairs that are not linked again: {late:?}");
+    check_reunions(world);
+    for number in up(world) {
+        let host = &world.hosts[number];
+        let engine = host.engine.as_ref().expect("it is up");
+        let links: BTreeSet<ServerId> = engine.core().mesh.links().map(|(id, _)| id).collect();
+        assert!(links.len() <= SIBLINGS_MAX && !links.contains(&host.id), "S1: {number} has {links:?}");
+        for (&far, pipe) in &host.links {
+            assert_eq!(world.hosts[far].links.get(&number), Some(pipe), "S2: {number} is linked to {far}");
+        }
+        let known = engine.core().mesh.servers().count();
+        assert!(known <= SIBLINGS_MAX * 11 + LOST_MAX, "S9: {number} knows {known} servers");
+        let is_its = |(near, incarnation, _): &&(usize, u32, _)| *near == number && *incarnation == host.incarnation;
+        let strangers = world.stranger_dials.keys().filter(is_its).count();
+        assert!(strangers <= STRANGERS_MAX, "S9: {number} dialled {strangers} addresses where nobody is");
     }
 }
 
@@ -166,7 +213,7 @@ fn check_reunions(world: &World) {
             assert!(world.hosts[a].links.contains_key(&b), "S3: {a} and {b} were linked, and are not again");
         }
     }
-    if world.hosts.iter().any(|host| host.moved > 0) {
+    if world.hosts.iter().any(|host| host.moved > 0) || has_squatters(world) {
         return;
     }
     for number in up(world) {
@@ -253,6 +300,7 @@ fn close(world: &mut World) {
     for foreigner in &mut world.foreigners {
         foreigner.lines.clear();
     }
+    world.liars.iter_mut().for_each(Liar::hang_up);
     world.collect();
     for pipe in world.pipes(|_, _| true) {
         for side in [0, 1] {
@@ -264,8 +312,9 @@ fn close(world: &mut World) {
     let until = world.now + 20_000;
     world.run_until(until);
     for number in up(world) {
-        for id in world.engine_ids(number) {
-            world.after(0, Event::Operate(number, format!("forget {id}")));
+        for (place, id) in world.engine_ids(number).into_iter().enumerate() {
+            // No more operators at once than are let in.
+            world.after(200 * place as u64, Event::Operate(number, format!("forget {id}")));
         }
     }
     let until = world.now + 120_000;

@@ -147,7 +147,7 @@ impl Host {
             let id = engine.connections().get(key)?.socket.id;
             match net.end(id.other()).owner {
                 Owner::Host(host) => Some((host, id.pipe)),
-                Owner::Foreigner(_) => None,
+                Owner::Foreigner(_) | Owner::Liar(_) => None,
                 Owner::Person(_) => panic!("only servers are siblings"),
             }
         };

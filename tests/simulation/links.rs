@@ -21,7 +21,8 @@ impl World {
         let host = self.hosts.iter().find(has_it).map(|host| Owner::Host(host.number));
         let foreigner =
             || self.foreigners.iter().position(|other| other.plan.describes && other.plan.address == address);
-        host.or_else(|| foreigner().map(Owner::Foreigner))
+        let liar = || self.liars.iter().position(|liar| liar.plan.address == address);
+        host.or_else(|| foreigner().map(Owner::Foreigner)).or_else(|| liar().map(Owner::Liar))
     }
 
     pub fn address(&self, host: usize) -> SocketAddrV4 {
@@ -32,6 +33,7 @@ impl World {
         self.trace(|_| format!("{number} dials {address} for {dial_for:?}"));
         let clock = self.hosts[number].clock(self.now);
         let SocketAddr::V4(to) = address else { unreachable!("there are no others") };
+        self.check_dial(number, to);
         let far = self.server_at(to);
         if far.is_none() && self.dice.chance(300) || self.is_over && self.dice.chance(500) {
             if let Some(engine) = &mut self.hosts[number].engine {
@@ -63,7 +65,7 @@ impl World {
         }
         let is_listening = match far {
             Some(Owner::Host(host)) => self.hosts[host].engine.is_some(),
-            Some(Owner::Foreigner(_)) => true,
+            Some(Owner::Foreigner(_) | Owner::Liar(_)) => true,
             Some(Owner::Person(_)) | None => false,
         };
         if self.is_over || !is_listening {
@@ -80,6 +82,7 @@ impl World {
                 self.foreigners[foreigner].add_line(end, None);
                 self.wake_foreigner(foreigner);
             }
+            Some(Owner::Liar(liar)) => self.meet_liar(liar, end, from),
             Some(Owner::Person(_)) | None => {}
         }
     }
@@ -187,6 +190,7 @@ impl World {
             }
             Later::Wake(Owner::Person(person)) => self.wake_person(person),
             Later::Wake(Owner::Foreigner(foreigner)) => self.wake_foreigner(foreigner),
+            Later::Wake(Owner::Liar(liar)) => self.wake_liar(liar),
             Later::Wake(Owner::Host(host)) => self.wake(host, 0),
         }
     }

@@ -41,6 +41,8 @@ pub enum Owner {
     Host(usize),
     /// A server of another make.
     Foreigner(usize),
+    /// A server that lies.
+    Liar(usize),
     /// A client, a vandal or an operator.
     Person(usize),
 }

@@ -7,6 +7,7 @@ use cfp::limits::{LINK_QUEUE_MAX_BYTES, NETWORK_MAX_SERVERS};
 use cfp::wire::ServerId;
 
 use super::dice::Dice;
+use super::liars::LiarPlan;
 
 pub const PORT: u16 = 7777;
 
@@ -19,6 +20,8 @@ pub enum Kind {
     Races,
     /// Two servers that ask each other to merge, perhaps at the same moment, and nothing else.
     Duel,
+    /// All that is asked to merge fits together, and one or two siblings lie.
+    Lies,
 }
 
 #[derive(Debug)]
@@ -48,6 +51,7 @@ pub struct Plan {
     pub kind: Kind,
     pub hosts: Vec<HostPlan>,
     pub foreigners: Vec<ForeignerPlan>,
+    pub liars: Vec<LiarPlan>,
     /// Who may be asked by an operator to merge with whom.
     pub merges: Vec<(usize, usize)>,
     /// Allow-lists name only who will ask.
@@ -88,9 +92,10 @@ impl Plan {
             Kind::Fits => dice.between(2, 12) as usize,
             Kind::Races => dice.between(3, 12) as usize,
             Kind::Duel => 2,
+            Kind::Lies => dice.between(2, 8) as usize,
         };
         let is_restricted = dice.chance(300);
-        let is_split = kind != Kind::Duel && (count > 10 || dice.chance(300));
+        let is_split = kind != Kind::Duel && kind != Kind::Lies && (count > 10 || dice.chance(300));
         let groups = if is_split { 2 } else { 1 };
         let mut hosts: Vec<HostPlan> = (0..count)
             .map(|number| HostPlan {
@@ -150,6 +155,10 @@ impl Plan {
             }
         }
         let foreigners = draw_foreigners(kind, &hosts, dice);
+        let liars = match kind {
+            Kind::Lies => (0..dice.between(1, 2) as u8).map(|number| LiarPlan::draw(number, count, dice)).collect(),
+            Kind::Fits | Kind::Races | Kind::Duel => Vec::new(),
+        };
         let is_calm = kind == Kind::Duel || kind == Kind::Fits && dice.chance(100);
         let mut fault_weights = [0; 11];
         for weight in fault_weights.iter_mut().filter(|_| !is_calm) {
@@ -163,8 +172,9 @@ impl Plan {
             kind,
             hosts,
             foreigners,
+            liars,
             merges,
-            is_restricted,
+            is_restricted: is_restricted && kind != Kind::Lies,
             uses_names: dice.chance(300),
             uses_aliases: dice.chance(200),
             is_calm,
@@ -195,6 +205,7 @@ impl Plan {
         Plan {
             hosts: merges.iter().enumerate().map(host).collect(),
             foreigners: Vec::new(),
+            liars: Vec::new(),
             merges: Vec::new(),
             is_restricted: false,
             uses_names: false,
@@ -226,7 +237,7 @@ fn draw_foreigners(kind: Kind, hosts: &[HostPlan], dice: &mut Dice) -> Vec<Forei
         let group = dice.below(2);
         let members: Vec<usize> = (0..hosts.len()).filter(|&host| hosts[host].group == group).collect();
         let is_room = kind == Kind::Races || members.len() + foreigners.len() < NETWORK_MAX_SERVERS;
-        if kind == Kind::Duel || !dice.chance(300) || members.is_empty() || !is_room {
+        if kind == Kind::Duel || kind == Kind::Lies || !dice.chance(300) || members.is_empty() || !is_room {
             continue;
         }
         // Between those of the hosts.

@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use cfp::core::engine::Engine;
 use cfp::core::state::config::Config;
@@ -19,6 +19,7 @@ use super::dice::Dice;
 use super::foreigners::Foreigner;
 use super::host::{Arrived, Host, Outcome};
 use super::ledger::{Ledger, LinkState, Standing, View};
+use super::liars::Liar;
 use super::people::{Got, Person, Role};
 use super::pipes::{Later, Net, Owner, PipeEnd, SharedNet, make_pipe};
 use super::plan::{self, Kind, Plan};
@@ -40,6 +41,8 @@ pub enum Event {
     Act(usize),
     /// A server of another make does something.
     Foreign(usize),
+    /// A liar does something.
+    Lie(usize),
     /// A client or a vandal comes.
     Come,
     Leave(usize),
@@ -50,6 +53,8 @@ pub enum Event {
     Operate(usize, String),
 }
 
+/// Whatever liars say, honest servers that were linked are so again after this.
+pub const REUNION_MS: u64 = 60_000;
 /// Steps after which a world that has not become quiet never will.
 const STEPS_MAX: u64 = 3_000_000;
 
@@ -61,6 +66,11 @@ pub struct World {
     pub net: SharedNet,
     pub hosts: Vec<Host>,
     pub foreigners: Vec<Foreigner>,
+    pub liars: Vec<Liar>,
+    /// When a host, in one of its lives, dialled an address where nobody is.
+    pub stranger_dials: BTreeMap<(usize, u32, SocketAddrV4), Vec<u64>>,
+    /// Links between hosts that broke although nothing went wrong.
+    pub broken_since: BTreeMap<(usize, u32, usize, u32), u64>,
     pub people: Vec<Person>,
     pub ledger: Ledger,
     pub is_chaos: bool,
@@ -120,6 +130,7 @@ impl World {
         let net = Net::new(dice.between(0, u64::MAX - 1), plan.pipe_bytes);
         let hosts = plan.hosts.iter().enumerate().map(|(number, host)| Host::new(number, host.id)).collect();
         let foreigners: Vec<Foreigner> = plan.foreigners.iter().cloned().map(Foreigner::new).collect();
+        let liars: Vec<Liar> = plan.liars.iter().cloned().map(Liar::new).collect();
         let mut world = World {
             plan,
             dice,
@@ -128,6 +139,9 @@ impl World {
             net,
             hosts,
             foreigners,
+            liars,
+            stranger_dials: BTreeMap::new(),
+            broken_since: BTreeMap::new(),
             people: Vec::new(),
             ledger: Ledger::default(),
             is_chaos: true,
@@ -153,6 +167,10 @@ impl World {
         }
         for foreigner in 0..world.foreigners.len() {
             world.after(0, Event::Foreign(foreigner));
+        }
+        for liar in 0..world.liars.len() {
+            let delay = world.liars[liar].plan.comes_ms;
+            world.after(delay, Event::Lie(liar));
         }
         let first = world.dice.between(0, world.plan.fault_interval_ms);
         world.after(first, Event::Fault);
@@ -254,6 +272,7 @@ impl World {
             }
             Event::Act(person) => self.act(person),
             Event::Foreign(foreigner) => self.act_foreigner(foreigner),
+            Event::Lie(liar) => self.act_liar(liar),
             Event::Come => self.add_person(),
             Event::Leave(person) => self.people[person].end = None,
             Event::Fault => self.fault(),
@@ -282,7 +301,7 @@ impl World {
                     self.wake(host, 0);
                     continue;
                 }
-                Later::Wake(Owner::Person(_) | Owner::Foreigner(_)) => 0,
+                Later::Wake(Owner::Person(_) | Owner::Foreigner(_) | Owner::Liar(_)) => 0,
             };
             self.after(delay, Event::Pipe(later));
         }
@@ -350,9 +369,19 @@ impl World {
         let (a, b) = pair(near, far);
         if self.link(a, b).both_up {
             self.joint.insert((a, b), self.hosts[a].links[&b]);
+            let lives = (a, self.hosts[a].incarnation, b, self.hosts[b].incarnation);
+            if let Some(since) = self.broken_since.remove(&lives) {
+                let gone_ms = self.now - since;
+                assert!(gone_ms <= REUNION_MS, "S9: {a} and {b} were not linked for {gone_ms} ms");
+            }
             self.were_linked.insert((a, self.hosts[a].incarnation, b, self.hosts[b].incarnation));
             self.count("links");
         } else if self.joint.remove(&(a, b)).is_some() {
+            if self.plan.kind == Kind::Lies && !self.is_chaos && !self.is_over {
+                self.count("honest links that broke");
+                let lives = (a, self.hosts[a].incarnation, b, self.hosts[b].incarnation);
+                self.broken_since.insert(lives, self.now);
+            }
             assert!(!self.plan.is_calm || self.is_over, "the link of {a} and {b} breaks, and nothing went wrong");
         }
     }

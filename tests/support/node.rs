@@ -97,6 +97,8 @@ impl Node {
         let (last, lines) = lines.split_last().unwrap();
         assert_eq!(last, "ok");
         let fields = lines.iter().map(|line| line.split('\t').collect::<Vec<_>>());
+        // Merges that wait have no ID.
+        let fields = fields.filter(|fields| fields[0] != "-");
         fields.map(|fields| (fields[0].parse().unwrap(), fields[1].to_owned(), fields[2].to_owned())).collect()
     }
 

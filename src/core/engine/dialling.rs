@@ -35,9 +35,10 @@ impl<S: Socket> Engine<S> {
                 return None;
             }
         };
+        let local = socket.local_address();
         let session = Session::Closing { queue_limit_bytes: self.core.config.max_queue_bytes };
         let key = self.connections.insert(|serial| Connection::new(socket, serial, Some(address), session, now));
-        if !self.core.mesh.on_dialled(dial_for, key, address) {
+        if !self.core.mesh.on_dialled(dial_for, key, address, local) {
             self.connections.remove(key);
             return None;
         }
@@ -60,7 +61,8 @@ impl<S: Socket> Engine<S> {
                     let address = SocketAddr::new(address, port);
                     self.requests.push_back(Request::Dial { dial_for, address });
                 }
-                None => self.on_dial_failed(dial_for, "the name has no address".to_owned()),
+                None if addresses.is_empty() => self.on_dial_failed(dial_for, "the name has no address".to_owned()),
+                None => self.on_dial_ended(dial_for, &Dialled::Ourselves),
             },
             Err(why) => self.on_dial_failed(dial_for, why),
         }
@@ -86,7 +88,11 @@ impl<S: Socket> Engine<S> {
     }
 
     fn on_dial_failed(&mut self, dial_for: DialFor, why: String) {
-        self.core.mesh.on_dial_ended(dial_for, &Dialled::Failed(why), self.now, &mut self.effects);
+        self.on_dial_ended(dial_for, &Dialled::Failed(why));
+    }
+
+    fn on_dial_ended(&mut self, dial_for: DialFor, dialled: &Dialled) {
+        self.core.mesh.on_dial_ended(dial_for, dialled, self.now, &mut self.effects);
         self.apply_effects();
     }
 }

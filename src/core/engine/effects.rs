@@ -169,7 +169,7 @@ impl<S: Socket> Engine<S> {
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.core.counters.close(reason);
         let cut_off = connection.cut_off(&self.core.config);
-        let may_merge = self.core.mesh.permits(connection.remote.address());
+        let may_merge = self.core.mesh.permits_some(connection.remote.address());
         connection.ending = Some(Ending::new(connection, reason, cut_off, may_merge));
         self.intake.discard(connection);
         connection.has_backlog = false;

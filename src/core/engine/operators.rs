@@ -138,6 +138,8 @@ impl<S: Socket> Engine<S> {
             Command::Forget(id) if self.core.mesh.forget(id, &mut self.effects) => "ok\n".to_owned(),
             Command::Forget(id) if self.core.mesh.link_to(id).is_some() => "error that server is linked\n".to_owned(),
             Command::Forget(_) => "error no such server\n".to_owned(),
+            Command::ForgetMerge(name) if self.core.mesh.forget_merge(&name, &mut self.effects) => "ok\n".to_owned(),
+            Command::ForgetMerge(_) => "error no such merge waits\n".to_owned(),
             Command::Merge(_) if self.core.mesh.pending_merges() >= limits::TARGETS_MAX => {
                 "error too many merges wait\n".to_owned()
             }
@@ -216,13 +218,14 @@ impl<S: Socket> Engine<S> {
     fn sibling_list(&self) -> String {
         let mut text = String::new();
         for server in self.core.mesh.servers() {
-            let state = match (server.link, server.was_linked) {
-                (Some(_), _) => "linked",
-                (None, true) => "lost",
-                (None, false) => "dialling",
-            };
+            let state = server.state;
             let seconds = self.now.since(server.since) / 1000;
             let _ = writeln!(text, "{}\t{}\t{state}\t{seconds}", server.id, OrDash(server.address));
+        }
+        for merge in self.core.mesh.waiting_merges() {
+            let seconds = self.now.since(merge.since) / 1000;
+            let last_error = merge.last_error.as_deref().unwrap_or("-");
+            let _ = writeln!(text, "-\t{}\twaiting\t{seconds}\t{last_error}", merge.name);
         }
         text + "ok\n"
     }

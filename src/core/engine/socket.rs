@@ -1,6 +1,7 @@
 //! What the engine needs of a stream of bytes.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 
 use crate::limits::Keepalive;
 use crate::wire::ServerId;
@@ -19,6 +20,10 @@ pub trait Socket {
     fn take_peeked(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
     /// Tells the other side that nothing more comes.
     fn shutdown_write(&mut self) -> io::Result<()>;
+    /// Our own end of it, where the kernel knows one.
+    fn local_address(&self) -> Option<SocketAddr> {
+        None
+    }
     /// Tells the kernel how patient to be with a peer that says nothing.
     fn set_keepalive(&mut self, keepalive: Keepalive);
 

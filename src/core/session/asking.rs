@@ -9,7 +9,7 @@ use crate::core::state::Context;
 use crate::core::state::counters::Ignored;
 use crate::core::state::effects::{CloseMode, CloseReason, Effect};
 use crate::core::state::key::Key;
-use crate::core::state::mesh::Offer;
+use crate::core::state::mesh::{Joined, Offer};
 use crate::wire::{Descriptions, Packet, ServerId};
 
 /// Waits for a sign of life.
@@ -18,8 +18,8 @@ pub struct Asking {
     server: ServerId,
     /// The link that is silent.
     link: Key,
-    /// How many links there had been when our list was sent.
-    listed_at: u64,
+    /// The list of servers that we sent.
+    told: Vec<u8>,
     /// Our request was written, so somebody's kernel has accepted the connection.
     pub is_sent: bool,
     is_answered: bool,
@@ -32,7 +32,7 @@ impl Asking {
         let list = mesh.describe(true, Some(server), context.remote);
         let siblings = Descriptions::new(&list).unwrap_or_default();
         context.effects.send(context.key, &Packet::MrgReq { server: context.core.config.id, siblings });
-        Asking { server, link, listed_at: mesh.links_made(), is_sent: false, is_answered: false }
+        Asking { server, link, told: list, is_sent: false, is_answered: false }
     }
 
     /// Who is asked.
@@ -75,14 +75,15 @@ impl Asking {
     fn on_accepted(&mut self, offer: &Offer, context: &mut Context<'_>) -> Verdict {
         self.is_answered = true;
         let mesh = &mut context.core.mesh;
-        if mesh.fits(offer).is_err() {
+        if mesh.fits(offer, context.now).is_err() {
             context.effects.close(context.key, CloseReason::Unfit, CloseMode::AfterWriting);
             return Verdict::Handled;
         }
         if let Some(link) = mesh.link_to(self.server) {
             context.effects.close(link, CloseReason::Superseded, CloseMode::AfterWriting);
         }
-        mesh.on_link_up(context.key, offer, Some(self.listed_at), context.now, context.effects);
+        let joined = Joined { remote: context.remote, is_dialled: true, told: std::mem::take(&mut self.told) };
+        mesh.on_link_up(context.key, offer, joined, context.now, context.effects);
         Verdict::Become(Session::Sibling(Sibling::new(self.server)))
     }
 }

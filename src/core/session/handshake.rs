@@ -66,7 +66,7 @@ impl Handshake {
                 Some(nickname) => self.on_wrong_password(nickname.as_str(), context),
                 None => Verdict::Ignored(Ignored::Overlong),
             },
-            Code::MrgReq => merging::on_too_many_descriptions(context),
+            Code::MrgReq => merging::on_too_many_descriptions(head, context),
             _ => Verdict::Ignored(Ignored::Overlong),
         }
     }

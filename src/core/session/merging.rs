@@ -3,7 +3,7 @@
 use super::{Session, Sibling, Verdict};
 use crate::core::state::Context;
 use crate::core::state::effects::{CloseMode, CloseReason, Effect};
-use crate::core::state::mesh::{Decision, Offer};
+use crate::core::state::mesh::{Decision, Joined, Offer, OrDash};
 use crate::wire::{DeclineReason, Descriptions, Packet, ServerId};
 
 /// MRGREQ on a connection that is nobody yet.
@@ -12,18 +12,25 @@ pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, context: 
         return Verdict::Handled;
     }
     let offer = Offer::read(server, siblings);
-    match context.core.mesh.decide(&offer, context.now) {
-        Decision::Decline(reason) => {
+    match context.core.mesh.decide(&offer, context.remote, context.now) {
+        Decision::Decline(misfit) => {
             if let Some(link) = context.core.mesh.link_to(server) {
                 // It would not ask if it still had that link (D17), also where it has come back elsewhere (D21).
                 context.effects.push(Effect::Probe(link));
                 // Or it asks whether we live, and so lives itself (D57).
                 context.effects.push(Effect::HasAsked { link, by: context.key });
+                context.core.mesh.contest(&offer, context.now);
             }
+            context.core.mesh.note_word(&offer, context.now);
+            let reason = misfit.reason();
             // A sibling that asks whether we live is no news.
             let level = if reason == DeclineReason::AlreadyMerged { log::Level::Debug } else { log::Level::Info };
-            log::log!(level, reason:?; "declined a merge with server {server}: {reason:?}");
+            log::log!(level, reason:?; "declined a merge with server {server} ({}): {misfit}", OrDash(offer.address));
             decline(reason, context);
+            Verdict::Handled
+        }
+        Decision::Ourselves => {
+            context.effects.close(context.key, CloseReason::Superseded, CloseMode::AfterWriting);
             Verdict::Handled
         }
         Decision::Yield => {
@@ -35,8 +42,9 @@ pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, context: 
 }
 
 /// MRGREQ that announces more descriptions than a network may have servers: answered before they arrive (D17).
-pub(super) fn on_too_many_descriptions(context: &mut Context<'_>) -> Verdict {
-    if is_permitted(None, context) {
+pub(super) fn on_too_many_descriptions(head: &[u8], context: &mut Context<'_>) -> Verdict {
+    let server = head.get(1..5).and_then(|id| <[u8; 4]>::try_from(id).ok());
+    if is_permitted(server.map(|id| ServerId(u32::from_be_bytes(id))), context) {
         decline(DeclineReason::ServerLimit, context);
     }
     Verdict::Handled
@@ -48,7 +56,8 @@ fn accept(offer: &Offer, context: &mut Context<'_>) -> Verdict {
     let list = mesh.describe(offer.address.is_some(), Some(offer.server), None);
     let siblings = Descriptions::new(&list).unwrap_or_default();
     context.effects.send(context.key, &Packet::MrgRsp { server: context.core.config.id, siblings });
-    mesh.on_link_up(context.key, offer, None, context.now, context.effects);
+    let joined = Joined { remote: context.remote, is_dialled: false, told: list };
+    mesh.on_link_up(context.key, offer, joined, context.now, context.effects);
     Verdict::Become(Session::Sibling(Sibling::new(offer.server)))
 }
 
@@ -66,7 +75,7 @@ fn is_permitted(server: Option<ServerId>, context: &mut Context<'_>) -> bool {
         CloseReason::NotTheServer
     } else if context.is_proxied {
         CloseReason::ProxiedMerge
-    } else if context.core.mesh.permits(context.remote) {
+    } else if server.is_some_and(|server| context.core.mesh.permits(context.remote, server)) {
         return true;
     } else {
         CloseReason::NotPermitted

@@ -26,6 +26,8 @@ pub enum Command {
     Merge(HostPort),
     /// Give a lost server up.
     Forget(ServerId),
+    /// Give up the merges with this name that wait.
+    ForgetMerge(HostPort),
     /// Close a client.
     Kick(String),
     /// Keep a nickname or an address out; how that is written is in [`ban`](super::ban).
@@ -48,9 +50,10 @@ pub enum Command {
 pub const HELP: &str = "\
 status\tname and value of what the server knows of itself
 clients\tnickname, guest or user, address, queued bytes, seconds connected
-siblings\tserver ID, advertised address, linked or dialling or lost, seconds in that state
+siblings\tserver ID, advertised address, state, seconds in that state; merges that wait, with the last error
 merge HOST:PORT\tmerge with the server there
 forget ID\tgive a lost server up
+forget HOST:PORT\tgive a merge up that waits
 kick NICKNAME\tclose a client
 ban WHO [DURATION]\tclose a nickname, an address or a network (192.0.2.0/24) and keep it out, for 30m, 2h, 1d or until the server stops
 unban WHO\tlet it in again
@@ -67,7 +70,10 @@ impl Command {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let command = match (word, rest) {
             ("merge", place) => Command::Merge(HostPort::parse(place).ok_or("expected merge HOST:PORT")?),
-            ("forget", id) => Command::Forget(ServerId(id.trim().parse().map_err(|_| "expected forget ID")?)),
+            ("forget", what) => match what.trim().parse() {
+                Ok(id) => Command::Forget(ServerId(id)),
+                Err(_) => Command::ForgetMerge(HostPort::parse(what).ok_or("expected forget ID or forget HOST:PORT")?),
+            },
             ("kick", "") => return Err("expected kick NICKNAME".to_owned()),
             ("kick", nickname) => Command::Kick(nickname.to_owned()),
             ("ban", whom) => Command::Ban(whom.to_owned()),

@@ -4,15 +4,15 @@ use super::{Session, Sibling, Verdict};
 use crate::core::state::Context;
 use crate::core::state::counters::Ignored;
 use crate::core::state::effects::{CloseMode, CloseReason};
-use crate::core::state::mesh::{DialFor, Dialled, Offer};
+use crate::core::state::mesh::{DialFor, Dialled, Joined, Misfit, Offer};
 use crate::wire::{CutOff, Descriptions, Packet, ServerId};
 
 /// Waits for MRGRSP or MRGDECL.
 #[derive(Debug)]
 pub struct Requesting {
     dial_for: DialFor,
-    /// How many links there had been when our list was sent.
-    listed_at: u64,
+    /// The list of servers that we sent.
+    told: Vec<u8>,
     /// What came of it, where that is not the end of the connection itself.
     outcome: Option<Dialled>,
 }
@@ -21,14 +21,10 @@ impl Requesting {
     /// Sends our request on a connection that has just been dialled.
     pub fn begin(dial_for: DialFor, context: &mut Context<'_>) -> Requesting {
         let mesh = &context.core.mesh;
-        let receiver = match dial_for {
-            DialFor::Server(id) => Some(id),
-            DialFor::MergeTarget(_) => None,
-        };
-        let list = mesh.describe(true, receiver, context.remote);
+        let list = mesh.describe(true, mesh.receiver(dial_for), context.remote);
         let siblings = Descriptions::new(&list).unwrap_or_default();
         context.effects.send(context.key, &Packet::MrgReq { server: context.core.config.id, siblings });
-        Requesting { dial_for, listed_at: mesh.links_made(), outcome: None }
+        Requesting { dial_for, told: list, outcome: None }
     }
 
     /// For whom it was dialled.
@@ -46,7 +42,7 @@ impl Requesting {
 
     /// More descriptions than a network may have servers.
     pub(super) fn on_too_many_descriptions(&mut self, context: &mut Context<'_>) -> Verdict {
-        self.end(Dialled::Unfit(crate::wire::DeclineReason::ServerLimit), CloseReason::Unfit, context)
+        self.end(Dialled::Unfit(Misfit::LongList), CloseReason::Unfit, context)
     }
 
     pub(super) fn on_end(self, reason: CloseReason, cut_off: Option<CutOff>, context: &mut Context<'_>) {
@@ -70,19 +66,22 @@ impl Requesting {
             return self.end(Dialled::Failed(why), CloseReason::NotTheServer, context);
         }
         let mesh = &mut context.core.mesh;
-        if let Err(reason) = mesh.fits(&offer) {
-            return self.end(Dialled::Unfit(reason), CloseReason::Unfit, context);
+        if let Err(misfit) = mesh.fits(&offer, context.now) {
+            log::debug!("the answer of server {server} does not fit: {misfit}");
+            mesh.note_word(&offer, context.now);
+            return self.end(Dialled::Unfit(misfit), CloseReason::Unfit, context);
         }
         if let Some(link) = mesh.link_to(server) {
             // It dialled us too, and neither could know that it was the same server.
-            if !mesh.own_dial_stays(server) {
+            if !mesh.own_dial_stays(server) && !mesh.gives_way(server, self.dial_for) {
                 mesh.on_dial_accepted(self.dial_for, server, context.now, context.effects);
                 return self.end(Dialled::Failed("linked already".to_owned()), CloseReason::Superseded, context);
             }
             context.effects.close(link, CloseReason::Superseded, CloseMode::AfterWriting);
         }
         mesh.on_dial_accepted(self.dial_for, server, context.now, context.effects);
-        mesh.on_link_up(context.key, &offer, Some(self.listed_at), context.now, context.effects);
+        let joined = Joined { remote: context.remote, is_dialled: true, told: std::mem::take(&mut self.told) };
+        mesh.on_link_up(context.key, &offer, joined, context.now, context.effects);
         Verdict::Become(Session::Sibling(Sibling::new(server)))
     }
 

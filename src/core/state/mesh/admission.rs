@@ -1,11 +1,11 @@
 //! Who may merge, and whether a merge fits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
 use ipnet::IpNet;
 
-use super::{DialState, Link, Mesh, Offer, canonical};
+use super::{Mesh, Offer, OrDash, canonical};
 use crate::core::state::key::Key;
 use crate::core::time::Millis;
 use crate::limits;
@@ -31,21 +31,106 @@ impl Permissions {
 pub enum Decision {
     /// Accept it.
     Accept,
-    /// Decline it for this reason.
-    Decline(DeclineReason),
+    /// Decline it: it does not fit.
+    Decline(Misfit),
     /// Our own request to the same server stays instead (D18): close this connection.
     Yield,
+    /// The request is our own: we dialled ourselves.
+    Ourselves,
+}
+
+/// Why two networks don't fit together, in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misfit {
+    /// We are linked with that server.
+    AlreadyMerged,
+    /// There would be so many servers.
+    TooMany(usize),
+    /// A network may have ten servers, and the packet announces more.
+    LongList,
+    /// We left that server lately, since it did not fit.
+    LeftLately,
+    /// Its ID is ours.
+    OwnId {
+        /// The address that it gives for itself.
+        there: Option<SocketAddrV4>,
+        /// Ours.
+        here: Option<SocketAddrV4>,
+    },
+    /// One ID would stand for two servers.
+    Conflict {
+        /// The ID.
+        id: ServerId,
+        /// The address that the other side gives for it.
+        there: Option<SocketAddrV4>,
+        /// The address that we know.
+        here: Option<SocketAddrV4>,
+    },
+    /// Its own list gives one server two addresses.
+    Contradiction,
+}
+
+impl Misfit {
+    /// As MRGDECL has it.
+    pub fn reason(self) -> DeclineReason {
+        match self {
+            Misfit::AlreadyMerged => DeclineReason::AlreadyMerged,
+            Misfit::TooMany(_) | Misfit::LongList | Misfit::LeftLately => DeclineReason::ServerLimit,
+            Misfit::OwnId { .. } | Misfit::Conflict { .. } | Misfit::Contradiction => DeclineReason::IdConflict,
+        }
+    }
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Misfit::AlreadyMerged => f.write_str("it is merged with us already"),
+            Misfit::TooMany(count) => {
+                write!(
+                    f,
+                    "there would be {count} servers, lost ones included, and {} is the limit",
+                    limits::NETWORK_MAX_SERVERS
+                )
+            }
+            Misfit::LongList => write!(f, "its list has more than {} servers", limits::DESCRIPTIONS_MAX),
+            Misfit::LeftLately => f.write_str("it did not fit into our network a moment ago"),
+            Misfit::OwnId { there, here } => {
+                write!(f, "its network has our own ID, at {}, and we are at {}", OrDash(there), OrDash(here))
+            }
+            Misfit::Conflict { id, there, here } => {
+                write!(
+                    f,
+                    "ID {id} would stand for two servers, at {} in its network and at {} in ours",
+                    OrDash(there),
+                    OrDash(here)
+                )
+            }
+            Misfit::Contradiction => f.write_str("its list has one ID at two addresses"),
+        }
+    }
 }
 
 impl Mesh {
-    /// Whether requests to merge are accepted from this address (D20). A connection without an address comes from
-    /// this machine.
-    pub fn permits(&self, peer: Option<SocketAddr>) -> bool {
-        let Some(address) = peer.map(|peer| canonical(peer.ip())) else { return true };
+    /// Whether requests to merge under this ID are accepted from this address (D20). A connection without an address
+    /// comes from this machine.
+    pub fn permits(&self, remote: Option<SocketAddr>, server: ServerId) -> bool {
+        let Some(address) = remote.map(|remote| canonical(remote.ip())) else { return true };
+        let is_known = |known: &super::Server| known.place().is_some_and(|place| *place.ip() == address);
         address.is_loopback()
             || self.permissions.named_addresses.contains(&address)
             || self.permissions.networks.iter().any(|network| network.contains(&address))
-            || self.servers.values().any(|server| server.address.is_some_and(|known| *known.ip() == address))
+            || self.servers.get(&server).is_some_and(is_known)
+            || self.named_on(address).contains(&server)
+    }
+
+    /// Whether anybody may merge from this address, under whatever ID.
+    pub fn permits_some(&self, remote: Option<SocketAddr>) -> bool {
+        let host = remote.map(|remote| canonical(remote.ip()));
+        let known = self.servers.iter().filter(|(_, s)| s.place().is_some_and(|p| Some(IpAddr::V4(*p.ip())) == host));
+        let known: Vec<ServerId> = known.map(|(&id, _)| id).collect();
+        let named = host.map(|host| self.named_on(host)).unwrap_or_default();
+        // Our own ID stands for one of which nobody speaks.
+        std::iter::once(self.id).chain(known).chain(named).any(|id| self.permits(remote, id))
     }
 
     /// The operator named this address: it may also merge with us.
@@ -55,16 +140,22 @@ impl Mesh {
         }
     }
 
-    /// Looks at a request, in the order of D17.
-    pub fn decide(&self, offer: &Offer, now: Millis) -> Decision {
-        if self.offer_conflicts(offer) {
-            return Decision::Decline(DeclineReason::IdConflict);
+    /// Looks at a request from `remote`, in the order of D17.
+    pub fn decide(&mut self, offer: &Offer, remote: Option<SocketAddr>, now: Millis) -> Decision {
+        if offer.server == self.id && offer.address == self.advertise && self.meet_ourselves(remote) {
+            return Decision::Ourselves;
+        }
+        if let Some(conflict) = self.offer_conflict(offer) {
+            return Decision::Decline(conflict);
         }
         if self.link_to(offer.server).is_some() {
-            return Decision::Decline(DeclineReason::AlreadyMerged);
+            return Decision::Decline(Misfit::AlreadyMerged);
         }
-        if self.exceeds_limit(offer) || self.is_excluded(offer.server, now) {
-            return Decision::Decline(DeclineReason::ServerLimit);
+        if let Some(misfit) = self.too_many(offer, now) {
+            return Decision::Decline(misfit);
+        }
+        if self.is_excluded(offer.server, offer.address, now) {
+            return Decision::Decline(Misfit::LeftLately);
         }
         if self.has_unanswered_request_to(offer) && self.id > offer.server {
             return Decision::Yield;
@@ -73,13 +164,10 @@ impl Mesh {
     }
 
     /// Looks at the answer to our own request (D17, last paragraph).
-    pub fn fits(&self, offer: &Offer) -> Result<(), DeclineReason> {
-        if self.offer_conflicts(offer) {
-            Err(DeclineReason::IdConflict)
-        } else if self.exceeds_limit(offer) {
-            Err(DeclineReason::ServerLimit)
-        } else {
-            Ok(())
+    pub fn fits(&self, offer: &Offer, now: Millis) -> Result<(), Misfit> {
+        match self.offer_conflict(offer).or_else(|| self.too_many(offer, now)) {
+            Some(misfit) => Err(misfit),
+            None => Ok(()),
         }
     }
 
@@ -89,47 +177,79 @@ impl Mesh {
         self.id > other
     }
 
-    fn offer_conflicts(&self, offer: &Offer) -> bool {
-        offer.is_contradictory
-            || offer.server == self.id
-            || self.conflicts(offer.server, offer.address)
-            || offer.others.iter().any(|&(id, address)| self.conflicts(id, Some(address)))
+    fn offer_conflict(&self, offer: &Offer) -> Option<Misfit> {
+        if offer.is_contradictory {
+            return Some(Misfit::Contradiction);
+        }
+        if offer.server == self.id {
+            return Some(Misfit::OwnId { there: offer.address, here: self.advertise });
+        }
+        // What it says of others does not keep a server away that belongs to our network: somebody who lies to it, or to
+        // us, could part us so. Who is there twice is told apart afterwards (D52).
+        let is_ours = self.is_back(offer) || self.is_member(offer);
+        let counts = |&&(id, _): &&(ServerId, SocketAddrV4)| id == self.id || !is_ours;
+        let others = offer.others.iter().filter(counts).map(|&(id, address)| (id, Some(address)));
+        std::iter::once((offer.server, offer.address))
+            .chain(others)
+            .find_map(|(id, address)| self.conflict(id, address))
     }
 
-    /// Whether a server of this ID and address can't be the one that we know under that ID (D15).
-    pub(super) fn conflicts(&self, id: ServerId, address: Option<SocketAddrV4>) -> bool {
-        let Some(address) = address else { return false };
+    /// Whether it is a server that we lost, at its place.
+    fn is_back(&self, offer: &Offer) -> bool {
+        let is_it = |server: &super::Server| server.place() == offer.address && server.link.is_none();
+        offer.address.is_some() && self.servers.get(&offer.server).is_some_and(is_it)
+    }
+
+    /// Whether it and a sibling of ours both say that they are linked.
+    fn is_member(&self, offer: &Offer) -> bool {
+        let Some(address) = offer.address else { return false };
+        offer.others.iter().any(|&(id, place)| {
+            let sibling = self.servers.get(&id).filter(|server| server.up().is_some() && server.place() == Some(place));
+            sibling.is_some_and(|sibling| sibling.announcement.others.get(&offer.server) == Some(&address))
+        })
+    }
+
+    /// Why a server of this ID and address can't be the one that we know under that ID (D15).
+    pub(super) fn conflict(&self, id: ServerId, address: Option<SocketAddrV4>) -> Option<Misfit> {
+        let there = Some(address?);
         if id == self.id {
-            return self.advertise.is_some_and(|own| own != address);
+            let here = self.advertise.filter(|&own| Some(own) != there)?;
+            return Some(Misfit::OwnId { there, here: Some(here) });
         }
-        let Some(server) = self.servers.get(&id) else { return false };
-        // It may have moved, once it no longer answers where it was (D21).
-        let may_have_moved = server.up().is_none() && server.retry.failures > 0;
-        server.address.is_some_and(|known| known != address) && !may_have_moved
+        let server = self.servers.get(&id)?;
+        let here = server.place();
+        let is_other = here.is_some() && here != there && server.former != there;
+        (is_other && !server.has_moved()).then_some(Misfit::Conflict { id, there, here })
     }
 
     /// Whether there would be more than ten servers, lost ones included (D16).
-    fn exceeds_limit(&self, offer: &Offer) -> bool {
-        let mut all: BTreeMap<ServerId, ()> = self.servers.keys().map(|&id| (id, ())).collect();
-        // A server that is down and whose address the other has now will be forgotten when the link comes up.
-        let replaced = |server: &super::Server| server.address == offer.address && offer.address.is_some();
-        all.retain(|id, ()| self.servers.get(id).is_none_or(|server| server.up().is_some() || !replaced(server)));
-        all.extend(offer.others.iter().map(|&(id, _)| (id, ())));
-        all.extend([(offer.server, ()), (self.id, ())]);
-        all.len() > limits::NETWORK_MAX_SERVERS
+    fn too_many(&self, offer: &Offer, now: Millis) -> Option<Misfit> {
+        // One that is down and whose address the other has now will be forgotten when the link comes up.
+        let is_replaced =
+            |server: &super::Server| server.has_moved() && offer.address.is_some() && server.place() == offer.address;
+        let counts = |server: &super::Server| server.has_place(now) && !is_replaced(server);
+        let known = self.servers.iter().filter(|(_, server)| counts(server)).map(|(&id, _)| id);
+        let others = offer.others.iter().filter(|_| !self.is_back(offer));
+        let theirs = others.map(|&(id, _)| id).chain([offer.server, self.id]);
+        let all: BTreeSet<ServerId> = known.chain(theirs).collect();
+        (all.len() > limits::NETWORK_MAX_SERVERS).then_some(Misfit::TooMany(all.len()))
     }
 
     fn has_unanswered_request_to(&self, offer: &Offer) -> bool {
-        let is_sent = |link: &Link| matches!(link, Link::Dialling(DialState { is_sent: true, .. }));
-        self.servers.get(&offer.server).is_some_and(|server| is_sent(&server.link))
+        let heard = offer.address.and_then(|address| self.hearsay.dials.get(&address));
+        self.servers.get(&offer.server).is_some_and(|server| server.dialler.is_sent())
+            || heard.is_some_and(|heard| heard.dialler.is_sent())
             || self.targets.values().any(|target| {
-                target.is_sent() && offer.address.is_some() && target.dialled() == offer.address.map(SocketAddr::V4)
+                target.dialler.is_sent()
+                    && offer.address.is_some()
+                    && target.dialled() == offer.address.map(SocketAddr::V4)
             })
     }
 
     /// The link to the server that the operator's `HOST:PORT` led to, if it is one that we have.
     pub(super) fn link_at(&self, address: SocketAddr) -> Option<Key> {
         let SocketAddr::V4(address) = address else { return None };
-        self.servers.values().find(|server| server.address == Some(address)).and_then(super::Server::up)
+        let is_there = |server: &&super::Server| server.place() == Some(address) || server.reached == Some(address);
+        self.servers.values().filter(is_there).find_map(super::Server::up)
     }
 }

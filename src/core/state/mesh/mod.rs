@@ -7,51 +7,45 @@
 //! | file | |
 //! |---|---|
 //! | `mod.rs` | the table of servers, what is told to others |
+//! | `server.rs` | a server that we are linked with, or were |
 //! | `offer.rs` | what another server says of itself and of its siblings |
+//! | `hearsay.rs` | what siblings say of servers that we have no link to, and what that permits (D23, D51) |
 //! | `admission.rs` | whether an offer fits (D15 to D18), and who may make one (D20) |
+//! | `dialler.rs` | one thing to dial: the attempt, and the delays |
 //! | `dialling.rs` | whom to dial, when, and what comes of it (D18, D21) |
-//! | `reconcile.rs` | what to do about merges that raced and don't fit together |
+//! | `target.rs` | merges that were asked for by name |
+//! | `reconcile.rs`, `graph.rs` | what to do about merges that raced and don't fit together (D52) |
 
 mod admission;
+mod dialler;
 mod dialling;
+mod graph;
+mod hearsay;
 mod offer;
 mod reconcile;
+mod server;
+mod target;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
-pub use admission::{Decision, Permissions};
-pub use dialling::{Dial, DialFor, DialTo, Dialled, MergeOutcome};
+pub use admission::{Decision, Misfit, Permissions};
+pub use dialling::{Dial, DialFor, DialTo, Dialled};
 pub use offer::Offer;
+pub use server::{Server, ServerStatus};
+pub use target::{MergeOutcome, MergeStatus};
 
-use super::effects::{CloseMode, CloseReason, Effects};
+use super::effects::Effects;
 use super::key::Key;
 use super::random::Random;
 use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::{Descriptions, Packet, ServerId};
-use dialling::{MergeTarget, Retry};
+use hearsay::Hearsay;
 use reconcile::{Announcement, Reconciliation};
-
-/// Another server of our network.
-#[derive(Debug)]
-pub struct Server {
-    /// Where it says that it listens; unknown for a peer that did not describe itself.
-    address: Option<SocketAddrV4>,
-    link: Link,
-    was_linked: bool,
-    /// Since when `link` is up, or not.
-    since: Millis,
-    /// What it said last of its siblings, over the link that is up.
-    announcement: Announcement,
-    /// When a sibling last said that it is linked with it.
-    heard_of: Millis,
-    /// The name that `--merge` had for it: it is dialled under that name too, for ever, also when it is forgotten.
-    name: Option<HostPort>,
-    retry: Retry,
-}
+use target::MergeTarget;
 
 /// A host and port, as the operator wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,36 +82,15 @@ impl std::fmt::Display for HostPort {
     }
 }
 
-/// The link to a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Link {
-    Up(Key),
-    Dialling(DialState),
-    Down,
-}
-
-/// A dial under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct DialState {
-    /// The connection, as soon as there is one.
-    key: Option<Key>,
-    /// Our request was written: from here on D18 decides between it and one from the other side.
-    is_sent: bool,
-}
-
-/// A server as the operator sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServerStatus {
-    /// Its ID.
-    pub id: ServerId,
-    /// Its advertised address.
-    pub address: Option<SocketAddrV4>,
-    /// The link, where it is up.
-    pub link: Option<Key>,
-    /// Whether there was a link before.
-    pub was_linked: bool,
-    /// Since when.
-    pub since: Millis,
+/// How a link came about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// The other end of the connection.
+    pub remote: Option<SocketAddr>,
+    /// Whether we dialled it.
+    pub is_dialled: bool,
+    /// The list of servers that we sent over it (D14), as it stands in the packet.
+    pub told: Vec<u8>,
 }
 
 /// The network, as this server knows it.
@@ -125,14 +98,15 @@ pub struct ServerStatus {
 pub struct Mesh {
     id: ServerId,
     advertise: Option<SocketAddrV4>,
+    /// Servers that we are linked with, or were.
     servers: BTreeMap<ServerId, Server>,
+    /// Servers that siblings name, and that we have no link to.
+    hearsay: Hearsay,
     /// Merges that were asked for by name and are not done yet.
     targets: BTreeMap<u32, MergeTarget>,
     next_target: u32,
     permissions: Permissions,
     random: Random,
-    /// Links that have come up so far: tells whether a list that was sent earlier is still what we would send.
-    links_made: u64,
     reconciliation: Reconciliation,
 }
 
@@ -143,11 +117,11 @@ impl Mesh {
             id,
             advertise,
             servers: BTreeMap::new(),
+            hearsay: Hearsay::default(),
             targets: BTreeMap::new(),
             next_target: 0,
             permissions,
             random: Random::new(seed),
-            links_made: 0,
             reconciliation: Reconciliation::default(),
         }
     }
@@ -167,24 +141,34 @@ impl Mesh {
         self.servers.iter().filter_map(|(&id, server)| server.up().map(|key| (id, key)))
     }
 
-    /// All servers known, ourselves not counted.
+    /// All servers known, ourselves not counted, by ID: those that we are linked with or were, and those that siblings
+    /// name.
     pub fn servers(&self) -> impl Iterator<Item = ServerStatus> {
-        self.servers.iter().map(|(&id, server)| ServerStatus {
+        let known = self.servers.iter().map(|(&id, server)| ServerStatus {
             id,
-            address: server.address,
+            address: server.place(),
             link: server.up(),
-            was_linked: server.was_linked,
+            state: if server.up().is_some() { "linked" } else { "lost" },
             since: server.since,
-        })
+        });
+        let named = self.named().into_keys().map(|(id, address)| {
+            let heard = self.hearsay.dials.get(&address);
+            let state = if heard.is_some() { "dialling" } else { "named" };
+            let since = heard.map_or(Millis::NEVER, |heard| heard.first);
+            ServerStatus { id, address: Some(address), link: None, state, since }
+        });
+        let mut all: Vec<ServerStatus> = known.chain(named).collect();
+        all.sort_by_key(|server| server.id);
+        all.into_iter()
     }
 
     /// Whether every known server is linked and no merge is waiting.
     pub fn is_complete(&self) -> bool {
-        self.targets.is_empty() && self.servers.values().all(|server| server.up().is_some())
+        self.targets.is_empty() && self.servers.values().all(|server| server.up().is_some()) && self.named().is_empty()
     }
 
-    /// A packet's list of servers: ourselves first where `with_self`, then our siblings that describe themselves, but
-    /// for the receiver (D14).
+    /// A packet's list of servers: ourselves first where `with_self`, then our siblings that can be named, but for the
+    /// receiver (D14).
     pub fn describe(
         &self,
         with_self: bool,
@@ -193,7 +177,7 @@ impl Mesh {
     ) -> Vec<u8> {
         let own = self.advertise.filter(|_| with_self).map(|address| (self.id, address));
         let siblings = self.described().filter(|&(id, ..)| Some(id) != receiver);
-        let siblings = siblings.filter_map(|(id, _, server)| server.address.map(|address| (id, address)));
+        let siblings = siblings.filter_map(|(id, _, server)| server.place().map(|address| (id, address)));
         let siblings = siblings.filter(|&(_, address)| Some(SocketAddr::V4(address)) != receiver_address);
         let mut bytes = Vec::with_capacity(limits::NETWORK_MAX_SERVERS * Descriptions::ENTRY_BYTES);
         for (id, address) in own.into_iter().chain(siblings) {
@@ -204,35 +188,49 @@ impl Mesh {
         bytes
     }
 
-    /// A link has come up: with what the other side said, and, where we dialled, the number of links there were when
-    /// we sent our own list.
-    pub fn on_link_up(&mut self, key: Key, offer: &Offer, listed_at: Option<u64>, now: Millis, effects: &mut Effects) {
-        self.forget_predecessor(offer, effects);
-        let server = self.servers.entry(offer.server).or_insert_with(|| Server::new(offer.address, now));
-        if let Link::Dialling(DialState { key: Some(dial), .. }) = server.link
-            && dial != key
-        {
-            effects.close(dial, CloseReason::Superseded, CloseMode::AfterWriting);
-        }
+    /// A link has come up, with what the other side said.
+    pub fn on_link_up(&mut self, key: Key, offer: &Offer, joined: Joined, now: Millis, effects: &mut Effects) {
         self.close_target_dials(offer.address, key, effects);
-        let server = self.servers.entry(offer.server).or_insert_with(|| Server::new(offer.address, now));
+        self.forget_surplus(effects);
+        let server = self.servers.entry(offer.server).or_insert_with(|| Server::new(now));
+        server.dialler.close(Some(key), effects);
+        let has_come_elsewhere = server.address.is_some() && offer.address.is_some() && server.address != offer.address;
+        server.former = if offer.address == server.former {
+            None
+        } else if has_come_elsewhere && server.is_verified() {
+            server.address
+        } else {
+            server.former
+        };
         server.address = offer.address.or(server.address);
-        (server.link, server.was_linked, server.since) = (Link::Up(key), true, now);
-        server.retry.on_link_up();
+        server.remote = joined.remote.map(|remote| canonical(remote.ip()));
+        if joined.is_dialled
+            && let Some(SocketAddr::V4(remote)) = joined.remote
+        {
+            server.reached = Some(remote);
+        }
+        (server.link, server.since, server.told) = (Some(key), now, joined.told);
+        server.dialler.on_link_up();
+        let place = server.place();
+        let is_verified = server.is_verified();
+        if let Some(heard) = place.and_then(|place| self.hearsay.dials.get_mut(&place)) {
+            heard.dialler.close(Some(key), effects);
+            heard.named = None;
+            if is_verified && let Some(place) = place {
+                self.hearsay.dials.remove(&place);
+            }
+        }
+        self.forget_predecessor(offer.server, effects);
         let others: Vec<(ServerId, Key)> = self.links().filter(|&(id, _)| id != offer.server).collect();
-        log::info!(
-            "linked with server {} ({}), {} siblings now",
-            offer.server,
-            OrDash(offer.address),
-            others.len() + 1
-        );
-        let list_is_stale = listed_at.is_some_and(|then| then != self.links_made);
-        self.links_made += 1;
+        log::info!("linked with server {} ({}), {} siblings now", offer.server, OrDash(place), others.len() + 1);
         self.on_update(offer, now);
         for (id, link) in others {
             self.send_update(id, link, effects);
         }
-        if list_is_stale {
+        // Another link may have come up while our list was on its way.
+        let has_been_told =
+            self.servers.get(&offer.server).is_none_or(|server| server.told == self.list_for(offer.server));
+        if joined.is_dialled && !has_been_told {
             self.send_update(offer.server, key, effects);
         }
     }
@@ -240,118 +238,103 @@ impl Mesh {
     /// A sibling has announced its siblings over its link (D23).
     pub fn on_update(&mut self, offer: &Offer, now: Millis) {
         // We know that we are here; that we are elsewhere is a conflict.
-        let is_of_us = |id, address| id == self.id && !self.conflicts(id, Some(address));
+        let is_of_us = |id, address| id == self.id && self.conflict(id, Some(address)).is_none();
         let others = offer.others.iter().copied().filter(|&(id, address)| !is_of_us(id, address)).collect();
-        self.learn(offer.server, &others, now);
         if let Some(server) = self.servers.get_mut(&offer.server) {
             server.announcement = Announcement { others, at: now };
         }
+        self.refresh_hearsay(now);
         self.plan_reconcile(now);
     }
 
     /// A link is gone.
     pub fn on_link_lost(&mut self, id: ServerId, key: Key, now: Millis) {
         let Some(server) = self.servers.get_mut(&id) else { return };
-        if server.link != Link::Up(key) {
+        if server.link != Some(key) {
             return;
         }
-        server.retry.on_link_lost(now.since(server.since), now, &mut self.random);
-        (server.link, server.since, server.announcement) = (Link::Down, now, Announcement::default());
-        log::warn!("lost the link to server {id} ({}); dialling it again", OrDash(server.address));
+        let held_ms = now.since(server.since);
+        server.held_ms = server.held_ms.max(held_ms);
+        server.dialler.retry.on_link_lost(held_ms, now, &mut self.random);
+        let said = std::mem::take(&mut server.announcement).others;
+        (server.link, server.since) = (None, now);
+        let place = server.place();
+        if server.is_dialable() {
+            log::warn!("lost the link to server {id} ({}); dialling it again", OrDash(server.place()));
+        } else {
+            self.servers.remove(&id);
+            log::warn!(
+                "lost the link to server {id}, which never said where it listens: it has to come back by itself"
+            );
+        }
+        if let Some(place) = place {
+            self.keep_word(id, place, said, now);
+        }
+        self.refresh_hearsay(now);
         self.plan_reconcile(now);
     }
 
     /// Gives a server up that is not linked. Returns whether there was such a one.
     pub fn forget(&mut self, id: ServerId, effects: &mut Effects) -> bool {
-        let is_lost = self.servers.get(&id).is_some_and(|server| server.up().is_none());
-        if is_lost && let Some(server) = self.servers.remove(&id) {
-            server.close_dial(effects);
-            log::info!("server {id} ({}) is forgotten", OrDash(server.address));
+        if self.link_to(id).is_some() {
+            return false;
         }
-        is_lost
+        let mut was_known = self.give_up(id, effects);
+        self.hearsay.dials.retain(|_, heard| {
+            let is_it = heard.named.is_some_and(|(named, _)| named == id);
+            if is_it {
+                heard.dialler.close(None, effects);
+            }
+            was_known |= is_it;
+            !is_it
+        });
+        was_known
     }
 
-    /// Two servers can't have one address: one that is down and whose address another server now has is gone.
-    fn forget_predecessor(&mut self, offer: &Offer, effects: &mut Effects) {
-        let is_predecessor = |id: ServerId, server: &Server| {
-            id != offer.server && offer.address.is_some() && server.address == offer.address && server.up().is_none()
-        };
+    /// Forgets a lost server. What siblings say of it goes on counting.
+    fn give_up(&mut self, id: ServerId, effects: &mut Effects) -> bool {
+        let Some(server) = self.servers.remove(&id) else { return false };
+        server.close_dial(effects);
+        log::info!("server {id} ({}) is forgotten", OrDash(server.place()));
+        true
+    }
+
+    /// Two servers can't have one address: one that is down and whose address another server answers at is gone.
+    fn forget_predecessor(&mut self, successor: ServerId, effects: &mut Effects) {
+        let Some(new) = self.servers.get(&successor).filter(|server| server.is_verified()) else { return };
+        let place = new.place();
+        let is_predecessor =
+            |id: ServerId, server: &Server| id != successor && server.place() == place && server.has_moved();
         let gone: Vec<ServerId> =
             self.servers.iter().filter(|(id, server)| is_predecessor(**id, server)).map(|(&id, _)| id).collect();
         for id in gone {
-            self.forget(id, effects);
+            self.give_up(id, effects);
         }
     }
 
-    /// Takes in what a sibling says of others. What conflicts or would be too many is passed over.
-    fn learn(&mut self, from: ServerId, others: &BTreeMap<ServerId, SocketAddrV4>, now: Millis) {
-        for (&id, &address) in others.iter().filter(|&(id, _)| *id != from) {
-            if !self.servers.contains_key(&id) && self.is_excluded(id, now) {
-                continue;
-            }
-            // It is said again until both sides agree; one line for it is enough.
-            let is_news = self.servers.get(&from).is_none_or(|server| !server.announcement.others.contains_key(&id));
-            let level = if is_news { log::Level::Warn } else { log::Level::Debug };
-            if self.conflicts(id, Some(address)) {
-                log::log!(level, "server {from} says that server {id} is at {address}, which is not what we know");
-                continue;
-            }
-            let is_new = !self.servers.contains_key(&id);
-            if is_new && self.servers.len() >= limits::SIBLINGS_MAX {
-                log::log!(level, "server {from} has server {id} as a sibling, which would be one server too many");
-                continue;
-            }
-            let soon = now + self.random.below(limits::DIAL_SOON_MS);
-            let server = self.servers.entry(id).or_insert_with(|| Server::new(Some(address), now));
-            server.heard_of = now;
-            if server.up().is_none() {
-                server.address = Some(address);
-            }
-            if is_new {
-                server.retry = Retry::at(soon);
-            }
+    /// Lost servers are not remembered without a bound: the one goes first that was lost first.
+    fn forget_surplus(&mut self, effects: &mut Effects) {
+        while self.servers.len() >= limits::SIBLINGS_MAX + limits::LOST_MAX {
+            let lost = self.servers.iter().filter(|(_, server)| server.up().is_none());
+            let Some(oldest) = lost.min_by_key(|(_, server)| server.since).map(|(&id, _)| id) else { return };
+            self.give_up(oldest, effects);
         }
     }
 
-    fn send_update(&self, id: ServerId, link: Key, effects: &mut Effects) {
-        if self.servers.get(&id).is_none_or(|server| server.address.is_none()) {
+    /// What a sibling is told of our servers.
+    fn list_for(&self, id: ServerId) -> Vec<u8> {
+        self.describe(true, Some(id), None)
+    }
+
+    fn send_update(&mut self, id: ServerId, link: Key, effects: &mut Effects) {
+        if self.servers.get(&id).is_none_or(|server| server.place().is_none()) {
             return;
         }
-        let list = self.describe(true, Some(id), None);
+        let list = self.list_for(id);
         let siblings = Descriptions::new(&list).unwrap_or_default();
         effects.send(link, &Packet::MrgReq { server: self.id, siblings });
-    }
-}
-
-impl Server {
-    fn new(address: Option<SocketAddrV4>, now: Millis) -> Server {
-        Server {
-            address,
-            link: Link::Down,
-            was_linked: false,
-            since: now,
-            announcement: Announcement::default(),
-            heard_of: now,
-            name: None,
-            retry: Retry::at(now),
-        }
-    }
-
-    fn up(&self) -> Option<Key> {
-        match self.link {
-            Link::Up(key) => Some(key),
-            Link::Dialling(_) | Link::Down => None,
-        }
-    }
-
-    /// When it is given up, if it does not come back and nobody says that it is there (D21).
-    fn forget_at(&self) -> Option<Millis> {
-        self.up().is_none().then(|| self.since.max(self.heard_of) + limits::FORGET_MS)
-    }
-
-    fn close_dial(&self, effects: &mut Effects) {
-        if let Link::Dialling(DialState { key: Some(key), .. }) = self.link {
-            effects.close(key, CloseReason::Superseded, CloseMode::AfterWriting);
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.told = list;
         }
     }
 }

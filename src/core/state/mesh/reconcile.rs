@@ -10,19 +10,21 @@
 //!                        2 closes its link to 11, and has room for those of 1.
 //! ```
 //!
-//! *Follow the lowest*: where the servers that we see don't fit, or one of them goes on declining since it sees others,
-//! a server keeps only those that the lowest of its siblings is linked with, unless it is the lowest itself. All who are
-//! linked with the lowest server of all end as its clique, since they follow it and it is full, or takes what they
-//! have; the rest is a smaller network with a lowest of its own. For a while a follower takes in only whom the lowest
-//! is linked with; else two halves of what does not fit could take turns in it. A server that has lost is declined
-//! where it dials, and given up after a few times.
+//! Siblings may lie. So a server counts only if it has spoken to us itself, and a link only if both its ends announce it
+//! ([`Graph`]). Where those don't fit, a server *follows* the one, of itself and its siblings, whose siblings have most
+//! links among themselves; of equal ones, the lowest. It keeps only those that this one is linked with. Honest servers
+//! that are all linked with each other outweigh what one or two liars can add, so none of them leaves another.
+//!
+//! All who are linked with the best server of all end as its clique, since they follow it and it is full, or takes what
+//! they have; the rest is a smaller network with a best of its own.
 //!
 //! A sibling that does not describe itself is known to us alone: where it is the one too many, we leave it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
-use super::dialling::jittered;
+use super::dialler::jittered;
+use super::graph::{Graph, Vertex};
 use super::{Mesh, Server};
 use crate::core::state::effects::{CloseMode, CloseReason, Effects};
 use crate::core::state::key::Key;
@@ -41,28 +43,20 @@ pub(super) struct Announcement {
 #[derive(Debug, Default)]
 pub(super) struct Reconciliation {
     next: Option<Millis>,
-    unfit: u32,
-    /// Whom we follow, and until when.
-    followed: Option<(ServerId, Millis)>,
+    conflicts: u32,
+    /// Whom we left, and do not take in again before then.
+    excluded: BTreeMap<(ServerId, Option<SocketAddrV4>), Millis>,
 }
 
-/// Servers by ID; what is seen of them twice has to agree.
-#[derive(Default)]
-struct Seen {
-    servers: BTreeMap<ServerId, Option<SocketAddrV4>>,
-    has_conflict: bool,
-}
-
-impl Seen {
-    fn add(&mut self, id: ServerId, address: Option<SocketAddrV4>) {
-        let known = self.servers.entry(id).or_insert(address);
-        self.has_conflict |= known.is_some() && address.is_some() && *known != address;
-        *known = known.or(address);
-    }
-
-    fn fits(&self) -> bool {
-        !self.has_conflict && self.servers.len() <= limits::NETWORK_MAX_SERVERS
-    }
+/// What does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Conflict {
+    /// Nothing.
+    None,
+    /// More than ten servers, or one ID twice.
+    InView,
+    /// Only servers that nobody but us can name are too many.
+    OnlyUndescribed,
 }
 
 impl Mesh {
@@ -71,54 +65,55 @@ impl Mesh {
         self.reconciliation.next
     }
 
-    /// Something has changed: looks at it in a while, if a sibling has other siblings than we have.
+    /// Something has changed: looks at it in a while, if a sibling has other siblings than we have, or does not know
+    /// what we have.
     pub(super) fn plan_reconcile(&mut self, now: Millis) {
-        if self.reconciliation.next.is_none() && self.differing().next().is_some() {
+        if self.reconciliation.next.is_none() && (self.differing().next().is_some() || !self.untold().is_empty()) {
             self.reconciliation.next = Some(now + jittered(limits::RECONCILE_MS, &mut self.random));
         }
     }
 
-    /// Tells siblings that have others than we have what we have (D23), and leaves those who don't fit.
+    /// Tells siblings what we have, if they have others or were told otherwise (D23), and leaves those who don't fit.
     pub fn reconcile(&mut self, now: Millis, effects: &mut Effects) {
         if self.reconciliation.next.is_none_or(|next| next > now) {
             return;
         }
-        let differing: Vec<(ServerId, Key)> = self.differing().collect();
-        for &(id, link) in &differing {
+        self.reconciliation.excluded.retain(|_, &mut until| now < until);
+        let mut to_tell: BTreeMap<ServerId, Key> = self.differing().collect();
+        to_tell.extend(self.untold());
+        for (id, link) in to_tell {
             self.send_update(id, link, effects);
         }
-        let fits = differing.is_empty() || self.network(now).fits();
-        self.reconciliation.unfit = if fits && !self.is_refused(now) { 0 } else { self.reconciliation.unfit + 1 };
-        let patience = if fits { limits::RECONCILES_REFUSED_MAX } else { limits::RECONCILES_UNFIT_MAX };
-        if self.reconciliation.unfit >= patience {
-            self.reconciliation.unfit = 0;
-            if !fits && self.described_network(now).fits() {
-                self.leave_undescribed(now, effects);
-            } else {
-                self.follow_lowest(now, effects);
+        let conflict = self.judge(now);
+        self.reconciliation.conflicts = if conflict == Conflict::None { 0 } else { self.reconciliation.conflicts + 1 };
+        if self.reconciliation.conflicts >= limits::CONFLICTS_MAX {
+            self.reconciliation.conflicts = 0;
+            match conflict {
+                Conflict::None => {}
+                Conflict::InView => self.follow(now, effects),
+                Conflict::OnlyUndescribed => self.leave_undescribed(now, effects),
             }
         }
+        self.refresh_hearsay(now);
         self.reconciliation.next = None;
         self.plan_reconcile(now);
     }
 
-    /// Whether we follow a sibling that is not linked with this server.
-    pub(super) fn is_excluded(&self, id: ServerId, now: Millis) -> bool {
-        let Some((followed, _)) = self.reconciliation.followed.filter(|&(_, until)| now < until) else { return false };
-        let followed_server = self.servers.get(&followed).filter(|server| server.up().is_some());
-        id != followed && followed_server.is_some_and(|server| !server.announcement.others.contains_key(&id))
+    /// Whether what counts fits together.
+    pub(super) fn judge(&self, now: Millis) -> Conflict {
+        let graph = self.graph(now);
+        if !graph.fits() {
+            Conflict::InView
+        } else if graph.len() > limits::NETWORK_MAX_SERVERS {
+            Conflict::OnlyUndescribed
+        } else {
+            Conflict::None
+        }
     }
 
-    /// Whether a sibling says that it is linked with this server.
-    pub(super) fn is_announced(&self, id: ServerId, now: Millis) -> bool {
-        self.announcements(now).any(|(_, announcement)| announcement.others.contains_key(&id))
-    }
-
-    /// Whether a sibling's sibling goes on saying that we don't fit together.
-    fn is_refused(&self, now: Millis) -> bool {
-        self.servers.iter().any(|(&id, server)| {
-            server.up().is_none() && server.retry.unfit >= limits::UNFIT_TRIES_MAX && self.is_announced(id, now)
-        })
+    /// Whether we left this server lately.
+    pub(super) fn is_excluded(&self, id: ServerId, address: Option<SocketAddrV4>, now: Millis) -> bool {
+        self.reconciliation.excluded.get(&(id, address)).is_some_and(|&until| now < until)
     }
 
     /// Siblings whose last announcement is not what we have ourselves.
@@ -126,96 +121,115 @@ impl Mesh {
         self.described().filter(|&(id, _, server)| !self.agrees(id, server)).map(|(id, link, _)| (id, link))
     }
 
-    fn agrees(&self, id: ServerId, server: &Server) -> bool {
-        let ours = self.described().filter(|&(other, ..)| other != id);
-        ours.map(|(other, _, server)| (other, server.address)).eq(server
-            .announcement
-            .others
-            .iter()
-            .map(|(&other, &address)| (other, Some(address))))
+    /// Siblings that were last told something else than what we have.
+    fn untold(&self) -> Vec<(ServerId, Key)> {
+        let is_untold = |&(id, _, server): &(ServerId, Key, &Server)| server.told != self.list_for(id);
+        self.described().filter(is_untold).map(|(id, link, _)| (id, link)).collect()
     }
 
-    /// Siblings that describe themselves.
+    fn agrees(&self, id: ServerId, server: &Server) -> bool {
+        let ours = self.described().filter(|&(other, ..)| other != id);
+        let is_undescribed =
+            |id: &ServerId| self.servers.get(id).is_some_and(|known| known.up().is_some() && known.place().is_none());
+        let theirs = server.announcement.others.iter().filter(|(id, _)| !is_undescribed(id));
+        ours.map(|(other, _, server)| (other, server.place()))
+            .eq(theirs.map(|(&other, &address)| (other, Some(address))))
+    }
+
+    /// Siblings that can be named to others.
     pub(super) fn described(&self) -> impl Iterator<Item = (ServerId, Key, &Server)> {
-        let described = self.servers.iter().filter(|(_, server)| server.address.is_some());
+        let described = self.servers.iter().filter(|(_, server)| server.place().is_some());
         described.filter_map(|(&id, server)| server.up().map(|link| (id, link, server)))
     }
 
-    /// What siblings said lately, or said once and what holds still. Who does not repeat it may have lost some of
-    /// them since, without a word.
-    fn announcements(&self, now: Millis) -> impl Iterator<Item = (ServerId, &Announcement)> {
-        let is_fresh = move |id, server: &Server| {
-            now.since(server.announcement.at) <= limits::ANNOUNCEMENT_MS || self.agrees(id, server)
-        };
-        self.described()
-            .filter(move |&(id, _, server)| is_fresh(id, server))
-            .map(|(id, _, server)| (id, &server.announcement))
+    /// Whether a sibling says what holds, or has said lately what it has: who does neither may have lost some of them
+    /// since, without a word.
+    fn is_fresh(&self, id: ServerId, server: &Server, now: Millis) -> bool {
+        now.since(server.announcement.at) <= limits::ANNOUNCEMENT_MS || self.agrees(id, server)
     }
 
-    /// Ourselves, our siblings that describe themselves, and theirs.
-    fn described_network(&self, now: Millis) -> Seen {
-        let mut seen = Seen::default();
-        seen.add(self.id, self.advertise);
-        for (id, _, server) in self.described() {
-            seen.add(id, server.address);
-        }
-        for (_, announcement) in self.announcements(now) {
-            announcement.others.iter().for_each(|(&id, &address)| seen.add(id, Some(address)));
-        }
-        seen
-    }
-
-    /// The same, with siblings of which nobody else knows.
-    fn network(&self, now: Millis) -> Seen {
-        let mut seen = self.described_network(now);
-        for (&id, server) in self.servers.iter().filter(|(_, server)| server.up().is_some()) {
-            seen.add(id, server.address);
-        }
-        seen
+    /// Ourselves, our siblings, and servers that siblings name and that have asked us in vain.
+    fn graph(&self, now: Millis) -> Graph<'_> {
+        let us = Vertex { id: self.id, address: self.advertise, others: None, leads: true };
+        let up = self.servers.iter().filter(|(_, server)| server.up().is_some());
+        let siblings = up.map(|(&id, server)| {
+            let leads = server.place().is_some() && self.is_fresh(id, server, now);
+            Vertex { id, address: server.place(), others: Some(&server.announcement.others), leads }
+        });
+        let is_up = |id, address| self.servers.get(&id).is_some_and(|s| s.up().is_some() && s.place() == Some(address));
+        let words = self.hearsay.words.iter().filter(|(server, _)| !is_up(server.0, server.1));
+        let others = words.map(|(&(id, address), word)| Vertex {
+            id,
+            address: Some(address),
+            others: Some(&word.others),
+            leads: false,
+        });
+        Graph::new(us, siblings.collect(), others.collect())
     }
 
     /// Leaves siblings of which nobody else knows, until the rest fits.
     fn leave_undescribed(&mut self, now: Millis, effects: &mut Effects) {
-        let is_undescribed = |server: &Server| server.up().is_some() && server.address.is_none();
-        while !self.network(now).fits() {
+        let is_undescribed = |server: &Server| server.up().is_some() && server.place().is_none();
+        while self.judge(now) == Conflict::OnlyUndescribed {
             let Some((&id, _)) = self.servers.iter().rfind(|(_, server)| is_undescribed(server)) else { return };
             log::warn!("one server too many: leaving server {id}, of which our siblings do not know");
-            self.leave(id, effects);
+            self.leave(id, now, effects);
         }
     }
 
-    fn leave(&mut self, id: ServerId, effects: &mut Effects) {
+    /// Closes the link to a server, and forgets it. What `--merge` named is asked again.
+    fn leave(&mut self, id: ServerId, now: Millis, effects: &mut Effects) {
         let Some(server) = self.servers.remove(&id) else { return };
         server.close_dial(effects);
         if let Some(link) = server.up() {
             effects.close(link, CloseReason::Unfit, CloseMode::AfterWriting);
         }
-    }
-
-    /// Keeps only whom our lowest sibling is linked with, unless we are lower ourselves.
-    fn follow_lowest(&mut self, now: Millis, effects: &mut Effects) {
-        let seen = self.network(now);
-        let lowest = self.announcements(now).map(|(id, _)| id).min_by_key(|&id| self.rank(id));
-        let Some(lowest) = lowest.filter(|&lowest| self.rank(lowest) < (self.id, self.advertise)) else { return };
-        let Some(theirs) = self.servers.get(&lowest).map(|server| server.announcement.others.clone()) else { return };
-        let stays = |id: ServerId, server: &Server| {
-            let is_theirs = theirs.get(&id).is_some_and(|&address| server.address == Some(address));
-            // Who is lost is in nobody's way, but where he is seen among too many.
-            let is_in_the_way = server.up().is_some() || (!seen.fits() && seen.servers.contains_key(&id));
-            id == lowest || is_theirs || !is_in_the_way
-        };
-        let left: Vec<ServerId> =
-            self.servers.iter().filter(|(id, server)| !stays(**id, server)).map(|(&id, _)| id).collect();
-        for id in left {
-            log::warn!("merges that don't fit together: leaving server {id}, which server {lowest} is not linked with");
-            self.leave(id, effects);
+        if let Some(name) = server.name {
+            self.request_merge_again(name, now);
         }
-        self.reconciliation.followed = Some((lowest, now + limits::FOLLOW_MS));
-        self.learn(lowest, &theirs, now);
     }
 
-    /// Servers in the order in which they are followed. Two of one ID differ by their address.
-    fn rank(&self, id: ServerId) -> (ServerId, Option<SocketAddrV4>) {
-        (id, self.servers.get(&id).and_then(|server| server.address))
+    /// Keeps only whom the server is linked with that holds together best, unless we are that ourselves.
+    fn follow(&mut self, now: Millis, effects: &mut Effects) {
+        let graph = self.graph(now);
+        let place = graph.leader();
+        let Some(leader) = graph.id(place).filter(|_| place != 0) else { return };
+        let (theirs, beside) = (graph.linked_with(place), graph.beside(place));
+        if graph.is_even(place) {
+            log::warn!(
+                "merges that don't fit together: leaving server {leader}, whose sibling has the ID of one of ours"
+            );
+            self.leave(leader, now, effects);
+            return;
+        }
+        let room = limits::NETWORK_MAX_SERVERS.saturating_sub(theirs.len());
+        let is_theirs = |id: &ServerId, server: &Server| theirs.get(id) == Some(&server.place());
+        let undescribed = self.servers.iter().filter(|(_, server)| server.up().is_some() && server.place().is_none());
+        let kept: Vec<ServerId> = undescribed.map(|(&id, _)| id).take(room).collect();
+        let left = self.servers.iter().filter(|(id, server)| {
+            // Who is lost is in nobody's way, but where another has its ID, or where it does not fit.
+            let is_in_the_way =
+                server.up().is_some() || theirs.contains_key(id) || beside.contains(&(**id, server.place()));
+            // Who has just come may not have met the others yet.
+            let is_new = server.up().is_some() && now.since(server.since) < limits::SETTLE_MS;
+            !is_theirs(id, server) && !kept.contains(id) && is_in_the_way && !is_new
+        });
+        let left: Vec<ServerId> = left.map(|(&id, _)| id).collect();
+        for id in left {
+            log::warn!("merges that don't fit together: leaving server {id}, which server {leader} is not linked with");
+            self.leave(id, now, effects);
+        }
+        let until = now + limits::EXCLUDED_MS;
+        let is_out = |&(id, address): &(ServerId, Option<SocketAddrV4>)| {
+            self.servers.get(&id).is_none_or(|server| server.place() != address)
+        };
+        // They have spoken to us: they are dialled at once, now that they fit.
+        for place in theirs.values().flatten() {
+            if let Some(heard) = self.hearsay.dials.get_mut(place) {
+                heard.dialler.hurry(now + self.random.below(limits::DIAL_SOON_MS));
+            }
+        }
+        self.reconciliation.excluded = beside.into_iter().filter(is_out).map(|server| (server, until)).collect();
+        self.plan_reconcile(now);
     }
 }
