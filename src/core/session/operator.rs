@@ -55,7 +55,7 @@ merge HOST:PORT\tmerge with the server there
 forget ID\tgive a lost server up
 forget HOST:PORT\tgive a merge up that waits
 kick NICKNAME\tclose a client
-ban WHO [DURATION]\tclose a nickname, an address or a network (192.0.2.0/24) and keep it out, for 30m, 2h, 1d or until the server stops
+ban WHO [DURATION]\tclose a nickname, an address or a network, and keep it out (30m, 2h, 1d, or until a stop)
 unban WHO\tlet it in again
 bans\twho is kept out, seconds left
 reload\tread the users file again
