@@ -12,6 +12,8 @@ mod node;
 mod program;
 mod support;
 
+#[path = "tls/client.rs"]
+mod client;
 #[path = "tls/files.rs"]
 mod files;
 #[path = "tls/links.rs"]

@@ -17,6 +17,7 @@ use super::download::{ListedFile, Meant};
 use super::limits::{CONNECT_MS, KEEPALIVE_MS, LOGIN_MS, READ_WAIT_MS, UNACKNOWLEDGED_MS, UNSENT_MAX_BYTES};
 use super::outbox::{Message, Outbox};
 use super::recent::Recent;
+use super::security::{Security, Stream};
 use super::upload::Upload;
 use crate::wire::pool::BufferPool;
 use crate::wire::{AuthResponse, FrameLimits, Inbox, Input, Packet};
@@ -24,7 +25,7 @@ use crate::wire::{AuthResponse, FrameLimits, Inbox, Input, Packet};
 /// A connection that is logged in.
 #[derive(Debug)]
 pub struct Link {
-    stream: TcpStream,
+    stream: Stream,
     outbox: Mutex<Outbox<FileUpload>>,
     /// The outbox has got something, or has room again.
     changed: Condvar,
@@ -88,9 +89,14 @@ impl Link {
     ///
     /// # Errors
     /// Why that did not work.
-    pub fn open(server: &str, nickname: &str, password: Option<&str>) -> Result<(Link, Leftover), Failure> {
-        let mut stream = dial(server).map_err(Failure::Unreachable)?;
-        let leftover = log_in(&mut stream, nickname, password)?;
+    pub fn open(
+        server: &str,
+        security: &Security,
+        nickname: &str,
+        password: Option<&str>,
+    ) -> Result<(Link, Leftover), Failure> {
+        let stream = dial(server).and_then(|tcp| security.secure(tcp)).map_err(Failure::Unreachable)?;
+        let leftover = log_in(&stream, nickname, password)?;
         let link = Link {
             stream,
             outbox: Mutex::default(),
@@ -172,7 +178,7 @@ impl Link {
     /// Closes the connection at once.
     pub fn close(&self) {
         // It may be closed already.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.stream.tcp().shutdown(Shutdown::Both);
         self.stop();
     }
 
@@ -186,7 +192,7 @@ impl Link {
         self.outbox().is_stopped()
     }
 
-    pub(super) fn stream(&self) -> &TcpStream {
+    pub(super) fn stream(&self) -> &Stream {
         &self.stream
     }
 
@@ -251,7 +257,7 @@ impl Link {
     pub(super) fn half_close(&self) -> io::Result<()> {
         // Said first: the server may close its side before this returns, and then it is no loss.
         self.is_half_closed.store(true, Ordering::Release);
-        self.stream.shutdown(Shutdown::Write)
+        self.stream.shutdown_write()
     }
 
     /// The outbox, when it has room and its connection is there.
@@ -292,7 +298,7 @@ fn set_up(stream: &TcpStream) -> io::Result<()> {
     socket.set_tcp_notsent_lowat(UNSENT_MAX_BYTES)
 }
 
-fn log_in(stream: &mut TcpStream, nickname: &str, password: Option<&str>) -> Result<Leftover, Failure> {
+fn log_in(stream: &Stream, nickname: &str, password: Option<&str>) -> Result<Leftover, Failure> {
     let mut request = Vec::new();
     match password {
         Some(password) => Packet::AuthUsr { nickname, password }.encode(&mut request),
@@ -310,16 +316,16 @@ fn log_in(stream: &mut TcpStream, nickname: &str, password: Option<&str>) -> Res
     }
 }
 
-fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<(AuthResponse, Leftover)> {
+fn exchange(mut stream: &Stream, request: &[u8]) -> io::Result<(AuthResponse, Leftover)> {
     let deadline = Instant::now() + Duration::from_millis(LOGIN_MS);
-    stream.set_write_timeout(Some(Duration::from_millis(LOGIN_MS)))?;
+    stream.tcp().set_write_timeout(Some(Duration::from_millis(LOGIN_MS)))?;
     stream.write_all(request)?;
     let (mut inbox, mut pool) = (Inbox::default(), BufferPool::default());
     let mut buffer = [0; 4096];
     loop {
         // For the whole answer: one that comes byte by byte has no more time.
         let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
-        stream.set_read_timeout(Some(left.ok_or(ErrorKind::TimedOut)?))?;
+        stream.tcp().set_read_timeout(Some(left.ok_or(ErrorKind::TimedOut)?))?;
         let len = match stream.read(&mut buffer) {
             // Stopped and continued meanwhile.
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -335,8 +341,8 @@ fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<(AuthResponse,
                 let Ok(Packet::AuthRsp { response }) = Packet::decode(packet) else { return Err(strange()) };
                 let behind = input.to_vec();
                 inbox.keep(&[], &mut pool);
-                stream.set_write_timeout(None)?;
-                stream.set_read_timeout(Some(Duration::from_millis(READ_WAIT_MS)))?;
+                stream.tcp().set_write_timeout(None)?;
+                stream.tcp().set_read_timeout(Some(Duration::from_millis(READ_WAIT_MS)))?;
                 return Ok((response, (inbox, behind)));
             }
             Input::Overlong { .. } | Input::Unknown => return Err(strange()),

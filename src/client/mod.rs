@@ -41,6 +41,7 @@ pub mod reader;
 pub mod recent;
 pub mod repeats;
 pub mod screen;
+pub mod security;
 pub mod session;
 pub mod signals;
 pub mod upload;

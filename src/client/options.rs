@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use super::address::Address;
 use super::limits::DOWNLOADS_MAX_BYTES;
-use crate::shell::arguments::Spec;
+use super::security::{TlsOptions, TrustOption};
+use crate::shell::arguments::{Arguments, Spec};
 use crate::wire::{Nickname, ServerId};
 
 /// What the command line asks for.
@@ -25,6 +26,8 @@ pub enum Request {
 pub struct Options {
     /// `HOST:PORT`.
     pub server: String,
+    /// TLS, if it is wanted.
+    pub tls: Option<TlsOptions>,
     /// Who we are.
     pub nickname: String,
     /// Where the password is, for a registered user.
@@ -102,8 +105,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
         (false, true) if accept.is_empty() => Files::No,
         _ => return Err(UsageError("--no-files contradicts --accept and --accept-all".into())),
     };
+    let host = server.rsplit_once(':').map_or(server.as_str(), |(host, _)| host);
+    let tls = tls(&matches, host.trim_start_matches('[').trim_end_matches(']'))?;
     Ok(Request::Chat(Options {
         server: server.clone(),
+        tls,
         nickname: nickname.clone(),
         password_file: matches.opt_str("password-file").map(PathBuf::from),
         ask_password: matches.opt_present("ask-password"),
@@ -123,6 +129,30 @@ fn somebody(text: &str) -> Option<Address> {
     Nickname::parse(nickname)?;
     let is_number = !server.is_empty() && server.bytes().all(|byte| byte.is_ascii_digit());
     Some(Address { nickname: nickname.to_owned(), server: ServerId(server.parse().ok().filter(|_| is_number)?) })
+}
+
+/// TLS to this host, if it is wanted.
+fn tls(matches: &Arguments, host: &str) -> Result<Option<TlsOptions>, UsageError> {
+    let needing = ["ca", "tls-name", "fingerprint"].into_iter().find(|name| matches.opt_present(name));
+    if !matches.opt_present("tls") {
+        return needing.map_or(Ok(None), |name| Err(UsageError(format!("--{name} needs --tls"))));
+    }
+    if cfg!(not(feature = "tls")) {
+        let how = "this cfp-client was built without TLS (cargo build --features client,tls)";
+        return Err(UsageError(format!("--tls: {how}")));
+    }
+    let trust = match (matches.opt_str("ca"), matches.opt_str("fingerprint")) {
+        (None, None) => TrustOption::System,
+        (Some(path), None) => TrustOption::File(path.into()),
+        (None, Some(text)) => TrustOption::fingerprint(&text).ok_or_else(|| {
+            UsageError(format!(
+                "--fingerprint {text:?}: not a SHA-256 (64 hexadecimal digits, as the server's log has it)"
+            ))
+        })?,
+        (Some(_), Some(_)) => return Err(UsageError("--ca and --fingerprint: one of them".into())),
+    };
+    let name = matches.opt_str("tls-name").unwrap_or_else(|| host.to_owned());
+    Ok(Some(TlsOptions { name, trust }))
 }
 
 /// The text of `--help`.
@@ -152,6 +182,10 @@ fn getopts() -> Spec {
             "the folder that takes received files (default ./cfp-received), made when it is needed",
             "DIR",
         )
+        .optflag("", "tls", "speak TLS with the server, and with no other")
+        .optopt("", "ca", "the CA of its certificate (default: those that this system trusts)", "FILE")
+        .optopt("", "tls-name", "the name in its certificate (default: HOST)", "NAME")
+        .optopt("", "fingerprint", "take this very certificate and no other", "SHA256")
         .optmulti("", "accept", "take this person's files without asking; may be repeated", "NICKNAME@ID")
         .optflag("", "accept-all", "take everybody's files without asking")
         .optflag("", "no-files", "take no files")
@@ -205,6 +239,8 @@ mod tests {
             &["localhost:7777", " ana"],
             &["localhost:7777", "ana", "more"],
             &["localhost:7777", "ana", "--password=secret"],
+            &["localhost:7777", "ana", "--ca", "ca.pem"],
+            &["localhost:7777", "ana", "--tls", "--fingerprint", "abc"],
             &["localhost:7777", "ana", "--max-download", "1G"],
             &["localhost:7777", "ana", "--max-download", ""],
             &["localhost:7777", "ana", "--accept", ""],

@@ -11,6 +11,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::core::engine::{Engine, Readiness, Request};
 use crate::core::state::key::Key;
+use crate::core::state::mesh::DialFor;
 use crate::core::time::Millis;
 use crate::limits;
 use crate::shell::acceptor::Acceptor;
@@ -362,6 +363,9 @@ impl Reactor {
             }
             Request::Ask { link, address } => {
                 let socket = Stream::connect(address, self.socket_buffer_bytes).map_err(|error| error.to_string());
+                let linked = self.engine.connections().get(link).and_then(|link| link.session.as_sibling());
+                let Some(server) = linked.map(|sibling| sibling.server()) else { return };
+                let socket = socket.map(|stream| self.security.dialled(stream, DialFor::Server(server)));
                 let key = self.engine.on_ask_dialled(link, address, socket, now);
                 watch(&self.poll, &mut self.engine, key);
             }

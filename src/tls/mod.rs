@@ -230,7 +230,7 @@ impl Cipher for TlsCipher {
                     Connection::Server(connection) => take_alert!(connection, rest, out),
                     Connection::Client(connection) => take_alert!(connection, rest, out),
                 }
-                Err(Refusal::Tls(failure(&error, was_handshaking), error.to_string()))
+                Err(Refusal::Tls(failure(&error, was_handshaking), in_words(&error)))
             }
         }
     }
@@ -298,6 +298,16 @@ fn append(out: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, 
         out.resize(start + needs.required_size, 0);
         let len = encode(out.get_mut(start..).unwrap_or(&mut [])).unwrap_or(0);
         out.truncate(start + len);
+    }
+}
+
+fn in_words(error: &Error) -> String {
+    match error {
+        // `trust.rs` says this, and nobody else.
+        Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
+            "its certificate is not the certificate with that fingerprint".to_owned()
+        }
+        error => error.to_string(),
     }
 }
 

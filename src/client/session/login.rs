@@ -11,10 +11,11 @@ use crate::wire::{AuthResponse, Nickname};
 /// Logs in. A person may try again with another nickname or password.
 pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link, Leftover), String> {
     for _ in 0..LOGIN_TRIES_MAX {
-        let failure = match Link::open(&identity.server, &identity.nickname, identity.password.as_deref()) {
-            Ok(opened) => return Ok(opened),
-            Err(failure) => failure,
-        };
+        let failure =
+            match Link::open(&identity.server, &identity.security, &identity.nickname, identity.password.as_deref()) {
+                Ok(opened) => return Ok(opened),
+                Err(failure) => failure,
+            };
         let text = describe(&failure, identity);
         let Failure::Refused(response) = failure else { return Err(text) };
         if !is_terminal {

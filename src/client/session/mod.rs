@@ -28,6 +28,7 @@ use super::password;
 use super::progress::Progress;
 use super::reader::{self, End};
 use super::screen::{Canvas, Line, Screen};
+use super::security::Security;
 use super::{files, signals, writer};
 use crate::wire::AuthResponse;
 
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
 #[derive(Debug, Clone)]
 struct Identity {
     server: String,
+    security: Security,
     nickname: String,
     password: Option<String>,
 }
@@ -76,6 +78,10 @@ fn run(options: Options) -> ExitCode {
         },
         None => None,
     };
+    let security = match Security::new(options.tls.as_ref()) {
+        Ok(security) => security,
+        Err(problem) => return usage_error(problem),
+    };
     if options.ask_password && !is_terminal {
         return usage_error("--ask-password needs a terminal; --password-file FILE does not");
     }
@@ -92,7 +98,7 @@ fn run(options: Options) -> ExitCode {
     if let Err(error) = signals::handle(context.clone()) {
         return failed(format_args!("no signal handlers: {error}"));
     }
-    let mut identity = Identity { server: options.server, nickname: options.nickname, password };
+    let mut identity = Identity { server: options.server, security, nickname: options.nickname, password };
     if options.ask_password && identity.password.is_none() {
         match password::ask("password: ") {
             Ok(Some(password)) => identity.password = Some(password),
@@ -346,7 +352,8 @@ impl Session {
         let (identity, events) = (self.identity.clone(), self.events.clone());
         thread::spawn(move || {
             thread::sleep(delay);
-            let opened = Link::open(&identity.server, &identity.nickname, identity.password.as_deref());
+            let opened =
+                Link::open(&identity.server, &identity.security, &identity.nickname, identity.password.as_deref());
             let _ = events.send(Event::Opened(Box::new(opened)));
         });
     }

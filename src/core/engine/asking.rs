@@ -20,7 +20,9 @@ impl<S: Socket> Engine<S> {
         for key in links {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             let is_soon = connection.ask_at().is_some_and(|when| when <= self.now + limits::LINK_SILENCE_MS / 4);
-            if !is_soon || connection.may_have_spoken_since(self.now) {
+            // We would ask in TLS, which a server that has a plain link may not have (D45).
+            let is_askable = connection.socket.is_encrypted() || !self.core.config.has_peer_ca;
+            if !is_soon || !is_askable || connection.may_have_spoken_since(self.now) {
                 continue;
             }
             connection.asked_at = self.now;

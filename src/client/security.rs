@@ -1,0 +1,201 @@
+//! TLS to the server, if it is asked for. There is no way back to a connection without it (D45).
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::path::PathBuf;
+
+/// What the command line says of TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// The name that the server's certificate must have.
+    pub name: String,
+    /// Who vouches for it.
+    pub trust: TrustOption,
+}
+
+/// Who vouches for the server's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrustOption {
+    /// The CAs that this system trusts.
+    System,
+    /// Those in this file.
+    File(PathBuf),
+    /// The user, who knows its SHA-256.
+    Fingerprint([u8; 32]),
+}
+
+impl TrustOption {
+    /// 64 hexadecimal digits, with or without colons between the bytes.
+    pub fn fingerprint(text: &str) -> Option<TrustOption> {
+        let digits: Vec<u32> = text.chars().filter(|&c| c != ':').map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+        let bytes: Vec<u8> = digits
+            .chunks(2)
+            .map(|pair| match pair {
+                [high, low] => u8::try_from(high * 16 + low).ok(),
+                _ => None,
+            })
+            .collect::<Option<_>>()?;
+        Some(TrustOption::Fingerprint(bytes.try_into().ok()?))
+    }
+}
+
+/// A connection, with TLS or without.
+pub enum Stream {
+    /// As it is.
+    Plain(TcpStream),
+    /// Encrypted.
+    #[cfg(feature = "tls")]
+    Tls(Box<crate::tls::TlsStream>),
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Stream").field(self.tcp()).finish()
+    }
+}
+
+impl Stream {
+    /// The socket.
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(tcp) => tcp,
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.tcp(),
+        }
+    }
+
+    /// Says that nothing more comes.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Stream::Plain(tcp) => tcp.shutdown(Shutdown::Write),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.shutdown_write(),
+        }
+    }
+}
+
+impl Read for &Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(tcp) => (&mut &*tcp).read(buffer),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => (&mut &**stream).read(buffer),
+        }
+    }
+}
+
+impl Write for &Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(tcp) => (&mut &*tcp).write(bytes),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => (&mut &**stream).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "tls")]
+pub use with_tls::Security;
+#[cfg(not(feature = "tls"))]
+pub use without_tls::Security;
+
+#[cfg(feature = "tls")]
+mod with_tls {
+    use std::io::{self, ErrorKind};
+    use std::net::TcpStream;
+    use std::time::{Duration, Instant};
+
+    use super::{Stream, TlsOptions, TrustOption};
+    use crate::client::limits::CONNECT_MS;
+    use crate::tls::{Dialler, TlsStream, Trust};
+
+    /// Makes a connection secure, if that was asked for.
+    #[derive(Debug, Clone)]
+    pub struct Security(Option<Dialler>);
+
+    impl Security {
+        /// As the command line says.
+        ///
+        /// # Errors
+        /// One line: what is wrong with the name or the file.
+        pub fn new(options: Option<&TlsOptions>) -> Result<Security, String> {
+            let Some(options) = options else { return Ok(Security(None)) };
+            let trust = match &options.trust {
+                TrustOption::System => Trust::System,
+                TrustOption::File(path) => Trust::File(path.clone()),
+                TrustOption::Fingerprint(fingerprint) => Trust::Fingerprint(*fingerprint),
+            };
+            Ok(Security(Some(Dialler::new(&trust, &options.name)?)))
+        }
+
+        /// Shakes hands, where there is TLS.
+        ///
+        /// # Errors
+        /// Why that did not work.
+        pub fn secure(&self, tcp: TcpStream) -> io::Result<Stream> {
+            let Some(dialler) = &self.0 else { return Ok(Stream::Plain(tcp)) };
+            let deadline = Instant::now() + Duration::from_millis(CONNECT_MS);
+            match TlsStream::connect(tcp, dialler, deadline) {
+                Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+                Err(error) => Err(match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::UnexpectedEof => {
+                        io::Error::new(error.kind(), "no answer in TLS (does the server have a certificate?)")
+                    }
+                    _ => error,
+                }),
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+mod without_tls {
+    use std::io;
+    use std::net::TcpStream;
+
+    use super::{Stream, TlsOptions};
+
+    /// Nothing is done to connections.
+    #[derive(Debug, Clone)]
+    pub struct Security;
+
+    impl Security {
+        /// The command line has turned TLS down.
+        ///
+        /// # Errors
+        /// None.
+        pub fn new(_: Option<&TlsOptions>) -> Result<Security, String> {
+            Ok(Security)
+        }
+
+        /// As it is.
+        ///
+        /// # Errors
+        /// None.
+        pub fn secure(&self, tcp: TcpStream) -> io::Result<Stream> {
+            Ok(Stream::Plain(tcp))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_sixty_four_digits_however_they_are_written() {
+        let expected = Some(TrustOption::Fingerprint([0xAB; 32]));
+        assert_eq!(TrustOption::fingerprint(&"ab".repeat(32)), expected);
+        assert_eq!(TrustOption::fingerprint(&["AB"; 32].join(":")), expected);
+        for wrong in ["", "ab", &"ab".repeat(33), &"ab".repeat(31), &"zz".repeat(32), &"a".repeat(63)] {
+            assert_eq!(TrustOption::fingerprint(wrong), None, "{wrong}");
+        }
+    }
+}
