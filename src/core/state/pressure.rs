@@ -244,7 +244,8 @@ impl Pressure {
         if level.has_room_for(bytes) { Admission::Pass } else { Admission::Refuse }
     }
 
-    /// Whether a file chunk of so many bytes may go to `receiver`. `wait_ms` is how long it may wait; nothing if it may not, or has waited.
+    /// Whether a file chunk of so many bytes may go to `receiver`. `wait_ms` is how long it may wait; nothing if it may
+    /// not, or has waited.
     pub fn admit_chunk(&self, receiver: Key, bytes: usize, wait_ms: Option<u64>, now: Millis) -> Admission {
         let Some(Receiver { level, .. }) = self.receivers.get(&receiver) else { return Admission::Pass };
         match wait_ms {

@@ -224,7 +224,8 @@ impl Mesh {
         }
     }
 
-    /// A server that did not fit has asked us, or answered: what it said counts, if a sibling says that it is linked with it.
+    /// A server that did not fit has asked us, or answered: what it said counts, if a sibling says that it is linked with
+    /// it.
     pub fn note_word(&mut self, offer: &Offer, now: Millis) {
         if let Some(address) = offer.address {
             self.keep_word(offer.server, address, offer.others.iter().copied().collect(), now);
