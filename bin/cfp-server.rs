@@ -16,7 +16,7 @@ use cfp::shell::{logging, start};
 use cfp::wire::Nickname;
 
 fn main() -> ExitCode {
-    // Like all else that is said: without waiting for ever, where standard error takes nothing.
+    // Writes as every other message is written: it does not wait for ever if standard error takes nothing.
     std::panic::set_hook(Box::new(|panic| complain(&format!("cfp-server: {panic}\n"))));
     let command = options::parse(std::env::args_os().skip(1));
     let result = match command {
@@ -124,7 +124,7 @@ fn new_password(nickname: &str) -> Result<(Nickname<'_>, String, [u8; 16]), Stri
     Ok((nickname, password, salt))
 }
 
-/// One line from standard input; from a terminal, where nobody sees what is typed, the same line twice.
+/// One line from standard input. On a terminal the line is not echoed, and is asked for twice.
 fn read_password() -> Result<String, String> {
     let problem = |error| format!("cannot read the password: {error}");
     if !io::stdin().is_terminal() {

@@ -14,7 +14,7 @@ cp "$scripts/../docs/container/$program.Dockerfile" "$context/Dockerfile"
 # An empty folder, which nothing in an image without a shell could make.
 mkdir -p -m 755 "$context/folders" "$context/folders/run"
 mkdir -m 700 "$context/folders/run/cfp"
-# Nothing is pulled: FROM scratch needs no image. The builder without buildx is named where buildx is missing.
+# No image is pulled: FROM scratch needs none. If buildx is missing, the builder without it is named.
 docker buildx version > /dev/null 2>&1 || export DOCKER_BUILDKIT=0
 docker build --network none --tag "$image" "$context"
 echo "build-image: $image, $(docker image inspect --format '{{.Size}}' "$image") bytes"

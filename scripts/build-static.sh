@@ -1,8 +1,8 @@
 #!/bin/sh
-# Builds a static cfp-server and puts it where it is told to.   Usage: build-static.sh [FILE [cfp-client]]
+# Builds a static cfp-server and puts it into FILE.   Usage: build-static.sh [FILE [cfp-client]]
 #
-# With musl where that target is installed for Rust, else with glibc. The server asks neither of them for anything that
-# a static program can't have: it looks names up by itself, and knows no users but its own.
+# With musl if that target is installed for Rust, else with glibc. The server needs nothing of either that a static
+# program lacks: it looks names up by itself, and has users of its own only.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -28,7 +28,7 @@ else
     fail "Rust has no Linux target for $arch installed"
 fi
 
-# The target is named so that the flag goes to the program alone: build scripts and procedural macros can't be static.
+# The target is named so that the flag reaches only the program: build scripts and procedural macros cannot be static.
 RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
     cargo build --locked --release --target "$target" --features "$features" --bin "$program"
 built=${CARGO_TARGET_DIR:-target}/$target/release/$program

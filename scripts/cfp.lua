@@ -7,12 +7,12 @@
 --
 --   cfp.message contains "hello"       cfp.code == 0x41 && cfp.receiver == "bob"       cfp.error       _ws.expert
 --
--- A packet has no overall length: its layout is walked field by field, as the server does it. What the server ignores
--- is skipped here in the same way, so that the dissector stays in step with the stream: an unknown code is one byte,
--- and a packet with an over-long field is skipped to its end, whatever it announces, without being collected. Hence
--- "Longest message" in the preferences has to be what the servers were told with --max-message.
+-- A packet has no overall length: its layout is walked field by field, as the server does. What the server ignores is
+-- skipped here in the same way, so that the dissector stays in step with the stream. An unknown code is one byte. A
+-- packet with an over-long field is skipped to its end without being collected, whatever length it announces. So
+-- "Longest message" in the preferences has to be the servers' --max-message.
 --
--- Where segments came out of order, switch on "Reassemble out-of-order segments" in the preferences of TCP.
+-- If segments came out of order, switch on "Reassemble out-of-order segments" in the preferences of TCP.
 
 -- Wireshark's own protocol "cfp" is Cisco's FabricPath. Its fields have other names than ours.
 local cfp = Proto("chatfusion", "Chat Fusion Protocol")
@@ -172,8 +172,8 @@ local function scan(tvb, start, stop)
     return "packet", at - start
 end
 
--- Goes on with a packet that is skipped. Returns where that ended, and what is left to skip, if anything. A skip is
--- never changed, only replaced: it is kept for each frame.
+-- Goes on with a packet that is skipped. Returns the position after it, and what is left to skip, if anything. A skip
+-- is never changed, only replaced, because it is kept for each frame.
 local function advance(skip, tvb, at, stop)
     local layout, index, left, count = skip.layout, skip.index, skip.left, skip.count
     while true do
@@ -250,8 +250,8 @@ local function readable(range)
 end
 
 ---- The tree ----------------------------------------------------------------------------------------------------------
--- These add a field and return the place behind it; nil where not all of it is here, or where it is over its limit.
--- What the summary needs goes into `seen`.
+-- These add a field and return the position behind it. They return nil if a part of the field is missing, or if it is
+-- over its limit. What the summary needs goes into `seen`.
 
 local function add_text(field, tvb, at, stop, tree, seen)
     if at + 4 > stop then return nil end
@@ -323,7 +323,7 @@ local function add_fixed(field, tvb, at, stop, tree, seen)
     return at + field.size
 end
 
--- What a packet says, in one line. What is not here is left out.
+-- A packet's content in one line, without the fields that are missing.
 local function summary(code, seen)
     local parts = { NAMES[code] }
     local function add(...)
@@ -376,14 +376,14 @@ end
 
 ---- Streams -----------------------------------------------------------------------------------------------------------
 local tcp_stream = Field.new("tcp.stream")
--- What each direction of a connection is in the middle of skipping, while frames come in order for the first time; and
--- the same for each call, for when a frame is looked at again. A frame can have two: the end of a reassembled packet,
--- and what follows.
+-- The packet that each direction of a connection is skipping, while frames come in order for the first time. Also the
+-- state before each call, for when a frame is dissected again. A frame can have two calls: the end of a reassembled
+-- packet, and what follows.
 local skipping, skipping_at = {}, {}
 
 function cfp.init() skipping, skipping_at = {}, {} end
 
--- The stream's number tells connections apart that had the same ports. It is there only where a tree is built.
+-- The stream's number tells connections apart that had the same ports. It is there only if a tree is built.
 local function direction(pinfo)
     local stream = tcp_stream()
     return table.concat({ stream and tostring(stream) or "", tostring(pinfo.src), pinfo.src_port, pinfo.dst_port }, " ")
@@ -398,7 +398,7 @@ local function show(pinfo, lines)
         if is_too_much then break end
     end
     pinfo.cols.protocol = "CFP"
-    -- With a blank and a fence, since what follows a reassembled packet in the same frame comes behind it.
+    -- With a blank and a fence, because the text for a reassembled packet comes first in the same frame.
     pinfo.cols.info:set(table.concat(shown, " | ") .. " ")
     pinfo.cols.info:fence()
 end
@@ -431,7 +431,7 @@ function cfp.dissector(tvb, pinfo, root)
             pinfo.desegment_len = length and at + length - stop or DESEGMENT_ONE_MORE_SEGMENT
             break
         elseif kind == "unknown" and length == 1 then
-            -- A run of them is one item: it can be long, where the stream is something else.
+            -- A run of unknown bytes is one item: it can be long if the stream is another protocol.
             repeat at = at + 1 until at == stop or LAYOUTS[tvb(at, 1):uint()]
             local tree = root:add(cfp, tvb(start, at - start))
             tree:add(fields.code, tvb(start, 1)):add_proto_expert_info(experts.unknown_code)
@@ -441,7 +441,8 @@ function cfp.dissector(tvb, pinfo, root)
             local says = add_packet(tvb, start, at, root:add(cfp, tvb(start, length)))
             lines[#lines + 1] = says .. " (ignored)"
         else
-            -- To be ignored, or cut off with no way to collect the rest: show what is here, and skip in step.
+            -- The packet will be ignored, or is cut off and the rest cannot be collected. Show what is here, and skip
+            -- in step.
             local tree = root:add(cfp, tvb(start, stop - start))
             local says = add_packet(tvb, start, stop, tree)
             if kind == "overlong" then
@@ -461,7 +462,7 @@ function cfp.dissector(tvb, pinfo, root)
         end
     end
 
-    -- Bytes that the capture left out can be skipped where they belong to one field; else we are out of step.
+    -- Bytes that the capture left out can be skipped if they belong to one field; else the dissector is out of step.
     if skip and missing > 0 then
         local left = skip.left - missing
         skip = left >= 0 and { layout = skip.layout, index = skip.index, left = left, count = skip.count } or nil

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 cargo build --release --bin cfp-server
 cargo build --release --features bench --bin cfp-bench
 
-# Where Debian puts servers, root's path or not.
+# Debian's folder for servers, which may be missing from the path.
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
 missing=
 for peer in redis-server nats-server mosquitto; do

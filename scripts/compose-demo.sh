@@ -24,7 +24,7 @@ else
     exit 0
 fi
 
-# Containers, network and images are named after this process, so that nobody else's are ever touched.
+# Containers, network and images are named after this process, so that no others are ever touched.
 project=cfpdemo$$
 work=$(mktemp -d)
 mkfifo "$work/ana.in"
@@ -54,7 +54,7 @@ if [ -z "${CFP_CLIENT_IMAGE:-}" ]; then
     "$scripts/build-image.sh" "$CFP_CLIENT_IMAGE" cfp-client
 fi
 export CFP_IMAGE
-# Ports that nobody else uses.
+# Ports that no other program uses.
 export CFP_PORT_ANNA=0 CFP_PORT_BERTA=0 CFP_PORT_CLARA=0
 # A subnet that another run has not taken.
 export CFP_SUBNET="${CFP_SUBNET:-172.30.$(($$ % 256)).0/24}"

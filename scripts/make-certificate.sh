@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes a certificate for trying TLS: it signs itself, so that clients need it as --ca or its --fingerprint.
+# Makes a certificate for trying TLS. It signs itself, so clients need it as --ca or its --fingerprint.
 #
 #   scripts/make-certificate.sh DIR [NAME-OR-ADDRESS…]      default: localhost 127.0.0.1 ::1
 #

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Measures the client: a large file between two clients of one server on loopback, beside nc with the same file; how
-# long chat takes meanwhile; and the memory of both clients.
+# Measures the client: a large file between two clients of one server on loopback, beside nc with the same file; chat's
+# delay meanwhile; and the memory of both clients.
 #
 #     cargo build --release --features client --bin cfp-server --bin cfp-client
 #     scripts/measure-client.sh [MEBIBYTES]
 #
-# Needs OpenBSD nc and python3. Everything stays on 127.0.0.1, and what is started here is ended here.
+# Needs OpenBSD nc and python3. Everything stays on 127.0.0.1. This script ends what it starts.
 set -eu
 mebibytes=${1:-100}
 bin=$(cd "$(dirname "$0")/.." && pwd)/target/release

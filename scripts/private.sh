@@ -1,5 +1,5 @@
 #!/bin/sh
-# Private messages, one of them to nobody and one to an unknown server.   Usage: private.sh [HOST PORT [ID]]
+# Private messages, one to an unknown receiver and one to an unknown server.   Usage: private.sh [HOST PORT [ID]]
 . "$(dirname "$0")/session.sh"
 use_server "$@"
 other_id=$(((id + 1000) % 4294967296))

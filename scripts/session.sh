@@ -7,7 +7,7 @@
 #   str TEXT              a text as packets have it, in hex: its count, then its bytes
 #   u32 NUMBER            a number as packets have it, in hex
 #
-# A script takes HOST PORT [ID] of a server that runs, and starts one of its own where it is given none.
+# A script takes HOST PORT [ID] of a running server. Without them, it starts one of its own.
 
 set -eu
 trap '' PIPE
@@ -90,7 +90,7 @@ connect() {
 
 send() {
     eval "fd=\$fd_$1"
-    # Through a file, so that all of it goes with one write.
+    # Through a file, so that one write sends all of it.
     printf '%s' "$2" | unhex > "$work/bytes"
     cat "$work/bytes" >&"$fd" || fail "$1 cannot send: the connection has ended"
 }

@@ -1,7 +1,7 @@
 //! The Chat Fusion Protocol (CFP): chat over TCP, with guests and registered users, files, and servers that merge.
 //!
-//! This package is a server, `cfp-server`, a console client, `cfp-client`, and this library for those who write bots,
-//! clients and servers of their own. For a bot, take the library without the server:
+//! This package is a server, `cfp-server`, a console client, `cfp-client`, and this library for authors of bots,
+//! clients and servers. For a bot, take the library without the server:
 //!
 //! ```toml
 //! [dependencies]
@@ -25,7 +25,7 @@
 //! # }
 //! ```
 //!
-//! [`wire`] is the packets themselves, for those who bring their own sockets:
+//! [`wire`] is the packets themselves, for programs with sockets of their own:
 //!
 //! ```
 //! use cfp::wire::{Packet, ServerId};
@@ -35,7 +35,8 @@
 //! assert_eq!(bytes, b"\x21\0\0\0\x07\0\0\0\x03bob\0\0\0\x04psst");
 //! ```
 //!
-//! `docs/protocol.md` has every packet and every decision where the RFC is silent. `docs/examples/` has whole programs.
+//! `docs/protocol.md` has every packet and every decision on what the RFC leaves open. `docs/examples/` has whole
+//! programs.
 //!
 //! # Stability
 //!
@@ -70,7 +71,7 @@
 //! | `core` | the server without a kernel: state, sessions, output, engine; no clock, no poll, no file | `wire` |
 //! | `shell` | all that meets the kernel: poll, sockets, files, signals, the clock, the command line | `core` |
 //!
-//! Three rules: `wire` knows nobody; `core` knows no kernel; `shell` is the rest. `tests/layering.rs` holds them.
+//! Three rules: `wire` imports nothing else; `core` does no I/O; `shell` is the rest. `tests/layering.rs` checks them.
 //!
 //! `docs/architecture.md` follows one message through the files.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]

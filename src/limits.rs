@@ -1,7 +1,7 @@
 //! Every bound of the program, with a line of why each. What an operator can change has its default here.
 //!
-//! Beside a bound that a peer can reach stands who can use it up and who pays. Where these differ, it is a fault, unless
-//! the line says what is done about it.
+//! Each bound that a peer can reach says who can use it up, and who pays for that. If these differ, it is a fault,
+//! unless the line says what is done about it.
 //!
 //! Sizes are in bytes and times in milliseconds, as the names say.
 
@@ -24,7 +24,7 @@ pub const PASSWORD_MAX_BYTES: usize = 1024;
 pub const FILE_NAME_MAX_BYTES: usize = 255;
 /// Servers in one merged network, ourselves included (RFC section 7, D16).
 pub const NETWORK_MAX_SERVERS: usize = 10;
-/// Links to other servers: everybody but ourselves (D16).
+/// Links to other servers: one for each (D16).
 pub const SIBLINGS_MAX: usize = NETWORK_MAX_SERVERS - 1;
 /// Sibling descriptions that a merge packet may announce; more is declined unread (D17).
 pub const DESCRIPTIONS_MAX: usize = 10;
@@ -46,13 +46,14 @@ pub const STALLED_READER_MS: u64 = 30_000;
 /// After the last byte was written, how long the other side gets to close first. Closing at once, with input unread,
 /// would make the kernel throw away what it has not sent yet.
 pub const LINGER_MS: u64 = 1_000;
-/// Input that is read and thrown away while lingering, so that a flood can't use it to stay.
-/// Used up by who was closed; it pays.
+/// Input that is read and thrown away while lingering, so that a flood cannot prolong the connection. Used up by the
+/// closed connection; it pays.
 pub const LINGER_MAX_BYTES: u64 = 16 * 1024 * 1024;
-/// All of a stop that was asked for: writing out what is queued, and lingering.
+/// Time for a requested stop: writing the queues, and lingering.
 pub const DRAIN_MS: u64 = 5_000;
 
-/// A connection whose very first byte is this speaks TLS: a handshake record. No code of the protocol is the same (D40).
+/// A connection whose very first byte is this one speaks TLS: a handshake record. No code of the protocol is equal to
+/// it (D40).
 pub const TLS_FIRST_BYTE: u8 = 0x16;
 /// Longest PROXY header (D46). Version 1 has 107 bytes; version 2 has 52 and whatever the proxy adds, which is a few
 /// hundred bytes at most: names and certificates of its own TLS.
@@ -66,11 +67,11 @@ pub const RECORD_BYTES: usize = 16 * 1024;
 pub const RECORD_MAX_BYTES: usize = 5 + RECORD_BYTES + 256;
 /// Input kept of a handshake that is not over: certificates of both sides fit, with their chains.
 pub const HANDSHAKE_KEPT_MAX_BYTES: usize = RECORD_MAX_BYTES;
-/// Steps of handshakes in one turn: up to half a millisecond each, which nobody can cut.
+/// Steps of handshakes in one turn. A step takes up to half a millisecond, and cannot be divided.
 pub const HANDSHAKES_PER_TURN: usize = 4;
 /// Connections whose handshake waits for its turn; one more is closed. They are served within half a second.
 pub const HANDSHAKES_WAITING_MAX: usize = 1024;
-/// The same for one address (one /64 of IPv6).
+/// Handshakes that wait, from one address (one /64 of IPv6).
 pub const HANDSHAKES_PER_ADDRESS_MAX: usize = 256;
 
 /// A certificate that ends within this is warned of: two weeks are enough to renew it.
@@ -80,39 +81,41 @@ pub const CERTIFICATE_WARNING_MS: u64 = 86_400_000;
 
 // ---- The turn of the loop -----------------------------------------------------------------------------------------
 
-/// One read takes this much at most, and each connection gets one read a round. Also the size of the one read buffer
-/// that all connections use.
+/// The most that one read takes. Each connection gets one read a round. Also the size of the one read buffer that all
+/// connections share.
 pub const READ_BYTES: usize = 64 * 1024;
-/// Work of one turn, all connections together: bytes of input handled, and what the next two add. Some 2 ms. Who is not
-/// served before it is used up has its share in the next turn. Bounds also what a turn can put into the queues.
-/// Used up by whoever says most; those who have used their share pay, since others go first.
+/// Work of one turn, all connections together: bytes of input handled, and what the next two constants add. It takes
+/// some 2 ms. A connection that is not served before it is used up has its share in the next turn. This also bounds
+/// what a turn can add to the queues. Used up by the busiest connections; they pay, because the others go first.
 pub const TURN_WORK_BYTES: usize = 2 * 1024 * 1024;
 /// What a packet, or one look at a connection, costs besides its bytes: as much as so many bytes of a file.
 pub const PACKET_WORK_BYTES: usize = 128;
-/// The same for a write to one connection, a system call.
+/// Work that a write to one connection counts as: it is a system call.
 pub const WRITE_WORK_BYTES: usize = 2048;
-/// Work for one connection before others have their turn: one read of a file with its packets, or some 900 of the
-/// smallest packets.
+/// Work for one connection before others are served: one read of a file with its packets, or some 900 of the smallest
+/// packets.
 pub const CONNECTION_WORK_BYTES: usize = 2 * READ_BYTES;
 /// A connection that used no more than this when it was served last goes first. What people type stays below it.
 pub const MODEST_WORK_BYTES: usize = 16 * 1024;
-/// Rounds of reads go on within a turn until so much work is done, before public messages are written: some 0.4 ms, six
-/// reads of a file. A write to everybody costs most; more rounds give a file little, and messages are late by more.
+/// Rounds of reads go on within a turn until this much work is done. Then public messages are written. It takes some
+/// 0.4 ms, six reads of a file. A write to every client costs most. More rounds would help a file little, and delay
+/// messages more.
 pub const ROUNDS_WORK_BYTES: usize = 7 * READ_BYTES;
 /// Readiness events taken from the kernel in one turn; the rest come with the next.
 pub const EVENTS_PER_TURN: usize = 1024;
 /// Time between two log lines about connections that found no place.
 pub const TURNED_AWAY_LINE_MS: u64 = 10_000;
-/// Connections accepted in one turn, so that a storm of them does not hold up those who are in.
-/// Used up by newcomers; they pay, with a turn of delay.
+/// Connections accepted in one turn, so that a storm of them does not delay the connections that are there. Used up by
+/// newcomers; they pay, with a turn of delay.
 pub const ACCEPTS_PER_TURN: usize = 256;
-/// Bytes that the public messages of one turn may come to before the turn stops handling input and writes. No more
-/// than a quarter of `--max-queue`, so that one turn makes nobody a slow reader.
-/// Used up by who speaks in public; all who speak pay, with a turn of delay.
+/// Bytes of public messages after which a turn stops handling input and writes. No more than a quarter of
+/// `--max-queue`, so that one turn makes no slow reader. Used up by clients that send in public; they all pay, with a
+/// turn of delay.
 pub const TURN_PUBLIC_BYTES: usize = 256 * 1024;
-/// The same, multiplied with the clients who get them: what one turn may hand to the kernel (a few milliseconds' work).
+/// The same bytes, multiplied by the clients that get them: what one turn may hand to the kernel (a few milliseconds'
+/// work).
 pub const TURN_DELIVERY_BYTES: usize = 32 * 1024 * 1024;
-/// However large the room, a turn takes at least so many bytes of public messages, so that they still go in batches.
+/// However large the room, a turn takes at least this many bytes of public messages, so that they still go in batches.
 pub const TURN_PUBLIC_MIN_BYTES: usize = 16 * 1024;
 /// Memory kept for what a turn forwards to other servers: a turn's public messages with their headers, but for rare
 /// long ones.
@@ -125,7 +128,7 @@ pub const EFFECTS_KEPT: usize = 256;
 pub const SLICES_PER_WRITE: usize = 64;
 /// Connections in a row that were gone before they were accepted; after so many, accepting waits as after any error.
 pub const ACCEPTS_GONE_MAX: u32 = 16;
-/// Pause after an accept failed (no descriptor was left, or anything else), so that the loop does not spin on it.
+/// Pause after an accept failed, for want of a descriptor or for another reason, so that the loop does not spin on it.
 pub const ACCEPT_RETRY_MS: u64 = 100;
 /// Connections that the kernel holds for us until we accept them.
 /// Used up by newcomers; other newcomers pay, as far as the kernel has no other way (SYN cookies).
@@ -137,15 +140,14 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
 /// Largest `--max-message`: a packet must stay well below what a queue may hold.
 pub const MESSAGE_CEILING_BYTES: usize = 16 * 1024 * 1024;
-/// A field on a link that announces more is no field (D19): no server may allow more, so the frame is lost, and to skip
-/// what it announces would make the link mute for up to 4 GiB. A sibling can use it up; it loses its own link.
-/// Used up by a link; it pays.
+/// A field on a link that announces more is no field (D19). No server may allow more, so the frame is lost. Skipping
+/// what it announces would make the link mute for up to 4 GiB. Used up by a sibling; it loses its own link.
 pub const LINK_FIELD_MAX_BYTES: u64 = MESSAGE_CEILING_BYTES as u64;
-/// Default of what a client may be behind with before it is closed as a slow reader.
-/// Used up by who speaks faster than the reader reads, who is slowed first (D49); the reader pays.
+/// Default length of a client's queue beyond which it is closed as a slow reader. Used up by senders that are faster
+/// than the reader, and they are slowed first (D49); the reader pays.
 pub const QUEUE_MAX_BYTES: usize = 1024 * 1024;
-/// Default of the same for a link to another server, behind which a whole server's users stand.
-/// Used up by the clients here, who are slowed first (D49); the link pays, and is dialled anew.
+/// Default for a link to another server, behind which a whole server's users stand. Used up by the clients here, and
+/// they are slowed first (D49); the link pays, and is dialled anew.
 pub const LINK_QUEUE_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Default bound on all queued output and input together.
 /// Used up by anybody; the address that holds most pays (`core/engine/memory.rs`).
@@ -153,27 +155,28 @@ pub const MEMORY_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// What a turn may bring beyond the bound on all queues before it ends, and that is judged. Else a turn without much
 /// memory would be one packet long.
 pub const TURN_MEMORY_BYTES: usize = 64 * 1024;
-/// Input that is kept of one connection that is nobody yet. The longest legal login or merge request has 1.1 KiB. Who
-/// sends more without being anybody pays alone: the rest waits in the kernel, or is skipped.
+/// Input that is kept of one newcomer. The longest legal login or merge request has 1.1 KiB. Used up by a newcomer that
+/// sends more; it pays alone: the rest waits in the kernel, or is skipped.
 pub const NOBODY_KEPT_BYTES: usize = 8 * 1024;
-/// The same of all of them together. Strangers can use it up, and strangers pay: those from the address that holds most.
+/// Input that is kept of all newcomers together. Used up by strangers; strangers pay: those from the address that holds
+/// most.
 pub const NOBODY_KEPT_TOTAL_BYTES: usize = 1024 * 1024;
 /// No more than this part of the bound on all queues, if that is small.
 pub const NOBODY_KEPT_DIVISOR: usize = 4;
-/// Longest message text that is kept of a connection that is nobody yet: it is ignored, however long it is.
+/// Longest message text that is kept of a newcomer. Its messages are ignored, however long they are.
 pub const NOBODY_MESSAGE_MAX_BYTES: usize = 4096;
-/// This part of the bound on all queues is not for links: links go last, so else their queues could push out all clients.
-/// When links would take it, the one that holds most is closed.
+/// The part of the bound on all queues that links may not use. Links are closed last, so without it their queues could
+/// push out all clients. When links need more, the link that holds most is closed.
 pub const NOT_LINKS_DIVISOR: usize = 4;
-/// Strangers from one address who hold no more than this may be logging in: they do not go before those who are in.
+/// Newcomers from one address that hold no more than this may be logging in: they are not closed before clients.
 pub const LOGIN_HELD_BYTES: usize = 4096;
 /// A queue is past its high-water mark at this part of its limit: its senders are then slowed (D49).
 pub const HIGH_WATER_DIVISOR: usize = 4;
-/// A link's high-water mark is no higher than this. Whatever is queued for a link stands in front of everything that
-/// is said next, so senders wait early there; the limit is for public messages, with which nobody waits.
+/// The highest high-water mark of a link. Everything that is sent next waits behind a link's queue, so senders wait
+/// early there. The limit is for public messages, which are never held back for a link.
 pub const LINK_HIGH_WATER_BYTES: usize = 128 * 1024;
-/// Longest that a link is not read from at a time: for a receiver that is behind, or for who says too much. Everybody
-/// else behind the link waits too.
+/// The longest pause of a link, for a receiver that is behind or a sender of too much. Every other user behind the link
+/// waits, too.
 pub const LINK_PAUSE_MS: u64 = 250;
 /// After so long a pause, so much is handled of a link before the next one; after a shorter one, less in proportion. So a
 /// link moves half a megabyte a second at the very least, whatever its receivers and senders do.
@@ -181,35 +184,36 @@ pub const LINK_RELIEF_BYTES: u64 = 128 * 1024;
 /// A client's file chunk waits for a receiver that is behind until that has taken so much since the wait began. Counted
 /// by what it takes, not by what waits for it: others can keep that up.
 pub const CHUNK_PAUSE_BYTES: usize = 32 * 1024;
-/// Who takes less in this time, under 4 KiB a second, is closed as a slow reader, and the sender goes on.
+/// A receiver that takes less in this time, under 4 KiB a second, is closed as a slow reader, and the sender goes on.
 pub const CHUNK_PAUSE_MS: u64 = 8_000;
-/// A client that is behind itself is not read from either, so that its own echoes are paced by its reading. It goes on
-/// when it has taken so much more than its longest packet, or after the time: others can keep its queue filled.
+/// A client that is behind itself is paused, too, so that its reading paces its own echoes. It goes on when it has
+/// taken this much more than its longest packet, or after the time below: others can keep its queue filled.
 pub const OWN_PAUSE_BYTES: usize = 1024;
-/// The longest such wait.
+/// The longest such pause.
 pub const OWN_PAUSE_MS: u64 = 1_000;
-/// What a client may tell receivers that are behind, in a second; a link, for all that speak through it, as well.
+/// Bytes a second of private messages to receivers that are behind: from one client, or from one link for all its
+/// users.
 pub const MESSAGE_RATE_BYTES: usize = 128 * 1024;
 /// So much of it at once, before anything waits: what people write never does.
 pub const MESSAGE_BURST_BYTES: usize = 64 * 1024;
-/// Private messages and file chunks fill a queue to this part of its limit and are refused beyond, so that nobody is
-/// closed as a slow reader for what others send to it alone.
+/// Private messages and file chunks fill a queue to this part of its limit, and are refused beyond. So no receiver is
+/// closed as a slow reader because of what others send to it alone.
 pub const PRIVATE_QUEUE_DIVISOR: usize = 2;
-/// While a receiver is behind, so much is said in public in a second in any case, by all clients of this server
-/// together, each with an equal share before the rest is for who says more. A receiver that reads more than this gets
-/// everything; one that reads less is closed as a slow reader when somebody floods.
+/// While a receiver is behind, public messages at this rate always pass, from all clients of this server together. Each
+/// has an equal share, and the rest is for those that send more. A receiver that reads more than this gets everything.
+/// One that reads less is closed as a slow reader if a flood goes on.
 pub const PUBLIC_RATE_BYTES: usize = 256 * 1024;
-/// Those who say more can save up this part of a second's worth.
+/// Clients that send more can save up this part of a second's worth.
 pub const PUBLIC_BURST_PARTS: usize = 16;
 /// However many clients there are, each may say so much at once: a message of a few lines.
 pub const PUBLIC_SHARE_MIN_BYTES: usize = 512;
-/// A client that has taken nothing for so long slows down nobody who speaks in public. Longer than the pauses of a
-/// receiver that reads a megabyte a second: its kernel asks for more only when a sixteenth of its buffer is free.
+/// A client that has taken nothing for this long slows no public messages. It is longer than the pauses of a receiver
+/// that reads a megabyte a second: its kernel asks for more only when a sixteenth of its buffer is free.
 pub const DEAD_READER_MS: u64 = 1_000;
-/// A client that has sent all that `--max-rate` allows waits for this part of a second's worth before it is read from
-/// again, so that it is not read from byte by byte.
+/// A client that has used up its `--max-rate` waits for this part of a second's worth before it is read from again, so
+/// that it is not read from byte by byte.
 pub const RATE_PARTS: usize = 20;
-/// Who waits to say something in public waits for so long at least, so that many messages go in one turn.
+/// The shortest wait of a public message, so that many messages go in one turn.
 pub const SLOWED_MIN_MS: u64 = 10;
 /// After so long, it is looked at whether there is still a reason to wait.
 pub const SLOWED_MAX_MS: u64 = 250;
@@ -219,9 +223,9 @@ pub const RECEIVE_BUFFER_BYTES: usize = 256 * 1024;
 /// Bytes that the kernel takes of a connection's output before it can send them: enough to keep any line busy until
 /// our next turn. More would hide from us when a receiver drains.
 pub const UNSENT_MAX_BYTES: u32 = 128 * 1024;
-/// Public messages are kept in blocks of this size for those who are behind.
+/// Public messages are kept in blocks of this size for readers that are behind.
 pub const LOG_BLOCK_BYTES: usize = 64 * 1024;
-/// What waits for one connection alone is kept in blocks of this size. A little less than a page, so that allocators,
+/// Private output of a connection is kept in blocks of this size. It is a little less than a page, so that allocators,
 /// with their own few bytes for each, waste nothing (musl's has a size of 4080).
 pub const QUEUE_BLOCK_BYTES: usize = 4064;
 /// The first block of a queue: most queues are one answer or one message, and over with the turn.
@@ -232,7 +236,7 @@ pub const QUEUE_BLOCK_OVERHEAD_BYTES: usize = 16 + 2 * 24;
 pub const QUEUE_OVERHEAD_BYTES: usize = 3 * 16 + 2 * 4 * 24;
 /// Empty blocks kept for the next use: 254 KiB, several reads of a file.
 pub const QUEUE_SPARE_BLOCKS: usize = 64;
-/// The same of first blocks: 31 KiB, a turn with a private message for each of as many.
+/// First blocks that are kept: 31 KiB, enough for a turn with a private message for each of as many connections.
 pub const QUEUE_SPARE_FIRST_BLOCKS: usize = 64;
 /// Places that a queue between two uses keeps for blocks: a read of a file fills fewer.
 pub const QUEUE_SPARE_PLACES: usize = 32;
@@ -247,25 +251,25 @@ pub const POOL_BUFFER_MAX_BYTES: usize = 4 * 1024;
 
 /// The process itself: binary, poll, read buffer, pools, tables.
 pub const PROCESS_BYTES: u64 = 4 * 1024 * 1024;
-/// One connection: its entry with its nickname, and what the kernel charges for a socket that holds nothing. Measured
-/// with 1,000 clients who are logged in, on Linux 6.18: 352 bytes resident, and 1.5 KiB of the kernel's where sockets are
-/// not counted (version 1), 3.9 KiB where they are (version 2).
+/// One connection: its entry with its nickname, and what the kernel charges for an empty socket. Measured with 1,000
+/// logged-in clients, on Linux 6.18: 352 bytes resident, and the kernel's share. That is 1.5 KiB if sockets are not
+/// counted (version 1), and 3.9 KiB if they are (version 2).
 pub const CONNECTION_BYTES: u64 = 5 * 1024;
 /// What a registered user takes beside an entry in the table, the nickname and the salt: the allocator's part.
 pub const USER_OVERHEAD_BYTES: usize = 64;
 /// Memory set aside for users beyond those of the start, so that a reload may add some: this, and half as much again.
 pub const USERS_GROWTH_BYTES: u64 = 64 * 1024;
-/// No bound on queues is set lower than this: below it, a single slow reader would be everybody's trouble.
+/// The lowest bound on all queues: below it, a single slow reader would affect all other connections.
 pub const QUEUES_MIN_BYTES: u64 = 1024 * 1024;
 /// No bound on a socket's buffer is set lower than this: over a way of 50 ms it still lets 320 KiB through in a second.
 pub const SOCKET_BUFFER_MIN_BYTES: u64 = 16 * 1024;
-/// A buffer that will do for most: over the same way it lets 1.2 MiB through in a second.
+/// A buffer size that is enough for most: it lets 1.2 MiB a second through on the same path.
 pub const SOCKET_BUFFER_USUAL_BYTES: u64 = 64 * 1024;
 /// From here on the kernel's own bounds do, which are about as large (`tcp_wmem` and `tcp_rmem` of tcp(7)).
 pub const SOCKET_BUFFER_MAX_BYTES: u64 = 1024 * 1024;
-/// Sockets that can be full at once where buffers are as usual; more is a crowd of slow readers.
+/// Sockets that can be full at once with usual buffers. More would be a crowd of slow readers.
 pub const FULL_SOCKETS: u64 = 64;
-/// What a socket may hold for each byte of its bound: two ways, and the kernel doubles what it is told, for its own
+/// What a socket may hold for each byte of its bound: two directions, and the kernel doubles the value for its own
 /// bookkeeping (SO_SNDBUF of socket(7)).
 pub const SOCKET_BYTES_PER_BUFFER_BYTE: u64 = 4;
 
@@ -281,16 +285,18 @@ pub const RESERVED_DESCRIPTORS: u64 = 96;
 pub const DIAL_MS: u64 = 5_000;
 /// Delay before a server is dialled again, the first time; it doubles with each failure.
 pub const DIAL_DELAY_MIN_MS: u64 = 100;
-/// It grows no further: what is back after an hour is linked within seconds, and nine dials in that time cost nothing.
+/// The longest delay between dials. A server that is back after an hour is linked within seconds, and nine dials in
+/// that time cost nothing.
 pub const DIAL_DELAY_MAX_MS: u64 = 5_000;
-/// A server that was just learned of is dialled within this, at random, so that two rarely dial each other at once.
+/// A server that was just learned of is dialled after a random time within this, so that two servers rarely dial each
+/// other at once.
 pub const DIAL_SOON_MS: u64 = 20;
 /// A link that held for as long is a good one: when it is lost, the delays begin anew. Less, and they go on growing.
 pub const LINK_HELD_MS: u64 = 10_000;
 /// So often in a row a lost server may say that we don't fit together, before it is given up.
 pub const UNFIT_TRIES_MAX: u32 = 3;
-/// How often a network that is not a clique is looked at, and siblings are told again what we have: between half of
-/// this and all of it, so that servers don't do it in step.
+/// How often a server checks whether its network is a clique, and tells siblings its list again: between half of this
+/// and all of it, so that servers do not do it in step.
 pub const RECONCILE_MS: u64 = 20_000;
 /// Who was last heard so long ago, and said something else than what holds, is not followed: more than two rounds, since
 /// one may just be missed.
@@ -352,10 +358,10 @@ pub const TARGETS_MAX: usize = 64;
 
 /// Networks and nicknames that operators keep out, together: some 500 KiB. Only operators use it up.
 pub const BANS_MAX: usize = 4096;
-/// Operators connected at once; for one more, the one that has been idle for longest gives way. Only who may use the
-/// control socket can use it up. Used up by operators; the one that has been idle for longest pays.
+/// Operators connected at once. For one more, the operator that has been idle for longest is closed. Used up by
+/// operators, who need access to the control socket; the one that has been idle for longest pays.
 pub const OPERATORS_MAX: usize = 16;
-/// Operators accepted in one turn, and scrapers: a storm of them holds up nobody else.
+/// Operators accepted in one turn, and scrapers: a storm of them delays no other connection.
 pub const OPERATOR_ACCEPTS_PER_TURN: usize = 4;
 /// After a line whose answer leaves so much to be written, the operator's next line waits until half of it is.
 pub const OPERATOR_HIGH_WATER_BYTES: usize = 64 * 1024;
@@ -364,9 +370,9 @@ pub const COMMAND_MAX_BYTES: usize = 4096;
 /// Most of an answer that waits: the list of the clients of a large server. Used up by an operator; it pays.
 pub const OPERATOR_QUEUE_MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// Connections of metrics scrapers at once, those on their way out included. For one more, the oldest from the address
-/// that has most of them gives way, so that nobody can keep out a health check from elsewhere.
-/// Used up by scrapers; the address with most of them pays.
+/// Connections of metrics scrapers at once, closing ones included. For one more, the oldest from the address that has
+/// most of them is closed, so that a health check from elsewhere always gets in. Used up by scrapers; the address with
+/// most of them pays.
 pub const SCRAPERS_MAX: usize = 16;
 /// Time for a scraper's whole request.
 pub const SCRAPE_MS: u64 = 5_000;
@@ -377,14 +383,16 @@ pub const HTTP_HEADERS_MAX: usize = 64;
 
 /// How long `--ask` waits for the next bit of an answer: the server answers within a turn.
 pub const ANSWER_PATIENCE_MS: u64 = 2_000;
-/// The same for `merge`, which takes as long as the other server does, and `reload`, as long as the users file is.
+/// Time for `merge`, which takes as long as the other server does, and for `reload`, which takes as long as the users
+/// file does.
 pub const SLOW_ANSWER_PATIENCE_MS: u64 = 30_000;
 
 // ---- systemd --------------------------------------------------------------------------------------------------------
 
-/// How often the status line is brought up to date: more would be noise in a journal that nobody reads by the second.
+/// How often the status line is brought up to date. More often would be noise: systemd shows its latest text only.
 pub const STATUS_MS: u64 = 10_000;
-/// How soon it is said again that the server is ready where the service manager's queue was full: it waits for that.
+/// If the service manager's queue was full, how soon the server reports again that it is ready. The service manager
+/// waits for that.
 pub const READY_RETRY_MS: u64 = 1_000;
 
 // ---- The kernel's own patience ------------------------------------------------------------------------------------
@@ -397,13 +405,14 @@ pub const CLIENT_KEEPALIVE: Keepalive =
 /// ping, so the kernel finds out about a pulled cable.
 pub const LINK_KEEPALIVE: Keepalive =
     Keepalive { idle_seconds: 5, interval_seconds: 3, probes: 3, unacknowledged_ms: 14_000 };
-/// The same while a connection is being probed because somebody waits for the answer (D9, D17): gone within 4 s.
+/// The keepalive while a connection is being probed because a client waits for the answer (D9, D17): it is gone within
+/// 4 s.
 pub const PROBE_KEEPALIVE: Keepalive =
     Keepalive { idle_seconds: 1, interval_seconds: 1, probes: 2, unacknowledged_ms: 3_000 };
 /// How long a connection stays under the probe's settings.
 pub const PROBE_MS: u64 = 6_000;
 
-/// What the kernel is told about a peer that says nothing.
+/// Keepalive settings for a peer that sends nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
     /// Silence before the first probe.
@@ -418,10 +427,10 @@ pub struct Keepalive {
 
 // ---- The log ------------------------------------------------------------------------------------------------------
 
-/// Lines of one kind (place in the program, level, reason) that are written in one window; the rest are counted. Who
-/// causes more of a kind hides lines of that kind, and of no other.
+/// Lines of one kind (place in the program, level, reason) that are written in one window; the rest are counted. A peer
+/// that causes many lines hides only lines of that kind.
 pub const LOG_LINES_PER_WINDOW: u32 = 20;
-/// When a window ends, what was held back in it is said as a number.
+/// When a window ends, the number of lines left out of it is logged.
 pub const LOG_WINDOW_MS: u64 = 10_000;
 /// Kinds of lines with a window of their own. There are some dozens; what more there might be share one for each level.
 pub const LOG_KINDS_MAX: usize = 256;
@@ -443,5 +452,5 @@ pub const BOT_WRITE_WAIT_MS: u64 = 50;
 pub const BOT_AHEAD_BYTES: usize = 1024 * 1024;
 /// Transfers under way that a bot keeps track of. Senders use them up; the transfer that has waited longest gives way.
 pub const BOT_TRANSFERS_MAX: usize = 64;
-/// Announcements that a bot remembers. Senders use them up; whoever has most of them gives way.
+/// Announcements that a bot remembers. Senders use them up; the sender with most of them loses its oldest.
 pub const BOT_ANNOUNCEMENTS_MAX: usize = 64;

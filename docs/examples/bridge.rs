@@ -1,11 +1,11 @@
-//! A bridge between two servers that do not merge: `bridge HOST:PORT HOST:PORT`. What is said in public on one is said
-//! on the other, with the name of who said it before it.
+//! A bridge between two servers that do not merge: `bridge HOST:PORT HOST:PORT`. It repeats each public message of one
+//! server on the other, behind the sender's name.
 
 use std::time::Duration;
 
 use cfp::blocking::{Connection, Event, Login, Next};
 
-/// The bridge's nickname on both sides, where it passes over what it said itself.
+/// The bridge's nickname on both sides. It passes over its own messages.
 const NICKNAME: &str = "bridge";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

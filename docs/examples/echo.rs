@@ -1,4 +1,4 @@
-//! A bot that repeats to everybody what they tell it.
+//! A bot that repeats its private messages in public.
 
 use cfp::blocking::{Connection, Event, Login};
 

@@ -57,7 +57,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
     if command == "floor" {
         let address = address(&matches, "listen")?.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7777)));
         return floor::serve(address, number(&matches, "paired")?.unwrap_or(0), |address| {
-            // Whoever started it waits for this line; without a reader nobody does.
+            // The program that started this one waits for this line. If it has closed the pipe, that is no fault.
             let _ = say!("{address}");
         });
     }
@@ -152,7 +152,7 @@ impl Context<'_> {
         Ok(Some(ServerUnderTest::running(address, number(self.matches, "pid")?, self.language()?)))
     }
 
-    /// The same, or one that is started.
+    /// The server named on the command line, or else one that is started.
     fn subject(&self, paired: usize) -> Result<ServerUnderTest> {
         if let Some(subject) = self.external()? {
             return Ok(subject);

@@ -13,13 +13,13 @@ use super::{Doing, Fault, Result, rivals};
 
 /// Readiness events taken in one turn.
 const EVENTS_PER_TURN: usize = 4096;
-/// One read takes this much at most. Bursts of the workloads are far smaller, so that only the buffer's front is used
-/// and stays in the processor's cache.
+/// The most that one read takes. Bursts of the workloads are far smaller, so only the buffer's front is used, and stays
+/// in the processor's cache.
 const READ_BYTES: usize = 256 * 1024;
-/// Connections on their way in at once: fewer than a listening socket usually holds, so that none is dropped and
-/// tried again by the kernel a second later.
+/// Connections on their way in at once. It is fewer than a listening socket usually holds, so the kernel drops none and
+/// tries none again a second later.
 const JOINING_MAX: usize = 512;
-/// Receive buffer of a member who is paused.
+/// Receive buffer of a member that is paused.
 const PAUSED_RECEIVE_BYTES: usize = 16 * 1024;
 /// Nothing having come for so long, while something is awaited, is an error.
 pub const STALL: Duration = Duration::from_secs(20);
@@ -85,7 +85,7 @@ impl Connections {
         self.join_from(|_| None, address, count, hello)
     }
 
-    /// The same from chosen local addresses.
+    /// Connects from chosen local addresses.
     pub fn join_from(
         &mut self,
         local: impl Fn(usize) -> Option<SocketAddr>,
@@ -106,7 +106,7 @@ impl Connections {
             }
             let before = joining.pending;
             self.turn_or_stall(&mut joining)?;
-            // Those at the front that are in need no place any more.
+            // Logged-in connections at the front need no place any more.
             if joining.pending < before {
                 while let Some(None) = joining.answers.front() {
                     joining.answers.pop_front();
@@ -229,7 +229,7 @@ impl Members {
         Ok(count)
     }
 
-    /// Stops reading for a member: a slow reader. The kernel is told to hold little for it.
+    /// Stops reading for a member, which becomes a slow reader. Tells the kernel to hold little for it.
     pub fn pause(&mut self, index: usize) -> Result<()> {
         let Some(member) = self.0.get_mut(index) else { return Ok(()) };
         member.is_paused = true;
@@ -246,8 +246,8 @@ impl Members {
         Ok(())
     }
 
-    /// Reads until a read comes back short, which for a stream socket means that it is drained (epoll(7)), and to its
-    /// end if the event said that there is one.
+    /// Reads until a read comes back short, which means that a stream socket is drained (epoll(7)). If the event
+    /// announced the end of the stream, reads up to that.
     fn read(&mut self, index: usize, to_end: bool, buffer: &mut [u8], audience: &mut impl Receiver) -> Result<()> {
         loop {
             let Some(member) = self.0.get_mut(index) else { return Ok(()) };

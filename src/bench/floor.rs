@@ -1,10 +1,10 @@
 //! The floor: what the kernel takes for a workload, for any program. One thread, one edge-triggered poll, one read
-//! buffer, one buffer that a turn's input is appended to, one write of it to each connection at the turn's end. No
-//! protocol, no checks, no limits: not a server that anybody could use.
+//! buffer, and one buffer that collects a turn's input. At the turn's end, one write of that buffer to each connection.
+//! It has no protocol, no checks and no limits, so it is of no use as a server.
 //!
-//! The first input of a connection is taken for a login and answered with the two bytes of an accepted one. After
-//! that, input goes to everybody; but of the first `paired` connections, to the partner alone: 0 and 1 are partners, 2
-//! and 3, and so on.
+//! The first input of a connection counts as a login, and is answered with the two bytes of an accepted one. After
+//! that, input goes to every connection. Only the first `paired` connections write to their partner alone: 0 and 1 are
+//! partners, 2 and 3, and so on.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;

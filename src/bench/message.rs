@@ -1,4 +1,4 @@
-//! Messages that carry their number, and the check of what is delivered.
+//! Messages that carry their number, and the check of each delivery.
 //!
 //! Within one stream (from one sender, as one receiver gets it) every delivery has the same bytes but for a number:
 //!
@@ -79,7 +79,7 @@ impl Frame {
         Ok(*next - first)
     }
 
-    /// The same for a connection that gets nothing else: what is left behind the deliveries must be the start of one.
+    /// As `take`, for a connection that gets nothing else: the bytes behind the deliveries must be the start of one.
     #[inline]
     pub fn take_all(&self, next: &mut u64, end: u64, bytes: &mut &[u8]) -> Result<u64> {
         let count = self.take(next, end, bytes)?;

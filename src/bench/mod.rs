@@ -7,10 +7,10 @@
 //!    └──▶ workload ──▶ connections (one thread, many connections) ──▶ message (every delivery checked) ──▶ report
 //! ```
 //!
-//! The *floor* is a program that only reads, appends to one buffer for each turn of its loop and writes that buffer
-//! once to each connection: what the kernel takes for the same deliveries, for any program.
+//! The *floor* is a program that only reads, appends to one buffer in each turn of its loop, and writes that buffer
+//! once to each connection. So it shows what the kernel takes for the same deliveries, for any program.
 
-/// Prints a line, like `println!`. Where that fails, it is a fault instead of a panic.
+/// Prints a line, like `println!`. If that fails, it is a fault instead of a panic.
 macro_rules! say {
     ($($text:tt)*) => { $crate::bench::print_line(format_args!($($text)*)) };
 }

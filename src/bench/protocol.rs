@@ -1,4 +1,4 @@
-//! What is spoken with the server under test: CFP, or what stands in its place on the floor and with other servers.
+//! The protocol of the server under test: CFP, or what the floor and other servers speak in its place.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -46,7 +46,7 @@ pub struct Protocol {
     pub language: ProtocolKind,
     /// The server that messages come from and go to.
     origin: ServerId,
-    /// Stands in every nickname, so that two runs against one server don't meet each other's.
+    /// Part of every nickname, so that two runs against one server use different nicknames.
     tag: u16,
 }
 
@@ -71,7 +71,7 @@ impl Protocol {
         Ok(protocol)
     }
 
-    /// Whether a receiver of public messages cannot send them, so that one more connection does.
+    /// Whether a receiver of public messages cannot send them. Then one more connection sends them.
     pub fn has_separate_publisher(&self) -> bool {
         !matches!(self.language, ProtocolKind::Cfp | ProtocolKind::Floor)
     }

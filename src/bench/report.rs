@@ -1,4 +1,4 @@
-//! What is measured, and the tables made of it.
+//! Measured figures, and tables of them.
 
 use std::time::Instant;
 
@@ -76,7 +76,7 @@ fn processor_ns(meters: &[&Meter]) -> Option<u64> {
     if meters.is_empty() { None } else { meters.iter().map(|meter| meter.processor_ns()).sum() }
 }
 
-/// The one in the middle.
+/// The median.
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = values.get(values.len() / 2).copied()?;

@@ -13,7 +13,7 @@ use super::workload::start::start;
 use super::workload::{DirectPlan, RoomPlan, direct, room};
 use super::{Doing, Fault, Result};
 
-/// Who has a password in [`print_logins`]' users file.
+/// The registered users of [`print_logins`].
 pub const REGISTERED: &str = "bench-registered";
 
 /// Files, with cfp-server and the floor in turn.
@@ -101,7 +101,8 @@ fn compare(
     Ok(vec![title.to_string(), figure(floor), figure(server), format!("{ratio:.2}")])
 }
 
-/// A message's way to another server, and what the same costs without one. `external`: two merged servers.
+/// The time of a message to another server, and the cost of the same message without one. `external`: two merged
+/// servers.
 pub fn print_cross(
     launcher: &Launcher,
     external: Option<(ServerUnderTest, ServerUnderTest)>,
@@ -114,7 +115,7 @@ pub fn print_cross(
         say!("receiver: {} ns per delivery", figure(sample.receiver_ns))?;
         return Ok(());
     }
-    // Where both had one core, each would be put off it by the other in the middle of a turn.
+    // If both shared one core, each would interrupt the other in the middle of a turn.
     let beside = launcher.beside();
     let run = |origin: &Launcher, receiver: &Launcher, setting| -> Result<CrossSample> {
         let receiver = receiver.start(Program::Server, &["--id".into(), "8".into()], 0)?;
@@ -143,7 +144,8 @@ pub fn print_cross(
     Ok(())
 }
 
-/// Memory for slow readers. Without `external`, the server that is started closes nobody for being behind.
+/// Memory for slow readers. Without `external`, the server is started with limits so high that it closes no slow
+/// reader.
 pub fn print_slow(launcher: &Launcher, external: Option<ServerUnderTest>, plan: SlowPlan) -> Result<()> {
     let patient = ["--max-queue", "1073741824", "--max-memory", "2147483648"].map(str::to_owned);
     let subject = external.map_or_else(|| launcher.start(Program::Server, &patient, 0), Ok)?;

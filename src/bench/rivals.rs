@@ -1,8 +1,8 @@
 //! As much of other chat servers' protocols as the same workloads need: RESP2 (Redis), NATS's text protocol, and
 //! MQTT 3.1.1 with quality of service 0.
 //!
-//! A room is a topic that everybody subscribes to. A member's private messages go to a topic of its nickname, which it
-//! subscribes to as well.
+//! A room is a topic to which every member subscribes. Private messages go to a topic with the receiver's nickname, to
+//! which that member subscribes.
 
 use super::message::Hello;
 
@@ -19,7 +19,7 @@ pub fn redis_hello(nickname: &str, is_publisher: bool) -> Hello {
     Hello { greeting: greeting.into_bytes(), answer: answer.into_bytes() }
 }
 
-/// Redis: what is sent and what is delivered.
+/// Redis: the bytes sent and the bytes delivered.
 pub fn redis_message(topic: &str, message: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (topic_len, len) = (topic.len(), message.len());
     let sent = format!("*3\r\n$7\r\nPUBLISH\r\n${topic_len}\r\n{topic}\r\n${len}\r\n");
@@ -34,7 +34,7 @@ pub fn nats_hello(nickname: &str, is_publisher: bool) -> Hello {
     Hello { greeting: format!("{connect}{subscribe}PING\r\n").into_bytes(), answer: PONG.to_vec() }
 }
 
-/// NATS: what is sent and what is delivered.
+/// NATS: the bytes sent and the bytes delivered.
 pub fn nats_message(topic: &str, message: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let sent = format!("PUB {topic} {}\r\n", message.len());
     let subscription = if topic == ROOM { 1 } else { 2 };

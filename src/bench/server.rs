@@ -1,4 +1,4 @@
-//! What is measured: a process that was started for it, or one that runs already.
+//! The process under test: started for the measurement, or running already.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,7 +21,7 @@ const START_POLL: Duration = Duration::from_millis(1);
 
 /// A running server.
 pub struct ServerUnderTest {
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
     /// What it costs, if its process is known.
     pub meter: Option<Meter>,
@@ -31,7 +31,7 @@ pub struct ServerUnderTest {
 }
 
 impl ServerUnderTest {
-    /// One that somebody else has started.
+    /// A process that was running before.
     pub fn running(address: SocketAddr, pid: Option<u32>, language: ProtocolKind) -> ServerUnderTest {
         ServerUnderTest { address, meter: pid.map(Meter::new), language, _process: None }
     }
@@ -93,7 +93,7 @@ impl Launcher {
         Ok(Launcher { server, core, own_core })
     }
 
-    /// One that starts programs on the generator's own core: what is not looked at.
+    /// A process on the generator's own core: its time is not measured.
     pub fn beside(&self) -> Launcher {
         Launcher { server: self.server.clone(), core: self.own_core, own_core: self.own_core }
     }
@@ -215,7 +215,7 @@ pub fn scratch_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A loopback address that nobody listens on.
+/// A loopback address at which nothing listens.
 pub fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).doing("cannot find a free port")?;
     listener.local_addr().doing("cannot find a free port")

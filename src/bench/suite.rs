@@ -11,7 +11,7 @@ use crate::shell::stdio::complain;
 pub enum Size {
     /// Figures that mean something.
     Full,
-    /// The same with servers that take a hundred times as long.
+    /// Figures that mean something, for servers that take a hundred times as long.
     Fewer,
     /// A few seconds, to see that it works.
     Quick,
@@ -33,7 +33,7 @@ const PAIRS: usize = 100;
 
 /// One line of the table.
 pub struct Row {
-    /// What is done and what is measured.
+    /// One workload with its figures.
     pub title: &'static str,
     /// Samples are divided by this before they are printed.
     unit: f64,
@@ -115,7 +115,7 @@ pub fn all(launcher: &Launcher, peers: &[Program], runs: usize, size: Size) -> R
         rows.iter().map(|_| programs.iter().map(|_| Column::default()).collect()).collect();
     for run in 0..runs {
         for (row, columns) in rows.iter().zip(&mut results) {
-            // Every other time in the opposite order, so that a machine that slows down slows both.
+            // Every second run has the opposite order, so that a machine that slows down slows both.
             let mut order: Vec<usize> = (0..programs.len()).collect();
             if run % 2 == 1 {
                 order.reverse();
@@ -156,15 +156,15 @@ impl Default for Column {
 }
 
 impl Column {
-    /// How many times as much as `floor` this costs: the median of the runs' ratios, since a run's samples were taken
-    /// one right after the other, and what else the machine does changes from run to run.
+    /// The cost as a multiple of `floor`: the median of the runs' ratios. A run's samples were taken directly one after
+    /// the other, and the machine's other load changes from run to run.
     fn times(&self, floor: &Column) -> Option<f64> {
         median(self.costs.iter().zip(&floor.costs).map(|(cost, floor)| cost / floor).collect())
     }
 
     fn add(&mut self, sample: Sample) {
         self.costs.extend(sample.cost);
-        // Both have the same bounds.
+        // Both histograms have the same bounds.
         let _ = self.latencies.add(sample.latencies);
     }
 }

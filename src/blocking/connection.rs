@@ -118,7 +118,7 @@ impl Connection {
             nickname: nickname.to_owned(),
             server: None,
             files: None,
-            // At random: transfers of an earlier run of the same bot may still be on their way.
+            // Random, because transfers of an earlier run of the same bot may still be under way.
             next_transfer_id: RandomState::new().hash_one(nickname) as u32,
             is_ended: false,
         };
@@ -172,7 +172,7 @@ impl Connection {
         self.files = Some(Files::new(max_bytes));
     }
 
-    /// Says something to everybody.
+    /// Sends a public message.
     ///
     /// # Errors
     /// `InvalidInput` for a text of more than 65,536 bytes, and whatever the socket reports.
@@ -339,7 +339,8 @@ impl Connection {
         }
     }
 
-    /// Writes all of it. While the server takes nothing, what it sends is read, so that neither side waits for the other.
+    /// Writes all of it. If the server takes nothing, this reads what the server sends, so that neither side waits for
+    /// the other.
     fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         self.stream.set_write_patience(Some(Duration::from_millis(BOT_WRITE_WAIT_MS)))?;
         while !bytes.is_empty() {

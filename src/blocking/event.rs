@@ -1,4 +1,4 @@
-//! What a client hears of, and from whom.
+//! Events that a client receives, and the senders in them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// Somebody with this nickname on this server.
+    /// The client with this nickname on this server.
     pub fn new(nickname: impl Into<String>, server: ServerId) -> Person {
         Person { nickname: nickname.into(), server }
     }
@@ -57,16 +57,16 @@ impl FromStr for Person {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Somebody said something to everybody. Your own messages are among them.
+    /// A public message. Your own messages are among them.
     Public {
-        /// Who.
+        /// The sender.
         from: Person,
         /// What.
         text: String,
     },
-    /// Somebody said something to you alone.
+    /// A private message to you.
     Private {
-        /// Who.
+        /// The sender.
         from: Person,
         /// What.
         text: String,

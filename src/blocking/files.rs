@@ -6,10 +6,10 @@ use super::event::Person;
 use crate::limits::{BOT_ANNOUNCEMENTS_MAX, BOT_TRANSFERS_MAX, CHUNK_BYTES};
 use crate::wire::{Announcement, FileChunk};
 
-/// A file that somebody sent you.
+/// A received file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedFile {
-    /// Who sent it.
+    /// The sender.
     pub from: Person,
     /// Its name, as the sender gave it: treat it as hostile (D11). It may hold slashes, dots and control characters.
     pub name: String,
@@ -23,7 +23,7 @@ pub struct ReceivedFile {
 #[derive(Debug)]
 pub(super) struct Files {
     max_bytes: usize,
-    /// The one that has waited longest for its next chunk comes first.
+    /// The transfer that has waited longest for its next chunk comes first.
     transfers: Vec<Transfer>,
     /// The oldest first.
     announcements: Vec<(Person, Announcement)>,
@@ -47,11 +47,11 @@ impl Files {
         Files { max_bytes, transfers: Vec::new(), announcements: Vec::new() }
     }
 
-    /// Somebody announced a file.
+    /// Keeps an announcement of a file.
     pub fn on_announcement(&mut self, from: &Person, announcement: Announcement) {
         self.announcements.retain(|(who, known)| (who, known.transfer_id) != (from, announcement.transfer_id));
         if self.announcements.len() >= BOT_ANNOUNCEMENTS_MAX {
-            // Whoever announces most gives way, so that nobody can push out somebody else's.
+            // The sender with the most announcements loses its oldest, so that no sender can push out another's.
             let count = |who: &Person| self.announcements.iter().filter(|(other, _)| other == who).count();
             let most = (0..self.announcements.len())
                 .rev()

@@ -1,6 +1,6 @@
 //! One connection to a server, for bots and tests: log in, say, tell, send and receive files, next event.
 //!
-//! It needs no thread and no runtime. A bot that repeats what it is told:
+//! It needs no thread and no runtime. A bot that answers each private message with its text:
 //!
 //! ```no_run
 #![doc = include_str!("../../docs/examples/echo.rs")]

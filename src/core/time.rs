@@ -11,7 +11,7 @@ impl Millis {
     /// A time that does not come. Smaller in a table of thousands than an `Option`.
     pub const NEVER: Millis = Millis(u64::MAX);
 
-    /// Milliseconds from `earlier` until now, 0 where it is not earlier.
+    /// Milliseconds from `earlier` until now, 0 if it is not earlier.
     pub fn since(self, earlier: Millis) -> u64 {
         self.0.saturating_sub(earlier.0)
     }

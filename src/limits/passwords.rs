@@ -7,21 +7,23 @@ pub const PASSWORD_ITERATIONS_MAX: u32 = 10_000_000;
 /// Iterations done between two turns: about half a millisecond of processor time if the processor hashes in hardware, two
 /// if not.
 pub const PASSWORD_SLICE_ITERATIONS: u32 = 2_048;
-/// Password checks that wait at once. At a tenth of a second each, more than this would be answered after its client
-/// has lost patience. For one more, the oldest of the largest group gives way: who fills it, pays.
-/// Used up by strangers; the oldest of the largest group of addresses pays.
+/// Password checks that wait at once. Each takes a tenth of a second, so a longer queue would answer clients that have
+/// given up. For one more, the oldest of the largest group is dropped. Used up by strangers; the oldest of the largest
+/// group of addresses pays.
 pub const PASSWORD_CHECKS_MAX: usize = 1024;
-/// The same for one address (one /64 of IPv6): an office behind one address gets in, a flood does not fill the queue.
+/// Password checks that wait from one address (one /64 of IPv6). An office behind one address gets in, and a flood does
+/// not fill the queue.
 pub const PASSWORD_CHECKS_PER_ADDRESS_MAX: usize = 256;
-/// So many checks in a row go to addresses that have logged in before, while others wait: then one of those.
+/// While others wait, this many checks in a row go to addresses that have logged in before. Then comes one of the
+/// others.
 pub const KNOWN_TURNS_IN_A_ROW: u8 = 3;
 /// Pairs of a user and an address that are remembered for that, the latest: some 300 KiB. Only a right password makes
-/// one, and no user has more than a few, so nobody drives others out.
+/// one, and each user has a few at most, so no user drives out another's.
 pub const KNOWN_ADDRESSES_MAX: usize = 4096;
 /// Of one user: home, work, a telephone, and one more.
 pub const KNOWN_ADDRESSES_PER_USER_MAX: usize = 4;
-/// Addresses whose wrong passwords are counted. Whoever has many addresses can make us forget failures, which holds
-/// up nobody. Used up by strangers; the one forgotten pays nothing.
+/// Addresses whose wrong passwords are counted. Used up by a stranger with many addresses, who can make the server
+/// forget failures; the forgotten address gains by that, and nobody pays.
 pub const FAILURES_ADDRESSES_MAX: usize = 1024;
 /// Wrong passwords of an address that are answered at once: people mistype.
 pub const FAILURES_FREE: u32 = 4;
@@ -29,10 +31,10 @@ pub const FAILURES_FREE: u32 = 4;
 pub const FAILURE_DELAY_MIN_MS: u64 = 100;
 /// It grows no further: a client may take a longer silence for the end.
 pub const FAILURE_DELAY_MAX_MS: u64 = 2_000;
-/// In such a time without one, half of them are forgotten.
+/// In such a time without a wrong password, half of them are forgotten.
 pub const FAILURES_HALVE_MS: u64 = 60_000;
-/// Lines in the log for the wrong passwords of one address, in [`FAILURE_LINES_MS`]; the rest is a number in the next
-/// one. So one address does not hide those of others behind what the log takes in all.
+/// Log lines for the wrong passwords of one address in [`FAILURE_LINES_MS`]. The next line gives the number of the
+/// lines left out. So one address cannot hide the lines of others behind the bound on all lines of a kind.
 pub const FAILURE_LINES_PER_ADDRESS: u32 = 5;
 /// The time in which these lines are counted.
 pub const FAILURE_LINES_MS: u64 = 10_000;
@@ -45,7 +47,7 @@ pub const USERS_LINE_MAX_BYTES: usize = 4096;
 pub const USERS_SLICE_BYTES: usize = 16 * 1024;
 /// So often a users file may change while it is read, before that is given up.
 pub const USERS_READ_TRIES_MAX: u32 = 5;
-/// How long `--add-user` waits for others who change the file at the same time; each takes a few milliseconds.
+/// How long `--add-user` waits for others that change the file at the same time; each takes a few milliseconds.
 pub const USERS_LOCK_PATIENCE_MS: u64 = 10_000;
 /// How often it looks whether they are done.
 pub const USERS_LOCK_RETRY_MS: u64 = 20;

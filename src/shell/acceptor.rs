@@ -13,17 +13,17 @@ pub struct Acceptor<L> {
     may_have_more: bool,
     /// An accept has failed: not before then again.
     again: Option<Millis>,
-    /// The log has said that accepts fail. Until nobody waits any more, it says so no more.
+    /// The log has a line about failing accepts already. The next one comes only after the queue was empty.
     is_failing: bool,
 }
 
 impl<L> Acceptor<L> {
-    /// An acceptor at which somebody may wait already.
+    /// An acceptor whose queue may have connections already.
     pub fn new(listener: L) -> Acceptor<L> {
         Acceptor { listener, may_have_more: true, again: None, is_failing: false }
     }
 
-    /// The kernel says that somebody has come.
+    /// The kernel reports a new connection.
     pub fn on_ready(&mut self) {
         self.may_have_more = true;
     }
@@ -38,7 +38,8 @@ impl<L> Acceptor<L> {
         self.again
     }
 
-    /// Lets in whoever waits, `max` at most. `whom` is what the log calls them. Returns how many accepts failed.
+    /// Accepts at most `max` of the waiting connections. `whom` is their name in the log. Returns how many accepts
+    /// failed.
     pub fn accept_ready<S>(
         &mut self,
         now: Millis,
@@ -63,7 +64,7 @@ impl<L> Acceptor<L> {
                     self.may_have_more = false;
                     self.is_failing = false;
                 }
-                // Somebody was gone before we came to them: the next one need not wait for that.
+                // A client closed before its connection was accepted: the next one need not wait for that.
                 Err(error) if is_of_one(&error) && gone_in_a_row < limits::ACCEPTS_GONE_MAX => {
                     failed += 1;
                     gone_in_a_row += 1;
@@ -82,7 +83,7 @@ impl<L> Acceptor<L> {
     }
 }
 
-/// Whether an accept failed for the one connection that it would have returned.
+/// Whether an accept failed because of the one connection that it would have returned.
 fn is_of_one(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted)
 }
@@ -95,7 +96,7 @@ mod tests {
 
     type Answers = RefCell<Vec<io::Result<u32>>>;
 
-    /// Runs the acceptor once; who got in, and how many accepts failed.
+    /// Runs the acceptor once. Returns the accepted connections, and how many accepts failed.
     fn accept_ready(acceptor: &mut Acceptor<Answers>, now: u64) -> (Vec<u32>, u64) {
         let mut admitted = Vec::new();
         let next = |answers: &Answers| answers.borrow_mut().pop().unwrap_or(Err(io::ErrorKind::WouldBlock.into()));
@@ -157,7 +158,7 @@ mod tests {
             }
             assert_eq!(accept_ready(&mut acceptor, 2 * limits::ACCEPT_RETRY_MS), (vec![1], 0));
         }
-        // One that is gone is no reason to wait; nothing but such is.
+        // A connection that is gone is no reason to wait; only these errors are.
         let gone = || Err(io::ErrorKind::ConnectionAborted.into());
         let mut acceptor = Acceptor::new(answers((0..100).map(|_| gone())));
         assert_eq!(accept_ready(&mut acceptor, 0), (vec![], u64::from(limits::ACCEPTS_GONE_MAX) + 1));

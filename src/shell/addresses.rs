@@ -1,12 +1,12 @@
-//! Which IPv4 address of this machine others are told, where nobody has said so.
+//! The IPv4 address that other servers are told if no option names one.
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 /// The address of the interface with the default route. Without such a route, as in a network of containers that does
-/// not lead outside, the only address that there is. On a machine with nothing but a loopback interface, 127.0.0.1.
+/// not lead outside, the only address of the machine. On a machine with only a loopback interface, 127.0.0.1.
 ///
 /// # Errors
-/// The addresses between which somebody has to choose, or why they can't be listed; part of a line.
+/// The addresses of which the operator has to choose one, or why they cannot be listed; part of a line.
 pub fn own_ipv4() -> Result<Ipv4Addr, String> {
     if let Some(address) = of_default_route() {
         return Ok(address);

@@ -1,12 +1,12 @@
-//! Command lines, by the rules that all programs here share: of an option that takes one value the last one wins, and
-//! no value is empty, has blanks at its ends, or is the name of another option. Each of these is what an unset variable
-//! of a script leaves behind.
+//! Command lines, by the rules that all programs here share. Of an option that takes one value, the last one counts. No
+//! value is empty, has blanks at its ends, or is the name of another option: an unset variable of a script leaves such
+//! values behind.
 
 use std::ffi::OsString;
 
 use getopts::{Matches, Options};
 
-/// The options that a program knows; its methods are those of `getopts::Options`.
+/// The options that a program knows. The methods are those of `getopts::Options`.
 #[derive(Default)]
 #[allow(missing_debug_implementations, reason = "getopts has none")]
 pub struct Spec {
@@ -25,7 +25,7 @@ struct Known {
 #[derive(Debug)]
 pub struct Arguments {
     matches: Matches,
-    /// What is no option and no option's value.
+    /// The arguments that are neither an option nor its value.
     pub free: Vec<String>,
 }
 
@@ -104,7 +104,7 @@ fn check_value(known: &Known, value: &str) -> Result<(), String> {
 }
 
 impl Known {
-    /// Whether the option is written so that its value is the next word.
+    /// Whether the option's value is the next word.
     fn takes_next(&self, word: &str) -> bool {
         !self.hint.is_empty() && (word.strip_prefix("--") == Some(self.long) || self.is_short(word))
     }

@@ -18,7 +18,7 @@ pub struct ControlListener {
     /// For the reactor to watch.
     pub listener: UnixListener,
     path: PathBuf,
-    /// Device and inode of the file: somebody may have put another one in its place.
+    /// Device and inode of the file: another one may have been put in its place.
     file: Option<(u64, u64)>,
 }
 
@@ -27,8 +27,8 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 impl ControlListener {
-    /// Listens at `path`, for nobody but our own user. A socket file left over from a server that is gone is
-    /// replaced; the error says what is in the way.
+    /// Listens at `path`, for our own user only. A socket file that a dead server left over is replaced. The error says
+    /// what is in the way.
     pub fn bind(path: &Path) -> Result<ControlListener, String> {
         let problem = |error: io::Error| format!("control socket {}: {error}", path.display());
         let cannot_bind = |error: io::Error| {
@@ -42,13 +42,13 @@ impl ControlListener {
                 return Err(format!("control socket {}: the file exists and is no socket; remove it", path.display()));
             }
             match connect_at_once(path) {
-                // Nobody has it open: it was left over.
+                // No process has it open: it was left over.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     std::fs::remove_file(path).map_err(problem)?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(problem(error)),
-                // Whoever has so many waiting that nobody more can is there, too.
+                // A full queue means that a server is there, too.
                 _ => {
                     return Err(format!(
                         "control socket {}: another server answers there; choose another --control PATH",
@@ -68,13 +68,13 @@ impl ControlListener {
 impl Drop for ControlListener {
     fn drop(&mut self) {
         if self.file.is_some() && identity(&self.path) == self.file {
-            // It is gone already where somebody cleaned up: nothing to be done about that here.
+            // The file may have been removed already. There is nothing to do about that here.
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// Connects without waiting where too many wait already.
+/// Connects without waiting if the queue is full.
 fn connect_at_once(path: &Path) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -82,7 +82,7 @@ fn connect_at_once(path: &Path) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Connects, and waits until `deadline` where too many wait already.
+/// Connects, and waits until `deadline` if the queue is full.
 fn connect_until(path: &Path, deadline: Instant) -> io::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_write_timeout(Some(left(deadline)?))?;
@@ -95,10 +95,10 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     if left.is_zero() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(left) }
 }
 
-/// Sends one command to the server behind the control socket at `path` and copies its answer to `out`. Returns
-/// whether the answer ended with `ok`; the error says why there was no whole answer. Each line has to come in time, the
-/// first one with the connection and the command together. A reader of `out` who has gone has had enough, and changes
-/// nothing.
+/// Sends one command to the server behind the control socket at `path` and copies its answer to `out`. Returns whether
+/// the answer ended with `ok`; the error says why there was no whole answer. Each line has to come in time; for the
+/// first one, the time includes connecting and sending the command. If the reader of `out` has closed it, that is no
+/// error.
 pub fn ask(path: &Path, command: &str, out: &mut impl Write) -> Result<bool, String> {
     let problem = |error: io::Error| match error.kind() {
         io::ErrorKind::WouldBlock => format!("control socket {}: the server does not answer", path.display()),
@@ -132,7 +132,7 @@ pub fn ask(path: &Path, command: &str, out: &mut impl Write) -> Result<bool, Str
     }
 }
 
-/// Reads a line, with its end; nothing, or a line without one, where the answer ends.
+/// Reads a line, with its end. At the end of the answer, returns an empty line, or one without an end.
 fn read_line(answer: &mut BufReader<&UnixStream>, line: &mut Vec<u8>, deadline: Instant) -> io::Result<()> {
     loop {
         if answer.buffer().is_empty() {

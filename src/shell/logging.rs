@@ -32,12 +32,13 @@ pub fn start() -> Result<(), String> {
     }
     let throttled = LOGGER.get_or_init(|| Throttled { logger: builder.build(), kinds: Mutex::default() });
     log::set_max_level(throttled.logger.filter());
-    // Fails where a log was started before, which then stays.
+    // Fails if a log was started before, which then stays.
     let _ = log::set_logger(throttled);
     Ok(())
 }
 
-/// What `RUST_LOG` asks for, in `env_logger`'s words: `info` where it is not set or empty. The error is one line.
+/// The filter that `RUST_LOG` asks for, in `env_logger`'s words: `info` if it is not set or empty. The error is one
+/// line.
 pub fn filters() -> Result<String, String> {
     match std::env::var("RUST_LOG") {
         Ok(text) => read_filters(&text),
@@ -78,8 +79,8 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// `env_logger` takes what is no level for the name of a module, and then says nothing at all about the rest. Here a name
-/// must be one of ours.
+/// `env_logger` takes a word that is no level for the name of a module, and then logs nothing of other modules. Here a
+/// name must be one of ours.
 fn read_filters(text: &str) -> Result<String, String> {
     let problem = |word: &str| {
         let expected = "expected off, error, warn, info, debug or trace, or cfp_server=LEVEL";
@@ -108,7 +109,7 @@ fn read_filters(text: &str) -> Result<String, String> {
     Ok(search.map_or_else(|| filters.join(","), |search| format!("{}/{search}", filters.join(","))))
 }
 
-/// The module that a name stands for: the program's name and the library's are the same here.
+/// The module of a name: the program's name and the library's mean the same module here.
 fn our_target(name: &str) -> Option<String> {
     let (first, rest) = name.split_once("::").map_or((name, ""), |(first, rest)| (first, rest));
     let is_ours = matches!(first, CRATE | "cfp_server" | "cfp-server");
@@ -121,7 +122,8 @@ struct Throttled {
     kinds: Mutex<Kinds>,
 }
 
-/// What makes lines the same: place in the program, level, and a reason if the line has one (the key `reason`).
+/// The key by which lines are counted: place in the program, level, and the reason if the line has one (the key
+/// `reason`).
 type Kind = (&'static str, u32, Level, String);
 
 #[derive(Default)]
@@ -179,7 +181,7 @@ impl Throttled {
     }
 
     fn end_windows(&self, now: Instant) {
-        // First out of the lock: what is said is not counted, and must not wait for it.
+        // The line is written outside of the lock: it is not counted, and must not wait.
         let held_back = self.kinds().end_windows(now);
         for (level, lines, example) in held_back {
             let text = format_args!("{lines} more lines like this one were held back: {example}");
@@ -214,7 +216,7 @@ impl Log for Throttled {
     fn flush(&self) {}
 }
 
-/// Where `env_logger` writes its lines, each with one call.
+/// The file to which `env_logger` writes its lines, each with one call.
 struct Lines;
 
 impl Write for Lines {

@@ -6,11 +6,11 @@
 //!
 //! The users are there twice while their file is read again.
 //!
-//! Twice the queues, since a buffer that grows has up to twice the room that is used. Version 2 of control groups also
-//! counts what the kernel holds *in* sockets; there the rest of the limit, and at least as much as for the queues, is
-//! set aside for that, and each socket's buffers are bounded accordingly. Where a control group allows less than
-//! is needed, the kernel would end the server at the worst moment; so the limits are lowered at the start, and it says
-//! so.
+//! Twice the queues, because a buffer that grows has up to twice the room that is used. Version 2 of control groups
+//! also counts what the kernel holds *in* sockets. There, the rest of the limit is set aside for sockets, and at least
+//! as much as for the queues. Each socket's buffers are bounded accordingly. If a control group allowed less than the
+//! sum, the kernel would kill the server at the worst moment. So the server lowers its limits at the start, and logs
+//! it.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub struct Budget {
     pub max_memory_bytes: u64,
     /// One table of registered users, with some room to grow.
     pub users_bytes: u64,
-    /// What the kernel may hold in sockets, where that is counted.
+    /// What the kernel may hold in sockets, if the control group counts that.
     pub sockets_bytes: Option<u64>,
 }
 
@@ -39,8 +39,8 @@ impl Budget {
             .saturating_add(self.sockets_bytes.unwrap_or(0))
     }
 
-    /// The same budget, lowered until it fits into the limit. Connections keep up to half of what is there where their
-    /// number was derived; a number that the operator chose stays.
+    /// The same budget, lowered until it fits into the limit. If the number of connections was derived, connections
+    /// keep up to half of the memory. A number that the operator chose stays.
     pub fn fit(self, limit: GroupLimit, is_clients_chosen: bool) -> Budget {
         let own = Budget { sockets_bytes: None, ..self };
         let fitting = if own.fits(limit) { own } else { own.lowered(limit, is_clients_chosen) };
@@ -48,7 +48,7 @@ impl Budget {
         Budget { sockets_bytes: limit.counts_sockets.then_some(left), ..fitting }
     }
 
-    /// Whether there is room for it and, where they are counted, for sockets that hold as much as the queues.
+    /// Whether the limit has room for it and, if sockets are counted, for sockets that hold as much as the queues.
     pub fn fits(self, limit: GroupLimit) -> bool {
         let sockets = if limit.counts_sockets { self.max_memory_bytes.saturating_mul(2) } else { 0 };
         Budget { sockets_bytes: Some(sockets), ..self }.needed_bytes() <= limit.bytes
@@ -63,9 +63,9 @@ impl Budget {
         Budget { max_clients, max_memory_bytes: self.max_memory_bytes.min(queues), ..self }
     }
 
-    /// The bound on each buffer of a socket, as setsockopt(2) takes it: everybody's share of what may be held in
-    /// sockets, or what is usual as long as some can be full at once. Nothing where that is not counted, or the
-    /// kernel's own bounds do.
+    /// The bound on each buffer of a socket, as setsockopt(2) takes it. It is an equal share of what sockets may hold,
+    /// or the usual size as long as some sockets can be full at once. `None` if sockets are not counted, or if the
+    /// kernel's own bounds are enough.
     pub fn socket_buffer_bytes(self) -> Option<u64> {
         let buffers_bytes = self.sockets_bytes? / limits::SOCKET_BYTES_PER_BUFFER_BYTE;
         let share = buffers_bytes / self.max_clients.max(1);
@@ -74,12 +74,12 @@ impl Budget {
     }
 }
 
-/// The memory set aside for one table of users, given what those of the start take.
+/// The memory set aside for one table of users, given the memory of the users at the start.
 pub fn users_bytes(held_bytes: u64) -> u64 {
     if held_bytes == 0 { 0 } else { held_bytes + held_bytes / 2 + limits::USERS_GROWTH_BYTES }
 }
 
-/// Most memory that the users of the start may take, if there is to be room for the least of everything else.
+/// Most memory that the users at the start may take, so that the least of everything else fits too.
 pub fn users_room_bytes(limit: GroupLimit) -> u64 {
     // Connections get as much as queues and sockets do.
     let rest = 2 * limits::QUEUES_MIN_BYTES * if limit.counts_sockets { 4 } else { 2 };
@@ -96,14 +96,14 @@ pub struct GroupLimit {
     pub counts_sockets: bool,
 }
 
-/// The memory limit of the control group that we are in (version 2 or 1), where there is one.
+/// The memory limit of our control group (version 2 or 1), if there is one.
 pub fn control_group_limit() -> Option<GroupLimit> {
     let membership = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     limit_below(Path::new("/sys/fs/cgroup"), &membership)
 }
 
-/// The lowest limit of our group and of those around it. In a container, only the root of what we see is there: it is
-/// the group that we are in.
+/// The lowest limit of our group and of those around it. In a container, only the root is visible, and it is our own
+/// group.
 fn limit_below(root: &Path, membership: &str) -> Option<GroupLimit> {
     let mut limits = Vec::new();
     for line in membership.lines() {
@@ -126,7 +126,7 @@ fn limit_below(root: &Path, membership: &str) -> Option<GroupLimit> {
     limits.into_iter().min()
 }
 
-/// Version 2 says `max` and version 1 a number near 2^63 where there is no limit.
+/// Without a limit, version 2 says `max`, and version 1 says a number near 2^63.
 fn read_limit(path: PathBuf) -> Option<u64> {
     let limit = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
     (limit < 1 << 60).then_some(limit)
@@ -185,7 +185,7 @@ mod tests {
             budget.fit(limit(bytes, counts_sockets), true).socket_buffer_bytes()
         };
         assert_eq!(buffer(400 * MIB, false), None);
-        // What is enough for all, for some, for few.
+        // Memory that is enough for all, for some, for few.
         assert_eq!(buffer(400 * MIB, true), Some(400 * MIB / 1000 / 4));
         assert_eq!(buffer(100 * MIB, true), Some(limits::SOCKET_BUFFER_USUAL_BYTES));
         assert_eq!(buffer(8 * MIB, true), Some(8 * MIB / limits::FULL_SOCKETS / 4));

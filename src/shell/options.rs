@@ -22,7 +22,7 @@ pub enum Command {
     Serve(Box<Options>),
     /// Send a command to the server behind this control socket.
     Ask(PathBuf, String),
-    /// Look at the options and the users file, and say what is wrong.
+    /// Check the options and the users file, and say what is wrong.
     Check(Box<Options>),
     /// Print a line for the users file for this nickname.
     HashPassword(String),
@@ -41,19 +41,19 @@ pub enum Command {
 pub struct Options {
     /// What the core needs to know.
     pub config: Config,
-    /// Where to listen.
+    /// The listen address.
     pub listen: SocketAddr,
     /// The users file.
     pub users: Option<PathBuf>,
-    /// The address told to other servers, where one was matches.
+    /// The address told to other servers, if an option or the listen address names one.
     pub advertise: Option<SocketAddrV4>,
     /// Servers to merge with.
     pub merge: Vec<HostPort>,
     /// The control socket.
     pub control: Option<PathBuf>,
-    /// Where metrics are served over HTTP.
+    /// The address for metrics over HTTP.
     pub metrics: Option<SocketAddr>,
-    /// The files for TLS, where there is any.
+    /// The files for TLS, if there are any.
     pub tls: Option<TlsOptions>,
     /// Whether `--max-clients` was given; else it follows from the descriptor limit.
     pub max_clients: Option<usize>,
@@ -205,7 +205,7 @@ fn options(matches: &Arguments) -> Result<Options, UsageError> {
     Ok(Options { config, listen, users, advertise, merge, control, metrics, tls, max_clients })
 }
 
-/// Whether those to merge with can reach the address that they are told.
+/// Whether the servers of `--merge` can reach the address that they are told.
 pub(crate) fn check_reachable(told: Ipv4Addr, merge: &[HostPort]) -> Result<(), UsageError> {
     match merge.iter().find(|name| !is_this_machine(&name.host)) {
         Some(elsewhere) if told.is_loopback() => Err(UsageError(format!(

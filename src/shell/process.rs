@@ -1,4 +1,4 @@
-//! What the process uses, for the metrics: from the kernel, when somebody asks.
+//! Figures of the process for the metrics, read from the kernel when a scraper or an operator asks.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,8 +41,8 @@ fn kib_line(status: &str, name: &str) -> Option<u64> {
     value.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// The size of the folder is the number of descriptors, since Linux 6.2. Before, it is 0; to count the entries would
-/// stop the loop for milliseconds where there are thousands, so nothing is said.
+/// From Linux 6.2 on, the size of the folder is the number of descriptors. Before, it is 0, and the figure is left out:
+/// counting thousands of entries would stop the loop for milliseconds.
 fn open_fds() -> Option<u64> {
     fs::metadata("/proc/self/fd").ok().map(|folder| folder.len()).filter(|&count| count > 0)
 }

@@ -54,7 +54,7 @@ pub struct Listeners {
     pub metrics: Option<TcpListener>,
 }
 
-/// Where connections come from. All are gone as soon as a stop is asked for.
+/// The listeners. All are closed as soon as a stop is asked for.
 #[derive(Default)]
 struct Doors {
     clients: Option<Acceptor<TcpListener>>,
@@ -73,7 +73,7 @@ pub struct Reactor {
     reload: Reload,
     security: Security,
     lookup: dns::Socket,
-    /// The bound on each buffer of a socket that dials; those that are accepted have it from their listener.
+    /// The bound on each buffer of a socket that dials. Accepted sockets inherit it from their listener.
     socket_buffer_bytes: Option<usize>,
     systemd: Systemd,
     process: Process,
@@ -136,7 +136,7 @@ impl Reactor {
         })
     }
 
-    /// Runs until it is told to stop.
+    /// Runs until a stop is asked for.
     pub fn run(mut self) -> io::Result<Stop> {
         let mut events = Events::with_capacity(limits::EVENTS_PER_TURN);
         self.systemd.on_ready();
@@ -148,8 +148,8 @@ impl Reactor {
             let began = Instant::now();
             let now = self.now();
             let mut has_signal = self.mark_ready(&events, now);
-            // Before deadlines are judged, all that the kernel knew by then is marked: one poll tells of so many only, and
-            // whoever is late may have spoken while the process was stopped.
+            // Before deadlines are judged, every event that the kernel has is marked. One poll returns a limited
+            // number. A connection that seems late may have sent something while the process was stopped.
             let mut polls = 1 + self.engine.connections().len() / limits::EVENTS_PER_TURN;
             let mut may_have_more = self.engine.next_deadline().is_some_and(|when| when <= now) || is_full(&events);
             while may_have_more && polls > 0 {
@@ -218,7 +218,7 @@ impl Reactor {
         ];
         let next = deadlines.into_iter().flatten().min().map(|next| Duration::from_millis(next.since(self.now())));
         let left = [next, logging::next_deadline()].into_iter().flatten().min()?;
-        // One more than what is left: a poll that ends a fraction early would come back with nothing to do.
+        // One millisecond more than the rest: a poll that ends a fraction early would find nothing to do.
         Some(if left.is_zero() { left } else { left + Duration::from_millis(1) })
     }
 
@@ -227,7 +227,7 @@ impl Reactor {
         let pending: Vec<i32> = self.signals.pending().collect();
         for signal in pending {
             if signal == SIGXFSZ {
-                // The log's file has grown to its limit (ulimit -f): its lines are dropped, and nobody need end for it.
+                // The log's file has reached its size limit (ulimit -f). Its lines are dropped, and the server goes on.
             } else if signal == SIGHUP {
                 self.begin_reload(None, now);
             } else if self.doors.clients.is_none() {

@@ -1,4 +1,4 @@
-//! Opening files that someone names: never one at whose opening or reading the program could stand still.
+//! Opens files whose names come from a user. It never opens one that could block the program, on opening or on reading.
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io;
@@ -7,8 +7,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Opens a file to be read. What is no regular file is not opened: a pipe waits for a writer, and a device may do
-/// anything. The error says what it is.
+/// Opens a file to be read. It must be a regular file: a pipe waits for a writer, and a device may do anything. The
+/// error says what it is.
 pub fn open(path: &Path) -> io::Result<File> {
     require_regular(fs::metadata(path)?.file_type())?;
     // It may be another one by now; so it is opened without waiting, and looked at again.

@@ -12,11 +12,12 @@ use crate::shell::users_file::{UsersFile, UsersReading};
 #[derive(Debug, Default)]
 pub struct Reload {
     state: State,
-    /// Operators who wait for its end.
+    /// Operators that wait for its end.
     waiting: Vec<Key>,
     /// The certificate that was read along, in words.
     certificate: Option<String>,
-    /// Who asked while it was under way: the file may have changed after it was read, so it is read once more.
+    /// Operators that asked while a reload was under way. The file may have changed after it was read, so it is read
+    /// once more.
     next: Option<Vec<Key>>,
 }
 
@@ -30,19 +31,19 @@ enum State {
     Sweeping(UsersChange),
 }
 
-/// How a reload ended: a line for the log and the operators, and who those are.
+/// How a reload ended: a line for the log and the operators, and those operators.
 #[derive(Debug)]
 pub struct Ended {
     /// What it changed, or why it did not.
     pub result: Result<UsersChange, String>,
     /// The certificate that was read along, in words.
     pub certificate: Option<String>,
-    /// Operators who wait for the answer.
+    /// Operators that wait for the answer.
     pub operators: Vec<Key>,
 }
 
 impl Reload {
-    /// Somebody wants the file to be read again: a signal, or an operator.
+    /// A signal or an operator asks for a reload.
     pub fn request(&mut self, operator: Option<Key>) {
         let waiting = match self.state {
             State::Idle | State::Wanted => {
@@ -64,7 +65,7 @@ impl Reload {
         matches!(self.state, State::Wanted)
     }
 
-    /// A turn's share of it. Returns how it ended, where it did.
+    /// Does one turn's share of the reload. Returns its result if it has ended.
     pub fn advance<S: Socket>(
         &mut self,
         file: &UsersFile,

@@ -14,7 +14,7 @@ use socket2::SockRef;
 use crate::core::engine::socket::{Received, Sent, Socket};
 use crate::limits::{self, Keepalive};
 
-/// Opens a listener. Accepted sockets inherit its options on Linux, so that accepting one costs no call for them.
+/// Opens a listener. On Linux, accepted sockets inherit its options, so that accepting needs no call for them.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -30,7 +30,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(fd.into()))
 }
 
-/// What the kernel holds, nobody can overtake and no high-water mark sees.
+/// Bytes in the kernel cannot be overtaken, and no high-water mark counts them.
 fn keep_buffers_short(fd: impl AsFd) -> io::Result<()> {
     sockopt::set_socket_recv_buffer_size(&fd, limits::RECEIVE_BUFFER_BYTES)?;
     SockRef::from(&fd).set_tcp_notsent_lowat(limits::UNSENT_MAX_BYTES)
@@ -179,7 +179,7 @@ mod tests {
             [sockopt::socket_send_buffer_size(fd.as_fd()), sockopt::socket_recv_buffer_size(fd.as_fd())]
                 .map(Result::unwrap)
         };
-        // The kernel doubles what it is told.
+        // The kernel doubles the value.
         assert_eq!(bounds(&accepted), [32 * 1024; 2]);
         assert_ne!(bounds(&dialled), [32 * 1024; 2]);
     }

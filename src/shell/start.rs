@@ -18,7 +18,7 @@ use crate::shell::socket;
 use crate::shell::transport::Security;
 use crate::shell::users_file::UsersFile;
 
-/// Why the server can't start: one line that says what is wrong, where, and what to do.
+/// Why the server cannot start: one line that says what is wrong, where, and what to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StartError {
     /// The command line has to say more, or something else.
@@ -69,7 +69,7 @@ pub fn start(mut options: Options) -> Result<Reactor, StartError> {
 
     let users_bytes = memory::users_bytes(users.held_bytes() as u64);
     let socket_buffer_bytes = set_budget(&mut options, descriptors, limit, users_bytes);
-    // On a reload, they may take what is set aside for them.
+    // On a reload, the users may take the memory that is set aside for them.
     let users_file = users_file.map(|file| file.with_room(limit.map_or(usize::MAX, |_| bytes(users_bytes))));
     if let Some(bytes) = socket_buffer_bytes {
         socket::bound_buffers(&listener, bytes)
@@ -90,7 +90,7 @@ pub fn start(mut options: Options) -> Result<Reactor, StartError> {
     }
     let reactor = Reactor::new(engine, listeners, users_file, security, lookup, socket_buffer_bytes)
         .map_err(|error| StartError::Cannot(format!("cannot watch the sockets: {error}")))?;
-    // Only now do signals stop it as they should: who waits for this line may send one.
+    // Only now do signals stop the server cleanly: a script that waits for this line may send one.
     if let Some(metrics) = metrics_address {
         log::info!("metrics at http://{metrics}/metrics");
     }
@@ -108,13 +108,13 @@ pub fn start(mut options: Options) -> Result<Reactor, StartError> {
     Ok(reactor)
 }
 
-/// The registered users; without a file, nobody.
+/// The registered users; without a file, none.
 pub fn read_users(file: Option<&UsersFile>) -> Result<Users, String> {
     file.map_or_else(|| Ok(Users::none()), UsersFile::read)
 }
 
-/// Derives the number of connections from the descriptors, and lowers what the control group's memory has no room for.
-/// Returns the bound on each buffer of a socket, where there has to be one.
+/// Derives the number of connections from the descriptors, and lowers the limits to the memory of the control group.
+/// Returns the bound on each buffer of a socket, if there has to be one.
 fn set_budget(options: &mut Options, descriptors: u64, limit: Option<GroupLimit>, users_bytes: u64) -> Option<usize> {
     let config = &mut options.config;
     let room = descriptors.saturating_sub(limits::RESERVED_DESCRIPTORS).max(descriptors / 2);
@@ -179,7 +179,8 @@ fn bound_queues(config: &mut Config) {
     config.max_link_queue_bytes = config.max_link_queue_bytes.min(config.max_memory_bytes);
 }
 
-/// What others are told: `--advertise`, else the listen address; where that is unspecified, an address of this machine.
+/// The address that other servers are told: `--advertise`, else the listen address. If that is unspecified, an address
+/// of this machine.
 fn advertised(options: &Options, listen: SocketAddr) -> Result<Option<SocketAddrV4>, StartError> {
     if options.advertise.is_some() {
         return Ok(options.advertise);

@@ -1,5 +1,5 @@
-//! Standard output and standard error. A message that can't be written never ends the program by a panic, and standard
-//! error never makes the server wait, whatever it is: a full pipe, a terminal that nobody reads, a socket.
+//! Standard output and standard error. A message that cannot be written never makes the program panic. Standard error
+//! never makes the server wait, whether it is a full pipe, a socket, or a terminal that nothing reads.
 //!
 //! ```text
 //!  regular file       write(2)              waits for the disk and nothing else
@@ -29,7 +29,7 @@ pub fn print(text: &str) -> Result<(), String> {
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| format!("standard output: {error}"))
 }
 
-/// The same for a text that was asked for to be read: a reader who has gone, as in `--help | head -1`, has had enough.
+/// As [`print`], for a text that the user asked for. If its reader has gone, as in `--help | head -1`, that is no error.
 pub fn show(text: &str) -> Result<(), String> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -38,8 +38,8 @@ pub fn show(text: &str) -> Result<(), String> {
     }
 }
 
-/// Writes a last word to standard error: waits a moment where that is full, and not for ever. What can't be written is
-/// lost, for there is nobody to be told.
+/// Writes a last line to standard error. If that is full, waits a moment, but not for ever. A line that cannot be
+/// written is lost, because there is no other place for it.
 pub fn complain(text: &str) {
     let until = Instant::now() + Duration::from_millis(STDERR_PATIENCE_MS);
     with_stderr(|stderr| {
@@ -69,7 +69,7 @@ fn with_stderr(write: impl FnOnce(&mut Stderr)) {
     write(stderr.get_or_insert_with(|| Stderr::new(Sink::of_stderr())));
 }
 
-/// A line that says how many are missing. It gives the priority of a warning where priorities are given.
+/// A line that says how many lines are missing. It has the priority of a warning if lines have priorities.
 fn missing(dropped: u64) -> Vec<u8> {
     let priority = if is_journal() { "<4>" } else { "" };
     format!("{priority}{dropped} log lines were dropped: standard error took nothing\n").into_bytes()
@@ -111,7 +111,7 @@ impl Stderr {
         self.dropped += u64::from(!is_written);
     }
 
-    /// Writes what is left of the line before. Returns whether that is done.
+    /// Writes the rest of the line before. Returns whether that is done.
     fn finish(&mut self) -> bool {
         let rest = std::mem::take(&mut self.rest);
         rest.is_empty() || {
@@ -147,7 +147,7 @@ impl Sink {
             Ok(FileType::Socket) => Sink::Socket,
             Ok(_) => {
                 let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-                // Fails where there is no /proc, or the terminal is another user's.
+                // Fails if there is no /proc, or if the terminal is another user's.
                 open("/proc/self/fd/2", flags, Mode::empty()).map_or(Sink::Shared, |fd| Sink::Reopened(fd.into()))
             }
             Err(_) => Sink::Shared,

@@ -1,5 +1,5 @@
-//! Telling systemd how the server does (sd_notify(3)). Where nobody listens, nothing is said; where the listener's queue
-//! is full, neither: the server does not wait for it.
+//! Reports the server's state to systemd (sd_notify(3)). If no service manager listens, nothing is sent. If its queue
+//! is full, the report is dropped: the server does not wait.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use crate::limits;
 /// The service manager's end.
 #[derive(Debug)]
 pub struct Systemd {
-    /// Its socket, where there is one.
+    /// Its socket, if there is one.
     socket_path: Option<OsString>,
     is_watched: bool,
     interval_ms: u64,
@@ -25,7 +25,7 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// Finds out whether somebody listens, and how often they want to hear that the loop turns.
+    /// Finds out whether a service manager listens, and how often it wants a sign of life.
     pub fn new() -> Systemd {
         let watchdog = sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero());
         // Twice as often as asked, as sd_watchdog_enabled(3) recommends.
@@ -79,14 +79,14 @@ impl Systemd {
         self.say(&[NotifyState::Stopping]);
     }
 
-    /// Returns whether it was said, or nobody listens.
+    /// Returns whether the report was sent, or no service manager listens.
     fn say(&self, states: &[NotifyState<'_>]) -> bool {
         let Some(path) = &self.socket_path else { return true };
         let mut message = String::new();
         for state in states {
             let _ = writeln!(message, "{state}");
         }
-        // sd_notify::notify would wait for room in the queue.
+        // sd_notify::notify would wait until the queue has room.
         let sent = Socket::new(Domain::UNIX, Type::DGRAM, None).and_then(|socket| {
             socket.set_nonblocking(true)?;
             socket.send_to(message.as_bytes(), &address(path)?)

@@ -22,7 +22,7 @@ pub const ALL_SIGNALS: &[i32] = &[
     SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGTSTP, SIGIO, SIGXCPU, SIGVTALRM, SIGPROF,
 ];
 
-/// The terminal as it was, where standard input is one.
+/// The state of the terminal before the prompt, if standard input is one.
 #[derive(Debug, Clone)]
 pub struct Terminal(Option<Termios>);
 
@@ -34,10 +34,10 @@ impl Terminal {
 
     /// Sets it so again.
     pub fn restore(&self) {
-        // Where it belongs to another job now, touching it would only stop us.
+        // If the terminal belongs to another job now, touching it would only stop this process.
         let is_others = tcgetpgrp(io::stdin()).is_ok_and(|group| group != rustix::process::getpgrp());
         if let (Some(before), false) = (&self.0, is_others) {
-            // Where the terminal is gone, nothing is left to restore.
+            // If the terminal is gone, nothing is left to restore.
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
         }
     }
@@ -46,17 +46,17 @@ impl Terminal {
         let Some(before) = &self.0 else { return Ok(()) };
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO);
-        // What was typed before the prompt is thrown away: it was seen.
+        // Input from before the prompt is thrown away: it was echoed.
         Ok(tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?)
     }
 }
 
-/// Asks for a password on the terminal. While it does, it handles `signals` itself; for others, somebody else has to
-/// restore the terminal. The first call of a process settles which ones: from then on, their handlers stay, and do
-/// what the signals do by default. Nothing where the input has ended.
+/// Asks for a password on the terminal. Meanwhile it handles `signals` itself; for all other signals, the caller has to
+/// restore the terminal. The first call of a process decides which ones: from then on their handlers stay, and do what
+/// the signals do by default. `None` if the input has ended.
 ///
 /// # Errors
-/// What the terminal gives; `InvalidData` where the answer is not UTF-8.
+/// The error of reading; `InvalidData` if the answer is not UTF-8.
 pub fn ask(question: &str, signals: &[i32]) -> io::Result<Option<String>> {
     static PROMPT: Mutex<Option<Prompt>> = Mutex::new(None);
     let mut prompt = PROMPT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -165,7 +165,7 @@ fn utf8(bytes: &[u8]) -> io::Result<String> {
 /// The first line of a reader, as a password: without its end, and without a byte-order mark in front of it.
 ///
 /// # Errors
-/// What reading gives; `InvalidData` where it is not UTF-8 or too long.
+/// The error of reading; `InvalidData` if the input is not UTF-8 or too long.
 pub fn read_password(mut input: impl Read) -> io::Result<String> {
     let mut line = Vec::new();
     let mut byte = [0];

@@ -1,4 +1,4 @@
-//! Connections as the engine gets them: with TLS where that is built in (the feature `tls`), else as the kernel has them.
+//! Connections as the engine gets them: with TLS if that is built in (the feature `tls`), else plain.
 
 use std::path::PathBuf;
 
@@ -52,7 +52,7 @@ mod with_tls {
     }
 
     impl Security {
-        /// Reads the files of the command line, where there are some.
+        /// Reads the files of the command line, if there are any.
         ///
         /// # Errors
         /// One line: which file, and what is wrong with it.
@@ -90,7 +90,7 @@ mod with_tls {
             self.description.as_ref().map(ToString::to_string)
         }
 
-        /// What is not wrong with the files and yet worth a warning.
+        /// Warnings about files that are usable.
         pub fn warning(&self) -> Option<&str> {
             self.description.as_ref()?.warning.as_deref()
         }
@@ -160,7 +160,7 @@ mod without_tls {
     pub struct Security;
 
     impl Security {
-        /// There is nothing to read: the command line has turned such options down.
+        /// There is nothing to read: the command line has refused such options.
         ///
         /// # Errors
         /// None.

@@ -25,15 +25,15 @@ const ACCESS_LIST: &str = "system.posix_acl_access";
 pub enum UserEdit {
     /// There was none of that nickname.
     Added,
-    /// There was one, who has another password now.
+    /// The nickname was registered, and has another password now.
     Changed,
     /// There was one.
     Removed,
 }
 
 impl UsersFile {
-    /// Gives a nickname a password: a new line, or another one in the place of the old. The file is made where there is
-    /// none; it changes whole or not at all.
+    /// Sets a nickname's password: adds a line, or replaces the old one. Makes the file if there is none. The file
+    /// changes whole or not at all.
     pub fn add(&self, nickname: Nickname<'_>, password: &str, salt: &[u8; 16]) -> Result<UserEdit, String> {
         self.edit(nickname, Some(users_line(nickname, password, salt)))
     }
@@ -87,17 +87,17 @@ impl UsersFile {
     }
 }
 
-/// The file, with nobody else changing it: whoever does, holds this lock.
+/// The file, locked against other changes: every writer holds this lock.
 struct Locked {
     file: File,
-    /// Where it is in truth, so that a symbolic link stays one.
+    /// Its real path, so that a symbolic link stays one.
     path: PathBuf,
     /// It was made just now.
     is_new: bool,
 }
 
 impl Locked {
-    /// Waits for those who change it now. Where the file is not there, it may be made.
+    /// Waits for others that change the file now. If the file is not there, it may be made.
     fn open(named: &Path, may_make: bool) -> Result<Locked, String> {
         let began = Instant::now();
         loop {
@@ -105,7 +105,7 @@ impl Locked {
             let (file, is_new) = match regular_file::open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && may_make => match make(&path) {
                     Ok(file) => (Ok(file), true),
-                    // Somebody else was first; or the name leads nowhere.
+                    // Another process was first, or the name leads nowhere.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                         if path.is_symlink() && !path.exists() {
                             return Err("is a symbolic link that leads nowhere".to_owned());
@@ -120,7 +120,7 @@ impl Locked {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Err(Errno::WOULDBLOCK) => {}
                 Err(error) => return Err(format!("cannot be locked: {error}")),
-                // Whoever had the lock may have put another file there.
+                // The process that held the lock may have put another file there.
                 Ok(()) if is_at(&file, &path).map_err(|error| error.to_string())? => {
                     return Ok(Locked { file, path, is_new });
                 }
@@ -146,7 +146,7 @@ impl Locked {
         name.push(self.path.file_name().unwrap_or_default());
         name.push(".cfp-new");
         let new = self.path.with_file_name(name);
-        // Left over by one who was killed: we have the lock.
+        // A process that was killed left it over: we have the lock.
         let _ = fs::remove_file(&new);
         let written = write_like(&new, text, &self.file)
             .and_then(|()| fs::rename(&new, &self.path).map_err(|error| cannot_replace(&error)));

@@ -1,4 +1,4 @@
-//! The users file, where it is read. `users_edit.rs` changes it.
+//! Reads the users file. `users_edit.rs` changes it.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use crate::limits::{USERS_FILE_MAX_BYTES, USERS_READ_TRIES_MAX, USERS_SLICE_BYTE
 use crate::shell::regular_file;
 pub use crate::shell::users_edit::UserEdit;
 
-/// Where the registered users are kept.
+/// The source of the registered users.
 #[derive(Debug, Clone)]
 pub struct UsersFile {
     path: PathBuf,
@@ -27,12 +27,12 @@ impl UsersFile {
         UsersFile { path, room_bytes: usize::MAX }
     }
 
-    /// The same file, refused if its users take more memory than this.
+    /// The same file, with an upper bound: it is refused if its users take more memory.
     pub fn with_room(self, room_bytes: usize) -> UsersFile {
         UsersFile { room_bytes, ..self }
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }

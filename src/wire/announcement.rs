@@ -29,7 +29,7 @@ impl Announcement {
         let (rest, transfer_id) = message.strip_prefix("[file] ")?.rsplit_once(", transfer ")?;
         let (rest, sha256) = rest.rsplit_once(", sha256 ")?;
         let (name, size) = rest.strip_suffix(" bytes")?.rsplit_once(", ")?;
-        // No chunk can carry such a name (D11), and it would be kept.
+        // No chunk can carry such a name (D11), so the announcement would be kept for ever.
         if name.is_empty() || name.len() > FILE_NAME_MAX_BYTES {
             return None;
         }

@@ -15,7 +15,7 @@ listed! {
         MsgPbl = 0x20 => "MSGPBL";
         /// A private message, as its sender sends it.
         MsgPrv = 0x21 => "MSGPRV";
-        /// A public message, as everybody gets it.
+        /// A public message, as the server delivers it.
         MsgPblInc = 0x30 => "MSGPBLINC";
         /// A private message, as its receiver gets it.
         MsgPrvInc = 0x31 => "MSGPRVINC";

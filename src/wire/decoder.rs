@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Good packets between those that are skipped.
+    /// Good packets between skipped ones.
     const STREAM: &[u8] =
         b"\x20\0\0\0\x02hi\x77\x20\xff\0\0\0\x30\0\0\0\x07\0\0\0\x03ana\0\0\0\x02ho\x20\0\0\0\x01\xff";
 

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! [`scan`] walks the bytes that are there. Walking costs a few steps whatever the packet's size, so a packet that
-//! comes in pieces is simply walked again; only its bytes are kept, and only up to the limit of each field. A packet
-//! with an over-long field is not kept: a [`Skip`] of a few bytes remembers where in the layout the stream stands (D1).
+//! comes in pieces is walked again from its start. Only its bytes are kept, and only up to the limit of each field. A
+//! packet with an over-long field is not kept: a [`Skip`] of a few bytes remembers its place in the layout (D1).
 
 use super::{Code, Descriptions};
 use crate::limits;
@@ -124,7 +124,7 @@ pub fn scan(bytes: &[u8], limits: &FrameLimits) -> Scan {
     scan_noting(bytes, limits, &mut false)
 }
 
-/// The same; sets `is_whole_known` where a packet is incomplete and all its counts are there.
+/// As [`scan`]; also sets `is_whole_known` if a packet is incomplete and all its counts are there.
 fn scan_noting(bytes: &[u8], limits: &FrameLimits, is_whole_known: &mut bool) -> Scan {
     let Some(&first) = bytes.first() else { return Scan::Incomplete { total: 1 } };
     let Some(code) = Code::from_byte(first) else { return Scan::Unknown { len: 1 } };
@@ -138,14 +138,14 @@ pub struct CutOff {
     pub code: Code,
     /// Bytes of it that came.
     pub have: usize,
-    /// Bytes that it has, or, where a count had not come yet, that it has at the least.
+    /// The packet's length in bytes, or, if a count has not come yet, its least length.
     pub total: usize,
     /// Whether `total` is all of it.
     pub is_total_known: bool,
 }
 
 impl CutOff {
-    /// Looks at the bytes that are left at the end of a stream; nothing where they don't begin a packet that is cut off.
+    /// Looks at the bytes that are left at the end of a stream. `None` if they do not begin a packet that was cut off.
     pub fn of(bytes: &[u8], limits: &FrameLimits) -> Option<CutOff> {
         let code = Code::from_byte(*bytes.first()?)?;
         let mut is_total_known = false;
@@ -210,7 +210,8 @@ fn content(code: Code, position: usize, bytes: &[u8], limits: &FrameLimits, is_w
     }
 }
 
-/// Where in an ignored packet the stream stands. Nothing of the packet is kept but a count that arrives in pieces.
+/// The stream's place in the layout of an ignored packet. Nothing of the packet is kept but a count that arrives in
+/// pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Skip {
     /// Bytes of the current field still to drop.

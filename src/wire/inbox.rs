@@ -7,8 +7,8 @@ use crate::wire::pool::BufferPool;
 /// What a connection keeps of its input between two reads: nothing, or the start of one packet, or whole packets that
 /// its state was not ready to handle.
 ///
-/// All connections share one read buffer, and packets are handled where they lie in it. Only a packet that was cut
-/// at the end of a read is put together in here:
+/// All connections share one read buffer, and packets are handled in place there. Only a packet that was cut at the end
+/// of a read is put together in here:
 ///
 /// ```text
 ///  carry [ start of a packet |          the read [ its end | packet | packet | start of … ]
@@ -80,8 +80,8 @@ impl Inbox {
                     self.carry.extend_from_slice(taken);
                     *input = rest;
                 }
-                // In these three, `carry` ends where the packet, its head or the code ends: no step took more than
-                // was missing.
+                // In these three cases, `carry` ends at the end of the packet, its head or the code: no step took more
+                // than was missing.
                 Scan::Packet { len } => {
                     debug_assert_eq!(len, self.carry.len());
                     self.handed_out = true;
@@ -130,8 +130,8 @@ impl Inbox {
         self.append(rest, pool);
     }
 
-    /// Ends a walk at a packet (also an over-long one) that was handed out and not handled: keeps it too, so that it is
-    /// handed out again. `from_packet` is the input as it was before the call that handed it out.
+    /// Ends a walk at a packet that was handed out and not handled (it may be over-long). Keeps the packet too, so that
+    /// it is handed out again. `from_packet` is the input as it was before the call that handed it out.
     pub fn keep_with_packet(&mut self, from_packet: &[u8], rest: &[u8], pool: &mut BufferPool) {
         // The skip of an over-long packet begins anew with it; no other packet leaves one.
         self.skip = None;
@@ -149,13 +149,13 @@ impl Inbox {
         std::mem::take(&mut self.carry)
     }
 
-    /// Length of the field that is being skipped, in bytes, as its packet announced it; 0 if none is. Where the other
-    /// side must be trusted to keep the frame, a length that it can't mean tells that the frame is lost (D19).
+    /// Length in bytes of the field that is being skipped, as its packet announced it; 0 if none is. On a link, a
+    /// length that no server allows shows that the frame is lost (D19).
     pub fn skipped_field_bytes(&self) -> u64 {
         self.skip.as_ref().map_or(0, Skip::announced_bytes)
     }
 
-    /// The packet in the middle of which the stream stands, where it is one that is kept.
+    /// The packet in whose middle the stream stands, if it is one that is kept.
     pub fn cut_off(&self, limits: &FrameLimits) -> Option<CutOff> {
         if self.skip.is_some() { None } else { CutOff::of(&self.carry, limits) }
     }
@@ -183,7 +183,8 @@ impl Inbox {
 
     fn append(&mut self, bytes: &[u8], pool: &mut BufferPool) {
         if self.carry.is_empty() {
-            // Through the pool, so that a buffer that grew large for one packet does not stay for a byte of the next.
+            // The buffer goes back through the pool, so that a large buffer does not stay for one byte of the next
+            // packet.
             pool.give(std::mem::take(&mut self.carry));
             if bytes.is_empty() {
                 return;

@@ -1,4 +1,4 @@
-//! Enumerations whose variants have names: written once, so that no list of them can miss one.
+//! Enumerations whose variants have names. Each is written once, so that no list of variants can miss one.
 
 /// Declares an enumeration with `ALL` (every variant in order), `index` (its place in `ALL`) and `name`. A variant may
 /// have a number, and a sentence, which becomes its `Display`.

@@ -25,7 +25,7 @@ pub enum AuthResponse {
     Registered = 1,
     /// Wrong combination of nickname and password.
     WrongPassword = 2,
-    /// Somebody on this server has that nickname right now.
+    /// The nickname is in use on this server.
     InUse = 3,
 }
 
@@ -137,7 +137,7 @@ pub struct FileChunk<'a> {
 pub struct Description {
     /// The server.
     pub server: ServerId,
-    /// Where it says that it listens.
+    /// The IPv4 address at which it listens.
     pub address: Ipv4Addr,
     /// The port there; more than 16 bits in the packet, so it may be none.
     pub port: u32,
@@ -188,7 +188,7 @@ pub enum Malformed {
     NotUtf8,
     /// A number or an empty text that the layout does not allow.
     Value,
-    /// Bytes that are not one whole packet. Framing never hands such out.
+    /// Bytes that are not one whole packet. Framing never hands out such bytes.
     Frame,
 }
 
@@ -275,7 +275,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// What is left of a packet's bytes while its fields are read.
+/// The rest of a packet's bytes while its fields are read.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {

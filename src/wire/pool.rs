@@ -1,5 +1,5 @@
-//! Buffers that go from connection to connection, so that steady traffic allocates nothing and an idle connection
-//! owns nothing.
+//! Buffers that pass from connection to connection. Steady traffic allocates nothing, and an idle connection owns no
+//! buffer.
 
 use crate::limits::{POOL_BUFFER_MAX_BYTES, POOL_MAX_BUFFERS};
 

@@ -13,16 +13,16 @@ pub fn is_treacherous(char: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The same for a nickname, which has less reason for odd characters: no blank but the common one, nothing invisible.
+/// The same check for a nickname, which is stricter: no blank but U+0020, and nothing invisible.
 pub fn is_treacherous_in_name(char: char) -> bool {
     is_treacherous(char)
         || (char.is_whitespace() && char != ' ')
         || matches!(char, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
 }
 
-/// A nickname as a field of a line: what is treacherous is written as `\u{202e}`, a backslash as two, and the blank of
-/// one that begins with `error ` as `\u{20}`, since an answer of the control socket ends with such a line. Most nicknames
-/// are written as they are; different ones are written differently.
+/// A nickname as a field of a line. A character that would change how the line looks is written as `\u{202e}`, and a
+/// backslash as two. If it begins with `error `, that blank becomes `\u{20}`, because an answer of the control socket
+/// ends with such a line. Most nicknames need no escapes; different ones are written differently.
 #[derive(Debug, Clone, Copy)]
 pub struct Field<'a>(pub &'a str);
 
@@ -46,7 +46,7 @@ impl fmt::Display for Field<'_> {
     }
 }
 
-/// The nickname that is written so. What is no escape stands for itself.
+/// The nickname that is written in this form. Text that is no escape is taken as it is.
 pub fn unescape(field: &str) -> String {
     let (mut text, mut rest) = (String::new(), field);
     while let Some((plain, escape)) = rest.split_once('\\') {

@@ -17,21 +17,22 @@ use crate::wire::{Descriptions, Packet, ServerId, forward_header};
 
 /// The two servers must have merged within this.
 const MERGE_MAX: Duration = Duration::from_secs(10);
-/// Numbers of nicknames that no member of the room has: one more client, and who finds out about the merge.
+/// Numbers of nicknames that no member of the room has: one more client, and the client that finds out about the merge.
 const LISTENER: usize = 99_998;
 const SPEAKER: usize = 99_997;
 const EAR: usize = 99_996;
-/// A server that is no server: who reads at the other end of a link.
+/// The far end of a link: it poses as a server, and only reads.
 const LINKED: ServerId = ServerId(99);
-/// Who else reads is changed so often within one run: what differs from run to run is more than what is compared.
+/// How often the extra reader changes within one run. The cases alternate, because one case differs more between runs
+/// than the cases differ.
 const ROUNDS: u64 = 20;
-/// How often the speaker tries until somebody on the other server hears it.
+/// How often the speaker tries until a client on the other server hears it.
 const TRY: Duration = Duration::from_millis(50);
 
 /// How large and how long.
 #[derive(Debug, Clone, Copy)]
 pub struct CrossPlan {
-    /// Who listens on the second server.
+    /// The receivers on the second server.
     pub members: usize,
     /// Messages sent in one write.
     pub window: u64,
@@ -48,7 +49,7 @@ pub enum Setting {
     Merged,
 }
 
-/// Who else gets what is said on the first server.
+/// The extra reader of public messages on the first server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reader {
     Nobody,
@@ -62,7 +63,8 @@ enum Reader {
 pub struct CrossSample {
     /// The first server, for each message (its speaker gets it too).
     pub origin_ns: f64,
-    /// The same with one more client, and with a link that is only read. Only while the servers are not merged.
+    /// The room with one more client, and with a link that is only read. Measured only while the servers are not
+    /// merged.
     pub with_client_ns: f64,
     /// See `with_client_ns`.
     pub with_link_ns: f64,
@@ -149,8 +151,8 @@ pub fn cross(
     })
 }
 
-/// A client, or a server that describes nobody, with a thread of its own that reads. To wake one who sleeps is a large
-/// part of what a delivery costs: a member of the room, which is awake already, would cost less than another server.
+/// A client, or a server that describes no server, with a thread of its own that reads. Waking a sleeping reader is a
+/// large part of a delivery's cost. A member of the room is awake already, and would cost less than another server.
 struct Listener {
     stream: TcpStream,
     /// What each message has in front, beside what a client gets.
@@ -167,7 +169,7 @@ impl Listener {
     fn merge(address: SocketAddr) -> Result<Listener> {
         let mut request = Vec::new();
         Packet::MrgReq { server: LINKED, siblings: Descriptions::default() }.encode(&mut request);
-        // Who describes nobody gets an answer that describes nobody.
+        // A request without descriptions gets an answer without descriptions.
         Listener::start(address, &request, request.len(), forward_header(LINKED).len())
     }
 
@@ -193,7 +195,7 @@ impl Listener {
     }
 }
 
-/// Speaks on the one until the last of it is heard on the other.
+/// Speaks on one server until a client of the other hears it.
 fn await_merge(protocol: &Protocol, origin: &ServerUnderTest, receiver: &ServerUnderTest) -> Result<()> {
     let mut connections = Connections::new()?;
     connections.join(origin.address, 1, |_| protocol.hello(SPEAKER, false))?;

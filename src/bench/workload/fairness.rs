@@ -14,22 +14,22 @@ use crate::bench::server::ServerUnderTest;
 const BATCH: u64 = 700;
 /// Messages of the flooder that may be under way: more than its sockets hold.
 const UNDER_WAY_MAX: u64 = 64 * 1024;
-/// In public: about 90 KiB for each receiver, so that the generator is no slow reader.
+/// For public messages: about 90 KiB for each receiver, so that the generator is no slow reader.
 const PUBLIC_UNDER_WAY_MAX: u64 = 1024;
-/// What others do who have much to say too.
+/// The other clients' load.
 const OTHERS: usize = 5;
-/// The pair that is looked at, the flooder and who it writes to.
+/// The pair under test, the flooder and the receiver of its messages.
 const FIRST_OTHER: usize = 4;
 
 /// What it gave: latencies of one private message every 10 ms between two clients, and rates.
 pub struct FairnessSample {
-    /// Nobody else says anything.
+    /// No other client sends anything.
     pub quiet: Latencies,
     /// A third client floods a fourth in private.
     pub private_flood: Latencies,
     /// Its messages in a second.
     pub private_rate: f64,
-    /// A third client floods everybody in public.
+    /// A third client floods the room with public messages.
     pub public_flood: Latencies,
     /// Its messages in a second.
     pub public_rate: f64,
@@ -37,7 +37,7 @@ pub struct FairnessSample {
     pub all_flood: Latencies,
     /// The flooder's messages in a second.
     pub share_of_flooder: f64,
-    /// The same of each of the others, on average.
+    /// The same figure for each of the other clients, on average.
     pub share_of_others: f64,
 }
 

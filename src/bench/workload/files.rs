@@ -16,13 +16,13 @@ const BATCH: u64 = 32;
 /// Chunks that may be under way: as much as sockets hold.
 const UNDER_WAY_MAX: u64 = 4096;
 
-/// In place of a stream, if nobody is to say anything while the time passes.
+/// Stands in place of a stream if nothing is to be sent meanwhile.
 const NOBODY: usize = usize::MAX;
 
 /// How large and how long.
 #[derive(Debug, Clone, Copy)]
 pub struct FilesPlan {
-    /// Members of the room; the file's sender and receiver besides.
+    /// Members of the room, without the file's sender and receiver.
     pub members: usize,
     /// Messages a second in the room.
     pub rate: u64,
@@ -34,11 +34,11 @@ pub struct FilesPlan {
 pub struct FilesSample {
     /// Latencies in the room without a file.
     pub room_alone: Latencies,
-    /// The same with a file.
+    /// Latencies in the room with a file.
     pub room_with_file: Latencies,
-    /// Bytes of the file in a second without a room that talks.
+    /// Bytes of the file in a second, without a room that talks.
     pub file_alone: f64,
-    /// The same with it.
+    /// Bytes of the file in a second, with a room that talks.
     pub file_with_room: f64,
 }
 
@@ -49,8 +49,8 @@ pub const PAIRED: usize = 2;
 pub fn files(subject: &ServerUnderTest, plan: FilesPlan) -> Result<FilesSample> {
     let protocol = Protocol::open(subject.language, subject.address)?;
     let mut connections = Connections::new()?;
-    // Sender and receiver are in the room as everybody is. The floor, which does not know the end of a chunk, can't
-    // have that; two more members make its room as large.
+    // Sender and receiver are members of the room too. The floor does not know the end of a chunk, so it cannot have
+    // that; two more members make its room as large.
     let first_listener = if subject.language == ProtocolKind::Floor { PAIRED } else { 0 };
     let all = first_listener + PAIRED + plan.members;
     connections.join(subject.address, all, |member| protocol.hello(member, false))?;

@@ -1,4 +1,4 @@
-//! Many who are logged in and say nothing.
+//! Many clients that are logged in and say nothing.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! A flood of logins with a wrong password, each of which costs the server a tenth of a second, while two others write
-//! to each other.
+//! A flood of logins with a wrong password, while two clients write to each other. Each login costs the server a tenth
+//! of a second.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::wire::Packet;
 
 /// Between two private messages.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// Messages while nobody logs in, to compare with.
+/// Latencies without logins, to compare with.
 const QUIET_MESSAGES: u64 = 200;
 /// Messages before it is looked whether all logins are answered.
 const MESSAGES_PER_PART: u64 = 10;
@@ -35,7 +35,7 @@ pub struct LoginsPlan {
 pub struct LoginsSample {
     /// Latencies of the pair's messages without the flood.
     pub quiet: Latencies,
-    /// The same during the flood.
+    /// Latencies during the flood.
     pub flood: Latencies,
     /// From the first login to the last answer.
     pub seconds: f64,

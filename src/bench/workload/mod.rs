@@ -29,7 +29,7 @@ use super::{Fault, Result};
 /// After the last expected delivery: how long to look for one too many.
 const SURPLUS: Duration = Duration::from_millis(30);
 
-/// For those who are to get nothing.
+/// For connections that must get nothing.
 struct Silence;
 
 impl Receiver for Silence {

@@ -1,4 +1,4 @@
-//! A room with so many messages a second, whether or not the last ones have arrived.
+//! A room with a fixed number of messages a second, whether or not the last ones have arrived.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ const SPIN: Duration = Duration::from_millis(2);
 /// How large, how fast and how long.
 #[derive(Debug, Clone, Copy)]
 pub struct PacedPlan {
-    /// Who gets every message.
+    /// The receivers of every message.
     pub members: usize,
     /// Messages sent in a second.
     pub rate: u64,

@@ -1,4 +1,4 @@
-//! A room: what one says, everybody gets.
+//! A room: every member gets what one member says.
 
 use std::time::Instant;
 
@@ -13,9 +13,9 @@ use crate::bench::server::ServerUnderTest;
 /// How large and how long.
 #[derive(Debug, Clone, Copy)]
 pub struct RoomPlan {
-    /// Who gets every message, the sender included if the protocol allows it.
+    /// The receivers of every message. The sender is one of them if the protocol allows it.
     pub members: usize,
-    /// Messages sent in one write; the next ones when everybody has got them all.
+    /// Messages sent in one write. The next ones follow when every member has got these.
     pub window: u64,
     /// How often.
     pub bursts: u64,
@@ -53,7 +53,7 @@ pub struct RoomState {
     end: u64,
     /// Deliveries to come.
     pub outstanding: u64,
-    /// Members who don't read.
+    /// Members that do not read.
     paused: usize,
     /// When each message was sent, or should have been.
     pub sent_at: SentAt,
@@ -66,7 +66,7 @@ pub struct RoomState {
 pub enum SentAt {
     /// All that are under way at once.
     Together(Instant),
-    /// Number `first` and those that follow, each at its own time.
+    /// Starts number `first` and those that follow, each at its own time.
     Each {
         /// The number sent first.
         first: u64,
@@ -134,7 +134,7 @@ impl Room {
         self.connections.members().pause(member)
     }
 
-    /// A member who was paused reads all that it has missed; [`drain`](Room::drain) waits for that.
+    /// A member that was paused reads all that it has missed; [`drain`](Room::drain) waits for that.
     pub fn resume(&mut self, member: usize) -> Result<()> {
         let missed = self.state.next.get(member).map_or(0, |next| self.state.end - next);
         self.state.outstanding += missed;

@@ -1,4 +1,4 @@
-//! Some of a room don't read for a while. What do they cost in memory?
+//! Some members of a room stop reading for a while. This measures what they cost in memory.
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ const BURSTS: u64 = 16;
 pub struct SlowPlan {
     /// Members of the room.
     pub members: usize,
-    /// Those of them who don't read.
+    /// Members of the room that do not read.
     pub slow: usize,
     /// What each reader is sent, at most.
     pub bytes: u64,
 }
 
-/// Resident memory of the server while the room talks: lines of (bytes sent to each, growth in bytes). What the kernel
-/// does not take for the slow waits in the server, which should grow by what was sent once, and not once for each of
-/// them. In the end they read all of it: none was closed, and nothing was lost.
+/// Resident memory of the server while the room talks: lines of (bytes sent to each member, growth in bytes). Data that
+/// the kernel does not take for the slow members waits in the server. It should grow by what was sent once, and not
+/// once for each slow member. In the end they read all of it: none was closed, and nothing was lost.
 pub fn slow(subject: &ServerUnderTest, plan: SlowPlan) -> Result<Vec<(u64, f64)>> {
     let meter = subject.meter.ok_or_else(|| Fault::Usage("memory needs --pid".into()))?;
     let mut room = Room::open(subject, plan.members)?;

@@ -1,4 +1,4 @@
-//! Everybody comes at once.
+//! Many clients log in at once.
 
 use crate::bench::Result;
 use crate::bench::connections::Connections;

@@ -1,5 +1,5 @@
-//! Several streams of messages at once: who sends, who gets them, what has come so far. For workloads in which
-//! different things happen side by side.
+//! Several streams of messages at once: the sender and the receivers of each, and what has arrived. For workloads in
+//! which different things happen side by side.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ pub struct Stream {
     /// The next number for each receiver.
     next: Vec<u64>,
     end: u64,
-    /// When each message was sent; nothing if nobody wants to know.
+    /// When each message was sent; empty if latencies are not wanted.
     sent_at: Option<Vec<Instant>>,
     /// Deliveries to come.
     outstanding: u64,
@@ -70,7 +70,7 @@ impl Streams {
         self.streams.get(index)
     }
 
-    /// Forgets latencies and counts, not what is under way.
+    /// Forgets latencies and counts, but not messages under way.
     pub fn reset(&mut self) {
         for stream in &mut self.streams {
             stream.latencies.reset();
@@ -98,8 +98,8 @@ impl Streams {
         members.send(stream.sender, &self.bytes)
     }
 
-    /// Sends each of `paced` when it is due and floods, until the first of them is over; then waits for what is under
-    /// way.
+    /// Sends the messages of each of `paced` when they are due, and floods, until the first of `paced` is over. Then
+    /// waits for the messages under way.
     pub fn drive(
         &mut self,
         connections: &mut Connections,
@@ -177,7 +177,7 @@ impl Stream {
     }
 }
 
-/// The streams, and somebody who looks first and says whether it was for him.
+/// The streams, and a reader that looks at each event first and says whether it took it.
 struct With<'a, F> {
     streams: &'a mut Streams,
     first: &'a mut F,

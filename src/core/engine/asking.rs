@@ -13,8 +13,8 @@ use crate::core::time::Millis;
 use crate::limits;
 
 impl<S: Socket> Engine<S> {
-    /// A link has been silent for long enough: its server is asked, and with it all others that would be asked soon, so
-    /// that an idle network wakes rarely.
+    /// A link has been silent for long enough: asks its server whether it lives. Asks all others that are due soon,
+    /// too, so that an idle network wakes rarely.
     pub(super) fn ask_silent(&mut self) {
         let links: Vec<Key> = self.core.mesh.links().map(|(_, key)| key).collect();
         for key in links {
@@ -27,7 +27,7 @@ impl<S: Socket> Engine<S> {
             }
             connection.asked_at = self.now;
             let Some(server) = connection.session.as_sibling().map(|sibling| sibling.server()) else { continue };
-            // One that did not say where it listens can't be asked.
+            // A server that did not say where it listens cannot be asked.
             let address = self.core.mesh.servers().find(|known| known.id == server).and_then(|known| known.address);
             if let Some(address) = address {
                 self.requests.push_back(Request::Ask { link: key, address: address.into() });
@@ -70,9 +70,9 @@ impl<S: Socket> Engine<S> {
         connection.has_answered |= by.is_none();
     }
 
-    /// The server at the other end of `link` was asked, and said nothing. That counts where the question came to it: it
-    /// has answered one before, or the link comes from the host that it named. Else who listens there may be somebody
-    /// else, or a proxy.
+    /// The server at the other end of `link` was asked, and did not answer. That counts in two cases: it has answered
+    /// such a question before, or the link comes from the host that it named. Otherwise another program or a proxy may
+    /// listen there.
     pub(super) fn on_silent(&mut self, link: Key) {
         let Some(connection) = self.connections.get(link) else { return };
         let Some(server) = connection.session.as_sibling().map(|sibling| sibling.server()) else { return };

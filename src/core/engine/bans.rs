@@ -1,4 +1,4 @@
-//! Keeping out whom the operator does not want (D59).
+//! Keeping out whom the operator bans (D59).
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::core::time::Millis;
 use crate::limits;
 
 impl<S: Socket> Engine<S> {
-    /// `ban`: whoever it is about is closed, and not let in any more.
+    /// `ban`: closes the connections that it is about, and refuses them from now on.
     pub(super) fn ban(&mut self, text: &str) -> String {
         let directory = &self.core.directory;
         let (banned, duration_ms) = match parse_ban(text, |name| directory.find(name).is_some()) {
@@ -46,7 +46,7 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// `bans`: whom, and the seconds that are left.
+    /// `bans`: the banned, and the seconds that are left.
     pub(super) fn ban_list(&self) -> String {
         let mut text = String::new();
         for (banned, left_ms) in self.core.bans.iter(self.now) {
@@ -68,7 +68,7 @@ impl<S: Socket> Engine<S> {
         is_banned
     }
 
-    /// Clients, and who is nobody yet. Links to other servers stay: `forget` and the allow-list are for them.
+    /// Clients and newcomers. Links to other servers stay: `forget` and the allow-list are for them.
     fn clients_from(&self, network: ipnet::IpNet) -> Vec<Key> {
         let is_there = |address: SocketAddr| network.contains(&address.ip().to_canonical());
         let clients = self

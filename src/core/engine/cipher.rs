@@ -7,8 +7,8 @@ use crate::wire::ServerId;
 
 /// One end of an encrypted connection.
 pub trait Cipher {
-    /// Takes whole records from the front of `input` and writes what they hold to `plain`, which has room for as much as
-    /// `input`. What the other side must be sent for it is appended to `out`, also when it fails.
+    /// Takes whole records from the front of `input` and writes their content to `plain`, which has room for as much as
+    /// `input`. Appends to `out` what the other side must be sent for it, also on failure.
     ///
     /// # Errors
     /// The other side's bytes can't be followed, or it is not let in.
@@ -23,7 +23,7 @@ pub trait Cipher {
     fn seal_end(&mut self, input: &mut [u8], out: &mut Vec<u8>);
     /// Whether the handshake is not over.
     fn is_handshaking(&self) -> bool;
-    /// The server IDs that the other side's certificate names, where it has shown one of our network's.
+    /// The server IDs in the other side's certificate, if it has shown one of our network's.
     fn certified_ids(&self) -> Option<&[ServerId]>;
 }
 

@@ -14,12 +14,12 @@ use crate::core::time::Millis;
 use crate::limits::{LINGER_MS, LINK_SILENCE_MS, MID_PACKET_MS, PROBE_MS, STALLED_READER_MS};
 use crate::wire::CutOff;
 
-/// Where a connection is in its end.
+/// The phase of a connection's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// In use.
     Open,
-    /// Its input is over or no longer looked at; what is queued is being written.
+    /// Its input is over or no longer read; its queue is being written.
     Draining(CloseReason),
     /// All is written and the sending side shut; the other side may close first, for a while.
     Lingering(CloseReason),
@@ -27,7 +27,7 @@ pub enum Phase {
     Closed,
 }
 
-/// What is due on a connection.
+/// The deadlines of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Due {
     /// Close it for this reason.
@@ -53,11 +53,11 @@ pub struct Connection<S> {
     pub remote: Remote,
     /// The state, with its handler.
     pub session: Session,
-    /// Input that is not handled yet, where there is some; [`Intake`](super::intake::Intake) takes it out and puts it back.
+    /// Input that is not handled yet, if there is any. [`Intake`](super::intake::Intake) takes it out and puts it back.
     pub inbox: Option<Box<KeptInput>>,
     /// Output that is not written yet.
     pub outbox: Outbox,
-    /// Where it is in its end.
+    /// The phase of its end.
     pub phase: Phase,
     /// The inbox holds input to be handled before anything is read.
     pub has_backlog: bool,
@@ -71,11 +71,11 @@ pub struct Connection<S> {
     pub is_broken: bool,
     /// The end of its input was read.
     pub is_input_over: bool,
-    /// On the list of those that want to be served.
+    /// Whether it is in the queue of connections to be served.
     pub is_queued: bool,
     /// Used more than a modest share when it was served last: others go first.
     pub is_greedy: bool,
-    /// On the list of those that have something of their own to write.
+    /// Whether it is in the list of connections with private output.
     pub is_dirty: bool,
     /// Not read from for a while; the engine knows why, and until when.
     pub is_paused: bool,
@@ -91,7 +91,7 @@ pub struct Connection<S> {
     pub is_address_counted: bool,
     /// Packets ignored so far.
     pub ignored: u8,
-    /// What is to be said of its end, from then on until all that is queued is written.
+    /// The facts for the log line about its end, kept until its queue is written.
     pub ending: Option<Box<Ending>>,
     /// When it was accepted or dialled.
     pub opened: Millis,
@@ -101,10 +101,10 @@ pub struct Connection<S> {
     pub heard_at: Millis,
     /// When the server at the other end of this link was last asked whether it lives.
     pub asked_at: Millis,
-    /// It has answered such a question: it can be asked.
+    /// It has answered such a question before, so its silence counts.
     pub has_answered: bool,
-    /// Since when the other side is waited for: to take what is queued for it or, while lingering, to close. `NEVER`
-    /// where it isn't.
+    /// Since when the server waits for the other side: to take its queue or, while lingering, to close. `NEVER` if it
+    /// does not wait.
     pub blocked_since: Millis,
     /// When the engine will look at its deadlines; the true one may be later.
     pub timer: Millis,
@@ -177,7 +177,7 @@ impl<S> Connection<S> {
         }
     }
 
-    /// Whether it has input, for all we know, that nobody has looked at since `when`.
+    /// Whether it may have input that was not read since `when`.
     pub fn may_have_spoken_since(&self, when: Millis) -> bool {
         self.is_open() && self.wants_service() && self.read_at < when
     }

@@ -58,8 +58,8 @@ impl Deadlines {
 }
 
 impl<S: Socket> Engine<S> {
-    /// Does what is due. Whoever is due and has input that was not read since is judged after that was: the process may
-    /// have been stopped while it came.
+    /// Does what is due. If a connection has input that was not read since its deadline, it is judged after that input
+    /// is read: the process may have been stopped meanwhile.
     pub(super) fn on_deadlines(&mut self) {
         let mut postponed = Vec::new();
         while let Some(key) = self.deadlines.pop_due(self.now) {
@@ -75,7 +75,7 @@ impl<S: Socket> Engine<S> {
                 }
                 Some((when, Due::Close(reason))) if when <= self.now => {
                     let mode = match reason {
-                        // Once: one that lingers under such a reason is over when that is due.
+                        // Only once: if this deadline comes while the connection lingers, it is closed.
                         CloseReason::HandshakeTimeout | CloseReason::MidPacket if connection.is_open() => {
                             CloseMode::AfterWriting
                         }

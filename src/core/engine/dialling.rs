@@ -18,7 +18,7 @@ impl<S: Socket> Engine<S> {
     }
 
     /// A dial that was asked for has a socket, which may still be connecting; or it has failed at once. Returns the
-    /// connection for the reactor to watch, unless nobody wants it any more.
+    /// connection for the reactor to watch, unless the dial is no longer wanted.
     pub fn on_dialled(
         &mut self,
         dial_for: DialFor,
@@ -68,7 +68,7 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// Says whom to dial now, and gives up who has been gone for too long.
+    /// Requests the dials that are due, and forgets servers that have been gone for too long.
     pub(super) fn dial(&mut self) {
         if self.shutdown_since.is_some() {
             return;

@@ -1,4 +1,4 @@
-//! Applying effects: the one place where what handlers said becomes queued bytes and closed connections.
+//! Applying effects: the one place where the effects of handlers become queued bytes and closed connections.
 
 use std::io;
 
@@ -15,7 +15,7 @@ use crate::limits;
 use crate::wire::{Code, ErrorReason, Packet};
 
 impl<S: Socket> Engine<S> {
-    /// Applies all effects, those included that applying them brings up.
+    /// Applies all effects, and those that arise from applying them.
     pub(super) fn apply_effects(&mut self) {
         while !self.effects.is_empty() {
             let list = self.effects.take_list();
@@ -45,7 +45,7 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// A public message for everybody here, and, from one of our own clients, for every other server.
+    /// A public message for every client here. If one of our own clients sent it, also for every other server.
     fn publish(&mut self, bytes: std::ops::Range<usize>, from_here: bool) {
         let message = self.effects.bytes(bytes);
         self.output.public.append(message);
@@ -101,7 +101,7 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// Closes a connection, or begins to. Its nickname is free from here on, and whoever waits for it goes on.
+    /// Closes a connection, or begins to. Its nickname is free from here on, and senders that wait for it go on.
     pub(super) fn close(&mut self, key: Key, reason: CloseReason, mode: CloseMode) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match (connection.phase, mode) {
@@ -135,7 +135,7 @@ impl<S: Socket> Engine<S> {
     pub(super) fn finish_draining(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Phase::Draining(reason) = connection.phase else { return };
-        // Who has shut its side reads no end of ours, unless it is one that is said.
+        // A peer that has shut its sending side needs no end of ours, except over TLS: there the end is a record.
         let has_left = connection.is_input_over;
         let shut =
             if has_left && !connection.socket.is_encrypted() { Ok(()) } else { connection.socket.shutdown_write() };
@@ -185,8 +185,8 @@ impl<S: Socket> Engine<S> {
         self.release_waiting(key);
     }
 
-    /// What was queued for a lost link and never began to be written is answered with ERROR 0 (D21). Each answer takes
-    /// less than the packet that makes room for it.
+    /// A packet that was queued for a lost link and never began to be written is answered with ERROR 0 (D21). Each
+    /// answer takes less space than the packet that it replaces.
     fn report_undelivered(&mut self, link: Key) {
         let (mut packet, mut answer, mut dropped) = (Vec::new(), Vec::new(), 0);
         while let Some(connection) = self.connections.get_mut(link)
@@ -212,8 +212,8 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// Nothing that is written to this connection arrives any more: its other side is gone. What the kernel has received
-    /// of it is handled to the end all the same, as after a half-close (D56); the read that finds nothing more closes it.
+    /// Nothing that is written to this connection arrives any more: its other side is gone. Input that the kernel has
+    /// is handled to its end, as after a half-close (D56). The read that finds no more closes the connection.
     pub(super) fn on_broken(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if !connection.is_open() {
@@ -224,7 +224,7 @@ impl<S: Socket> Engine<S> {
             return;
         }
         (connection.is_readable, connection.end_is_near) = (true, true);
-        // What waits for a link is answered with ERROR 0 when it ends; nobody needs what waits for anybody else.
+        // The queue of a link is answered with ERROR 0 when it ends; other queues are dropped.
         if connection.session.as_sibling().is_none() {
             connection.outbox.discard(&mut self.output);
             connection.blocked_since = Millis::NEVER;

@@ -1,5 +1,5 @@
-//! The one line for each connection's end, with the figures of its real end: when all that was queued is written, or is
-//! given up.
+//! The one log line for each connection's end. It comes when its whole queue is written, or is given up, and has the
+//! figures of that moment.
 
 use super::Engine;
 use crate::core::engine::connection::Connection;
@@ -9,7 +9,7 @@ use crate::core::state::effects::CloseReason;
 use crate::core::state::key::Key;
 use crate::wire::{Code, CutOff};
 
-/// What is known when a connection's session ends.
+/// The facts that are known when a connection's session ends.
 #[derive(Debug)]
 pub struct Ending {
     who: String,
@@ -47,7 +47,7 @@ impl Ending {
             Session::Client(_) | Session::Sibling(_) => log::Level::Info,
             // A server of another make: its operator has to know how far it came.
             _ if may_merge && cut_off.is_some_and(is_merge_packet) => log::Level::Info,
-            // Somebody whose program has to be set up anew.
+            // Somebody has to set up that client's program anew.
             _ if reason == CloseReason::Plaintext => log::Level::Info,
             _ => log::Level::Debug,
         };

@@ -1,4 +1,4 @@
-//! Handshakes of encrypted connections: work that has its turn (D40).
+//! Handshakes of encrypted connections: work that is done in portions (D40).
 
 use std::io;
 use std::net::Ipv4Addr;

@@ -24,8 +24,8 @@ enum Next {
 }
 
 impl<S: Socket> Engine<S> {
-    /// Rounds in which each connection that wants it gets one read. They go on while somebody has more, for a while: then
-    /// others are looked at, and what was said in public is written.
+    /// Rounds in which each ready connection gets one read. They go on for a while if a connection has more. Then other
+    /// connections are polled, and public messages are written.
     pub(super) fn serve_rounds(&mut self) {
         self.turn_work_bytes = 0;
         // However much the others have to say, one of the greedy is served in each turn.
@@ -39,7 +39,7 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// Serves those who used little the last time, and with what is left of the turn the others.
+    /// Serves the connections that used little in the last round, and with the rest of the turn the others.
     fn serve_round(&mut self) {
         for (is_greedy, count) in [(false, self.queue.len()), (true, self.greedy.len())] {
             for _ in 0..count {
@@ -72,7 +72,7 @@ impl<S: Socket> Engine<S> {
         self.enqueue(key);
     }
 
-    /// A slice of the password work, and the answer where one is done.
+    /// A slice of the password work, and the answer if a check is done.
     pub(super) fn advance_password_checks(&mut self) {
         let Some((check, is_right)) = self.core.password_checks.advance() else { return };
         // The users file may have changed meanwhile.
@@ -126,7 +126,7 @@ impl<S: Socket> Engine<S> {
         self.apply_effects();
     }
 
-    /// A read of a connection, `is_handshake` where the kernel was not asked.
+    /// A read of a connection. `is_handshake`: a handshake went on, without a read from the kernel.
     pub(super) fn on_received(
         &mut self,
         key: Key,
@@ -172,7 +172,7 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// Input of a connection that is on its way out is thrown away.
+    /// Throws away input of a connection that is closing.
     fn serve_lingering(&mut self, key: Key, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match connection.socket.read(&mut self.read_buffer) {
@@ -342,7 +342,7 @@ impl<S: Socket> Engine<S> {
         self.turn_work_bytes >= self.share_end_bytes
     }
 
-    /// Whether this turn has brought as much as may be done, or written to everybody, at once.
+    /// Whether this turn has used up its bound on work or on public messages.
     pub(super) fn turn_is_full(&self) -> bool {
         let clients = self.core.directory.len().max(1);
         let share =

@@ -31,17 +31,17 @@ impl KeptInput {
     }
 }
 
-/// All kept input, counted, and what is needed to keep more. Input is taken out of a connection to be handled and put
-/// back when that is done; in between it is not counted.
+/// All kept input, counted, and the means to keep more. Input is taken out of a connection to be handled and put back
+/// afterwards; in between it is not counted.
 #[derive(Debug, Default)]
 pub struct Intake {
-    /// Buffers for what is put back.
+    /// Buffers for input that is put back.
     pub buffers: BufferPool,
     #[allow(clippy::vec_box, reason = "the boxes go from connection to connection")]
     boxes: Vec<Box<KeptInput>>,
-    /// Memory that the input of connections that are nobody yet takes.
+    /// Memory of the input of newcomers.
     nobody_bytes: usize,
-    /// The same for all others.
+    /// Memory of the input of all other connections.
     others_bytes: usize,
 }
 
@@ -51,7 +51,7 @@ impl Intake {
         self.nobody_bytes + self.others_bytes
     }
 
-    /// Of that, what connections hold that are nobody yet.
+    /// The part of it that newcomers hold.
     pub fn nobody_bytes(&self) -> usize {
         self.nobody_bytes
     }
@@ -67,7 +67,7 @@ impl Intake {
         inbox
     }
 
-    /// Puts back what is left. A connection between two packets keeps nothing.
+    /// Puts back the rest. A connection between two packets keeps nothing.
     pub fn put<S>(&mut self, connection: &mut Connection<S>, inbox: Inbox, now: Millis) {
         debug_assert!(connection.inbox.is_none(), "what is put back was taken out");
         if inbox.is_mid_packet() {

@@ -39,7 +39,7 @@ impl<S: Socket> Engine<S> {
         assert!(self.core.mesh.servers().all(|server| server.id != self.core.config.id), "nobody is their own sibling");
         if self.connections.is_empty() {
             assert!(self.core.pressure.is_empty() && self.core.password_checks.is_empty());
-            // The next turn drops the names of those that are gone.
+            // The next turn drops the entries of connections that are gone.
             assert!(self.deadlines.is_empty() && (self.wants_turn() || !self.has_ready()));
             assert!(self.probed_since.is_empty() && self.pauses.is_empty() && self.rates.is_empty());
             assert_eq!((self.client_connections, self.per_address.len()), (0, 0));

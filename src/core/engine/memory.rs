@@ -1,9 +1,9 @@
-//! The bound on all memory that waiting output and input take, and who goes when it is reached.
+//! The bound on all memory of waiting output and input, and the order in which connections are closed at it.
 //!
-//! Connections that are nobody yet go first, links last. Among equals the address goes that holds most, all its
-//! connections together, and of these the one that holds most. So nobody is closed for what others fill by way of many
-//! connections. The public messages that somebody has yet to get are kept once for all, and all who are behind share
-//! them.
+//! Newcomers go first, links last. Within each group, the address that holds most goes first, with all its connections
+//! counted together; and of these, the connection that holds most. So an address that fills much through many
+//! connections pays itself. Public messages that several connections have yet to get are kept once, and those
+//! connections share them.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -22,10 +22,10 @@ use crate::wire::FrameLimits;
 /// In which order connections go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    /// Nobody yet.
+    /// Newcomers.
     Nobody,
-    /// In the middle of a packet, when all that is in the middle of packets is most of what is held: then that is what
-    /// the memory was used up with, and not by those who are slow to read.
+    /// Clients in the middle of a packet, if such input is more than half of the bound. Then it has used up the memory,
+    /// and slow readers have not.
     Unfinished,
     /// Any other, but for links.
     Somebody,
@@ -38,7 +38,7 @@ enum Rank {
 struct Holders {
     /// What all of them hold, and their share of the log.
     bytes: usize,
-    /// Those that hold something, the largest last.
+    /// The connections that hold something, the largest last.
     members: Vec<(usize, Key)>,
 }
 
@@ -55,8 +55,8 @@ impl<S: Socket> Engine<S> {
         [self.intake.buffers.spare_bytes().collect(), self.output.queues.blocks.spare_bytes().collect()]
     }
 
-    /// Whether a turn has to end so that memory can be judged: what it has brought so far is over the bound, and every
-    /// link that is behind will keep its own copy of the batch.
+    /// Whether a turn has to end so that memory can be judged: its input is over the bound, including the copy of the
+    /// batch that every link which is behind will keep.
     pub(super) fn is_memory_full(&self) -> bool {
         let batch_bytes = self.output.link_batch.len();
         let copies = if batch_bytes == 0 { 0 } else { self.core.mesh.links().count() };
@@ -64,13 +64,13 @@ impl<S: Socket> Engine<S> {
         self.queued_bytes() + batch_bytes * copies > most
     }
 
-    /// Past a bound, closes connections until what is held is within it. What everybody has by now does not count.
+    /// Past the bound, closes connections until the rest fits. Public messages that every client has got do not count.
     pub(super) fn bound_memory(&mut self) {
         self.output.public.trim();
         let most = nobody_max_bytes(&self.core.config);
         if self.intake.nobody_bytes() > most {
             let mut groups = self.holders_among(Session::is_nobody, Connection::kept_held_bytes);
-            // A little more than needed, so that not every turn has to look at everybody.
+            // A little more than needed, so that not every turn has to walk all connections.
             while self.intake.nobody_bytes() > most - most / 8
                 && let Some(key) = largest(&mut groups)
             {
@@ -100,7 +100,7 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// What a connection may send at most: less than usual while it is nobody yet.
+    /// The longest message that a connection may send: less than usual for a newcomer.
     pub(super) fn frame_limits(&self, is_nobody: bool) -> FrameLimits {
         let frame = self.core.config.frame;
         let message_max_bytes = frame.message_max_bytes.min(limits::NOBODY_MESSAGE_MAX_BYTES);
@@ -151,7 +151,7 @@ impl<S: Socket> Engine<S> {
         for (group, bytes) in shares_of_log(pinned_at, log_end) {
             groups.entry(group).or_default().bytes += bytes;
         }
-        // Somebody in the middle of a login does not pay for those who are in.
+        // A newcomer in the middle of its login is not closed before clients.
         let logging_in: Vec<_> = groups
             .iter()
             .filter(|((rank, _), holders)| *rank == Rank::Nobody && holders.bytes <= limits::LOGIN_HELD_BYTES)
@@ -186,7 +186,7 @@ impl<S: Socket> Engine<S> {
     }
 }
 
-/// What all connections that are nobody yet may keep of their input.
+/// What the input of all newcomers together may take.
 fn nobody_max_bytes(config: &Config) -> usize {
     limits::NOBODY_KEPT_TOTAL_BYTES.min(config.max_memory_bytes / limits::NOBODY_KEPT_DIVISOR)
 }
@@ -215,7 +215,7 @@ fn sort(groups: &mut Groups) {
     groups.values_mut().for_each(|holders| holders.members.sort_unstable());
 }
 
-/// Takes out who goes next.
+/// Takes out the connection to close next.
 fn largest(groups: &mut Groups) -> Option<Key> {
     let all = groups.iter_mut().filter(|(_, holders)| !holders.members.is_empty());
     let ((_, _), holders) = all.max_by_key(|((rank, _), holders)| (Reverse(*rank), holders.bytes))?;
@@ -224,8 +224,8 @@ fn largest(groups: &mut Groups) -> Option<Key> {
     Some(key)
 }
 
-/// What each group has of the log, given the first position that it needs: each part of the log is shared by those who
-/// need it.
+/// Each group's share of the log, given the first position that it needs. Each part of the log is shared by the groups
+/// that need it.
 ///
 /// ```text
 ///   log   │ 90 bytes │ 60 bytes │ end
@@ -238,7 +238,7 @@ fn shares_of_log<G: Ord>(first_needed: BTreeMap<G, u64>, end: u64) -> Vec<(G, us
     let mut shares = Vec::with_capacity(groups.len());
     let (mut part_end, mut share) = (end, 0u64);
     while let Some((position, group)) = groups.pop() {
-        // This one, and all who are further behind.
+        // This group, and all that are further behind.
         let sharing = groups.len() as u64 + 1;
         share += (part_end - position) / sharing;
         part_end = position;

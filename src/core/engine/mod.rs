@@ -84,21 +84,21 @@ pub struct Readiness {
 pub enum Request {
     /// Open a connection; the answer is [`Engine::on_dialled`].
     Dial {
-        /// For whom.
+        /// The owner of the answer.
         dial_for: DialFor,
-        /// Where.
+        /// The address to connect to.
         address: SocketAddr,
     },
     /// Open a connection to ask a sibling whether it lives; the answer is [`Engine::on_ask_dialled`].
     Ask {
         /// The link that is silent.
         link: Key,
-        /// Where its server listens.
+        /// The advertised address of its server.
         address: SocketAddr,
     },
     /// Look a host's addresses up; the answer is [`Engine::on_resolved`].
     Resolve {
-        /// For whom.
+        /// The owner of the answer.
         dial_for: DialFor,
         /// The host's name.
         host: String,
@@ -107,19 +107,19 @@ pub enum Request {
     },
     /// Read the users file again; the answer is [`Engine::answer_operator`].
     Reload {
-        /// The operator who waits for it.
+        /// The operator that waits for it.
         operator: Key,
     },
     /// Look at what the process uses; the answer is [`Engine::on_measured`].
     Measure {
-        /// The operator or scraper who waits for the metrics.
+        /// The operator or scraper that waits for the metrics.
         asked_by: Key,
     },
     /// Stop.
     Shutdown,
 }
 
-/// Room for so many connections that want to be served, so that the first of them allocates nothing.
+/// Space for this many connections to be served, so that the first of them allocates nothing.
 const LANE_KEPT: usize = 16;
 
 /// A server without its reactor.
@@ -128,15 +128,15 @@ pub struct Engine<S> {
     core: Core,
     effects: Effects,
     connections: Table<S>,
-    /// Who wants to be served, in rotation.
+    /// Connections to be served, in rotation.
     queue: VecDeque<Key>,
-    /// The same for those who used more than a modest share the last time.
+    /// Connections to be served that used more than a modest share in the last round.
     greedy: VecDeque<Key>,
-    /// Who has something of its own to write.
+    /// Connections with private output.
     dirty: VecDeque<Key>,
-    /// Who was found to be behind while the room was written to; empty between two uses.
+    /// Receivers that fell behind while public messages were written; empty between two uses.
     public_behind: Vec<(Key, bool)>,
-    /// Who is closed and to be freed.
+    /// Closed connections that are to be freed.
     closed: Vec<Key>,
     output: Output,
     intake: Intake,
@@ -158,17 +158,17 @@ pub struct Engine<S> {
     read_buffer: Box<[u8]>,
     /// Work done in this turn: input handled, and what packets and writes cost besides.
     turn_work_bytes: usize,
-    /// Where in it the connection that is served has used up its share.
+    /// The amount of work in this turn at which the served connection has used up its share.
     share_end_bytes: usize,
-    /// What was said in public in this turn. All of it is written, or kept for those who are behind, by its end.
+    /// The public messages of this turn. At its end, all of them are written, or kept for readers that are behind.
     turn_public_bytes: usize,
     /// Connections that count for `--max-clients`.
     client_connections: usize,
-    /// The same by address, where `--max-per-address` asks for it.
+    /// Client connections by address, if `--max-per-address` is set.
     per_address: BTreeMap<AddressGroup, usize>,
-    /// Operators, those included that are on their way out, in the order in which they came.
+    /// Operators in order of arrival, closing ones included.
     operators: Vec<Key>,
-    /// The same of scrapers.
+    /// Scrapers in order of arrival, closing ones included.
     scrapers: Vec<Key>,
     turned_away: TurnedAway,
     requests: VecDeque<Request>,
@@ -235,7 +235,7 @@ impl<S: Socket> Engine<S> {
         self.connections.get_mut(key).map(|connection| &mut connection.socket)
     }
 
-    /// A connection was accepted. Returns its key, or nothing where there is no room: the socket is then closed.
+    /// A connection was accepted. Returns its key, or `None` if a limit is reached: the socket is then closed.
     pub fn on_accepted(&mut self, socket: S, remote: Option<SocketAddr>, now: Millis) -> Option<Key> {
         self.now = now;
         self.core.counters.accepted += 1;
@@ -319,7 +319,7 @@ impl<S: Socket> Engine<S> {
         [self.deadlines.next(), shutdown, mesh].into_iter().flatten().min()
     }
 
-    /// Stop: no input is handled any more, what is queued is written.
+    /// Stop: no input is handled any more, and the queues are written.
     pub fn begin_shutdown(&mut self, now: Millis) {
         self.now = now;
         self.shutdown_since.get_or_insert(now);
@@ -341,7 +341,7 @@ impl<S: Socket> Engine<S> {
         self.client_connections >= config.max_clients || config.max_per_address.is_some_and(|limit| of_address >= limit)
     }
 
-    /// The connection counts for its address, where that has a limit. Returns whether there was room.
+    /// Counts the connection for its address, if addresses have a limit. Returns whether there was room.
     fn count_address(&mut self, key: Key) -> bool {
         let Some(limit) = self.core.config.max_per_address else { return true };
         let Some(connection) = self.connections.get_mut(key) else { return true };
@@ -367,7 +367,7 @@ impl<S: Socket> Engine<S> {
         has_checks || !self.handshakes.is_empty()
     }
 
-    /// Whether somebody wants to be served.
+    /// Whether a connection wants to be served.
     fn has_ready(&self) -> bool {
         !self.queue.is_empty() || !self.greedy.is_empty()
     }

@@ -15,8 +15,8 @@ use crate::limits;
 use crate::wire::visible::{Field, unescape};
 
 impl<S: Socket> Engine<S> {
-    /// An operator has connected to the control socket. Where all places are taken, the one that has been idle for
-    /// longest gives way: a health check must get in, whoever forgot to hang up.
+    /// An operator has connected to the control socket. If all places are taken, the operator that has been idle for
+    /// longest is closed: a health check must get in, whatever scripts forgot to hang up.
     pub fn on_operator(&mut self, socket: S, now: Millis) -> Option<Key> {
         self.now = now;
         if self.shutdown_since.is_some() {
@@ -44,8 +44,8 @@ impl<S: Socket> Engine<S> {
         Some(key)
     }
 
-    /// Who has had its last answer goes first, then who has been idle for longest. One that waits for an answer, or has
-    /// not taken one, goes last.
+    /// An operator that has had its last answer goes first, then the one that has been idle for longest. An operator
+    /// that waits for an answer, or has not read one, goes last.
     fn operator_to_give_way(&self) -> Option<(Key, u64)> {
         let operators = self.operators.iter().filter_map(|&key| Some((key, self.connections.get(key)?)));
         let ranked = operators.map(|(key, connection)| match &connection.session {
@@ -116,7 +116,7 @@ impl<S: Socket> Engine<S> {
         self.apply_effects();
     }
 
-    /// Does a command. Where the answer comes later, the operator waits.
+    /// Carries out a command. If the answer comes later, the operator waits.
     fn run(&mut self, key: Key, command: Command) -> Option<String> {
         let answer = match command {
             Command::Status => self.status(),

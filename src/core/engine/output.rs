@@ -1,5 +1,5 @@
-//! One write for each connection that has something: at the end of a round for what is its own, at the end of the turn
-//! for what is public.
+//! One write for each connection that has output: private output at the end of a round, public messages at the end of
+//! the turn.
 
 use std::io::{self, IoSlice};
 
@@ -21,7 +21,7 @@ struct Written {
 impl<S: Socket> Engine<S> {
     /// Writes every outbox that has something of its own, once. What was said in public before comes along.
     pub(super) fn flush_private(&mut self) {
-        // Whoever becomes dirty again meanwhile has its next write in the next round or turn.
+        // A connection that becomes dirty again meanwhile has its next write in the next round or turn.
         for _ in 0..self.dirty.len() {
             let Some(key) = self.dirty.pop_front() else { break };
             self.flush_dirty(key);
@@ -40,7 +40,7 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// Public messages have come: everybody in the room has something, and every link if a client of ours spoke.
+    /// Public messages have come: every client has output, and so has every link if a client of ours sent one.
     fn flush_public(&mut self) {
         let mut behind = std::mem::take(&mut self.public_behind);
         for (key, connection) in self.connections.iter_mut() {
@@ -136,7 +136,7 @@ fn write<S: Socket>(connection: &mut Connection<S>, output: &mut Output, now: Mi
     written
 }
 
-/// Hands the socket what is next.
+/// Offers the socket the next bytes.
 fn offer<S: Socket>(socket: &mut S, outbox: &Outbox, output: &Output) -> io::Result<Sent> {
     if let Some(slice) = outbox.only_slice(output) {
         return socket.write(slice);

@@ -46,8 +46,8 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// A client that is paused is not read from, so that its end would not be seen. Its nickname is free at once; what
-    /// it has sent is still handled (D22).
+    /// A paused client is not read from, so its end would not be noticed. Its nickname is free at once; what it has
+    /// sent is still handled (D22).
     pub(super) fn free_nickname_of_left(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.is_paused && connection.end_is_near {
@@ -87,7 +87,8 @@ impl<S: Socket> Engine<S> {
         (pause.reason == PauseReason::Chunk && is_client(sender)).then_some(receiver)
     }
 
-    /// Whoever waits for this receiver goes on. Where it was the last that was behind, so does who was slowed for it.
+    /// Senders that wait for this receiver go on. If it was the last one that was behind, so do senders slowed for
+    /// public messages.
     pub(super) fn release_waiting(&mut self, receiver: Key) {
         if !self.core.pressure.is_past_high_water(receiver) {
             return;
@@ -106,7 +107,7 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// Whoever has waited until this receiver took as much as it had to goes on.
+    /// Senders that waited until this receiver had taken a part of its queue go on.
     pub(super) fn release_served(&mut self, receiver: Key) {
         for sender in self.core.pressure.take_served(receiver) {
             self.resume(sender);

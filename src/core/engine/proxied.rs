@@ -1,4 +1,4 @@
-//! Connections that come through a proxy, before the header that says from where (D46).
+//! Connections that come through a proxy, before the header that names the client's address (D46).
 
 use std::io;
 

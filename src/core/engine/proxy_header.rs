@@ -1,5 +1,5 @@
-//! The header that a proxy puts before a connection's bytes, to say from where that connection came: the PROXY protocol,
-//! versions 1 and 2 (D46).
+//! The header that a proxy puts before a connection's bytes to name the client's address: the PROXY protocol, versions
+//! 1 and 2 (D46).
 //!
 //! ```text
 //!  version 1   PROXY TCP4 192.0.2.1 192.0.2.7 40000 7777 CR LF
@@ -20,8 +20,8 @@ pub enum Preamble {
     Header {
         /// Its length in bytes; what the connection itself sends begins behind it.
         len: usize,
-        /// From where the connection came to the proxy. None where the header names nobody (LOCAL, UNKNOWN, UNSPEC, a
-        /// Unix socket), or not a TCP connection.
+        /// The client's address, as the proxy names it. `None` if the header names no client (LOCAL, UNKNOWN, UNSPEC, a
+        /// Unix socket), or no TCP connection.
         source: Option<SocketAddr>,
     },
     /// The beginning of a header, as far as can be told.
@@ -46,8 +46,8 @@ pub fn scan(input: &[u8]) -> Preamble {
     }
 }
 
-/// Whether more may make it a header. The parser waits for a whole first line before it looks at any of it, and for
-/// more than a header of version 2 has where that is too short for its own addresses.
+/// Whether more bytes may make it a header. The parser waits for a whole first line before it reads any of it. For a
+/// header of version 2 that is too short for its own addresses, it asks for more than the header has.
 fn begins_a_header(input: &[u8]) -> bool {
     let begins = |signature: &[u8]| input.iter().zip(signature).all(|(byte, expected)| byte == expected);
     let is_whole = match input.get(14..16) {
@@ -77,7 +77,7 @@ mod tests {
         }
     }
 
-    /// Headers as proxies send them, and whom they name.
+    /// Headers as proxies send them, and the addresses in them.
     fn good() -> Vec<(Vec<u8>, Option<&'static str>)> {
         let four = b"\xc0\x00\x02\x01\xc0\x00\x02\x07\x9c\x40\x1e\x61";
         let mut six = [0; 36];

@@ -14,8 +14,7 @@ use crate::core::time::Millis;
 use crate::limits;
 
 impl<S: Socket> Engine<S> {
-    /// A scraper has connected. Where all places are taken, another one gives way, so that a health check gets in
-    /// whatever the others do.
+    /// A scraper has connected. If all places are taken, another one is closed, so that a health check always gets in.
     pub fn on_scraper(&mut self, socket: S, remote: Option<SocketAddr>, now: Millis) -> Option<Key> {
         self.now = now;
         if self.shutdown_since.is_some() {
@@ -38,8 +37,8 @@ impl<S: Socket> Engine<S> {
         Some(key)
     }
 
-    /// Who has had its answer goes first. Of the others, the oldest from the address that has most of the places: a
-    /// crowd from one address takes no place from another one.
+    /// A scraper that has had its answer goes first. Else the oldest from the address with most of the places goes, so
+    /// that a crowd from one address takes no place from another.
     fn scraper_to_give_way(&self) -> Option<Key> {
         let scrapers = || self.scrapers.iter().filter_map(|&key| Some((key, self.connections.get(key)?)));
         let is_answered = |connection: &Connection<S>| !matches!(connection.phase, Phase::Open | Phase::Draining(_));
@@ -70,7 +69,7 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// The reactor has measured the process: whoever asked for the metrics gets them.
+    /// The reactor has measured the process: operators and scrapers that asked for the metrics get them.
     pub fn on_measured(&mut self, asked_by: Key, process: &ProcessFigures, now: Millis) {
         self.now = now;
         let metrics = self.metrics(process);

@@ -5,9 +5,9 @@
 //!  kernel ◀─ unsent ◀───── seal ◀─ what the engine offers, one record after the other
 //! ```
 //!
-//! What is kept for a connection is at most one record each way: one that has not come whole, and one of which the
-//! kernel took a part. So edge-triggered readiness holds: after a read, no plaintext waits in here. Which cipher it is
-//! stands behind [`Cipher`]: TLS in the program, a toy in the simulator, which must write the same bytes for a seed.
+//! Each connection keeps at most one record each way: one that has not come whole, and one of which the kernel took a
+//! part. So edge-triggered readiness holds: after a read, no plaintext waits in here. [`Cipher`] hides which cipher it
+//! is: TLS in the program, a toy in the simulator, which must write the same bytes for a seed.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice};
@@ -70,7 +70,7 @@ struct Encrypted<C> {
     has_end: bool,
     /// Our end has been sealed.
     has_said_end: bool,
-    /// It failed: what comes is thrown away, and so is what is said.
+    /// It failed: input and output are thrown away.
     is_broken: bool,
 }
 
@@ -137,7 +137,7 @@ impl<C: Cipher> Encrypted<C> {
         }
     }
 
-    /// More of the handshake. It is only kept: looking at it is work, which has its turn.
+    /// More bytes of the handshake. They are only kept: handling them is work, which is done in portions.
     fn read_handshake<S: Socket>(&mut self, socket: &mut S, buffer: &mut [u8]) -> io::Result<Received> {
         let room = HANDSHAKE_KEPT_MAX_BYTES.saturating_sub(self.input.len()).min(buffer.len());
         if room == 0 {
@@ -184,7 +184,7 @@ impl<C: Cipher> Encrypted<C> {
         if opened.is_end && opened.plain == 0 {
             return Ok(Received::End);
         }
-        // The end is told when all before it is handled.
+        // The end is reported when all input before it is handled.
         Ok(Received::Bytes { count: opened.plain, is_drained: is_drained && !opened.is_end })
     }
 
@@ -217,8 +217,8 @@ impl<C: Cipher> Encrypted<C> {
         Ok(Received::Bytes { count: opened.plain, is_drained: !opened.is_end })
     }
 
-    /// Keeps what is not whole, and no more room than for it. Returns whether it is as short as it must be: one that
-    /// cuts a message into ever more records could make it grow.
+    /// Keeps the incomplete record, with no more capacity than that needs. Returns whether it is as short as it must
+    /// be: a sender that cuts a message into ever more records could make it grow.
     fn keep(&mut self, left: &[u8]) -> bool {
         if left.is_empty() {
             self.input = Vec::new();
@@ -238,7 +238,7 @@ impl<C: Cipher> Encrypted<C> {
         self.unsent.len() - self.sent
     }
 
-    /// Hands the kernel what is sealed. Returns whether it took all.
+    /// Offers the kernel the sealed bytes. Returns whether it took all of them.
     fn flush<S: Socket>(&mut self, socket: &mut S) -> io::Result<bool> {
         while let Some(rest) = self.unsent.get(self.sent..).filter(|rest| !rest.is_empty()) {
             match socket.write(rest) {
@@ -259,7 +259,7 @@ impl<C: Cipher> Encrypted<C> {
 
     fn write<S: Socket>(&mut self, socket: &mut S, slices: &[IoSlice<'_>], buffers: &mut Buffers) -> io::Result<Sent> {
         if self.cipher.is_handshaking() && !self.is_broken && self.unsent.is_empty() && self.input.is_empty() {
-            // Ours is the first word, where we dialled.
+            // If we dialled, we send the first record.
             self.open(&mut [], &mut [], buffers)?;
         }
         let unsent_before = self.unsent_bytes();
@@ -405,7 +405,7 @@ impl<S: Socket, F: Ciphers> Socket for Secure<S, F> {
     }
 }
 
-/// What is left to be written.
+/// Bytes that are left to be written.
 struct Rest<'a> {
     slices: &'a [IoSlice<'a>],
     /// So far in the first of them.
@@ -440,7 +440,8 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// Whether a whole record stands in front, or what can't become one: a header is the kind, a version, and a length.
+/// Whether a whole record stands in front, or bytes that cannot become one. A header is the kind, a version, and a
+/// length.
 fn begins_with_record(input: &[u8]) -> bool {
     match input {
         [_, version, ..] if *version != 3 => true,

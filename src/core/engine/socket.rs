@@ -8,11 +8,11 @@ use crate::wire::ServerId;
 
 /// A non-blocking stream of bytes, as the kernel has them: in the program a socket, in the simulator a pipe end.
 pub trait Socket {
-    /// Reads what is there into `buffer`; `WouldBlock` means that nothing is there yet.
+    /// Reads into `buffer`; `WouldBlock` means that nothing is there yet.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received>;
-    /// Writes as much as fits now; `WouldBlock` where nothing does.
+    /// Writes as much as fits now; `WouldBlock` if nothing does.
     fn write(&mut self, bytes: &[u8]) -> io::Result<Sent>;
-    /// The same, gathered.
+    /// As `write`, gathered from several slices.
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent>;
     /// Looks at the first bytes that are there, without taking them; none is the end of input.
     fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
@@ -40,7 +40,7 @@ pub trait Socket {
     fn is_encrypted(&self) -> bool {
         false
     }
-    /// The server IDs that the other side's certificate names, where it has one of our network's (D44).
+    /// The server IDs in the other side's certificate, if it has one of our network's (D44).
     fn certified_ids(&self) -> Option<&[ServerId]> {
         None
     }
@@ -59,12 +59,13 @@ pub trait Socket {
 pub enum Received {
     /// So many bytes are in the buffer.
     Bytes {
-        /// How many: none, where all that was read is not for us.
+        /// How many: none if the bytes read were not application data.
         count: usize,
         /// The kernel has nothing more now, and will say so when it has.
         is_drained: bool,
     },
-    /// A step of a handshake has come. It costs work, and is done by [`Socket::advance_handshake`] when it has its turn.
+    /// A step of a handshake has come. It costs work, and [`Socket::advance_handshake`] does it in a portion of the
+    /// turn.
     Handshake {
         /// As above.
         is_drained: bool,
@@ -74,8 +75,8 @@ pub enum Received {
 }
 
 impl Received {
-    /// What a read of `count` bytes into a buffer of `room` bytes says, where bytes are handed on as they are: a short
-    /// read has drained the socket (epoll(7)).
+    /// The result of a read of `count` bytes into a buffer of `room` bytes, for a socket that passes bytes on
+    /// unchanged: a short read has drained it (epoll(7)).
     pub fn plain(count: usize, room: usize) -> Received {
         if count == 0 { Received::End } else { Received::Bytes { count, is_drained: count < room } }
     }
@@ -91,7 +92,7 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// What a write says that took `bytes` of `offered`, where bytes are handed on as they are.
+    /// The result of a write that took `bytes` of `offered`, for a socket that passes bytes on unchanged.
     pub fn plain(bytes: usize, offered: usize) -> Sent {
         Sent { bytes, is_stuck: bytes < offered }
     }

@@ -32,7 +32,7 @@ impl<S> Table<S> {
         self.slab.get(key.index as usize).filter(|connection| connection.serial == key.serial)
     }
 
-    /// The same, to change it.
+    /// The connection with this key, to change it.
     pub fn get_mut(&mut self, key: Key) -> Option<&mut Connection<S>> {
         self.slab.get_mut(key.index as usize).filter(|connection| connection.serial == key.serial)
     }
@@ -43,7 +43,7 @@ impl<S> Table<S> {
         self.slab.try_remove(key.index as usize)
     }
 
-    /// The connection in this slot, where there is one.
+    /// The connection in this slot, if there is one.
     pub fn in_slot(&self, slot: usize) -> Option<(Key, &Connection<S>)> {
         self.slab.get(slot).map(|connection| (key_of(slot, connection), connection))
     }
@@ -58,12 +58,12 @@ impl<S> Table<S> {
         self.slab.iter().map(|(index, connection)| (key_of(index, connection), connection))
     }
 
-    /// The same, to change them.
+    /// All connections, to change them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut Connection<S>)> {
         self.slab.iter_mut().map(|(index, connection)| (key_of(index, connection), connection))
     }
 
-    /// How many there are, those included that are closed and not yet freed.
+    /// How many there are, including closed ones that are not yet freed.
     pub fn len(&self) -> usize {
         self.slab.len()
     }

@@ -1,5 +1,5 @@
-//! Other registered users, while everybody keeps talking: they come into force at once, and what follows from that is
-//! done in slices, a slice a turn.
+//! New registered users, without interrupting the chat. They come into force at once; what follows from that is done in
+//! slices, one slice a turn.
 
 use super::Engine;
 use crate::core::engine::connection::Connection;
@@ -10,12 +10,12 @@ use crate::core::state::users::Users;
 use crate::core::time::Millis;
 use crate::limits;
 
-/// What is left to do after the users have changed.
+/// The work that is left after the users have changed.
 #[derive(Debug, Default)]
 pub(super) struct UsersWork {
-    /// The slot of the next connection whose login is looked at. Who logs in meanwhile is judged by the new users.
+    /// The slot of the next connection whose login is checked. Later logins are judged by the new users.
     next_slot: Option<usize>,
-    /// Lists that nobody uses any more. To free a large one at once would take as long as to read it.
+    /// Lists that are no longer in use. To free a large one at once would take as long as to read it.
     old: Vec<Users>,
 }
 

@@ -1,7 +1,7 @@
 //! Bytes in a row of blocks, and the pool that lends the blocks and counts them.
 //!
-//! A queue that grows never moves what it has, and needs no room for twice as much. All blocks but the first of a row
-//! have one size, so that what one queue gives back fits every other.
+//! A queue that grows never moves its content, and needs no space for twice as much. All blocks but the first of a row
+//! have one size, so a block that one queue gives back fits every other queue.
 
 use std::collections::{VecDeque, vec_deque};
 
@@ -37,7 +37,7 @@ impl BlockPool {
         self.lent_bytes += bytes;
     }
 
-    /// The same, when it has given that back.
+    /// Counts memory that a queue has given back.
     pub fn take_back(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.lent_bytes, "only what was lent comes back");
         self.lent_bytes = self.lent_bytes.saturating_sub(bytes);
@@ -149,7 +149,7 @@ impl Row {
         Reader { first, blocks }
     }
 
-    /// Everything that waits, where it lies in one piece.
+    /// All waiting bytes, if they are in one piece.
     pub fn only_slice(&self) -> Option<&[u8]> {
         if self.blocks.len() == 1 { self.blocks.front()?.get(self.head..) } else { None }
     }

@@ -1,4 +1,4 @@
-//! What waits to be written to one client, or to a connection that is nobody yet.
+//! The output that waits for one client or newcomer.
 
 use std::io::IoSlice;
 
@@ -7,8 +7,8 @@ use crate::core::output::outbox::{Gather, Output, QueuePool};
 use crate::core::output::public_log::PublicLog;
 use crate::limits::{QUEUE_OVERHEAD_BYTES, SLICES_PER_WRITE};
 
-/// A client's place in the log of public messages, and bytes for it alone, each run of which is spliced in where the
-/// log stood when it was queued:
+/// A client's position in the log of public messages, and its private bytes. Each run of these is spliced in at the
+/// log's end when it was queued:
 ///
 /// ```text
 ///   log     ──────────┬──────────────┬────────▶ end
@@ -17,24 +17,24 @@ use crate::limits::{QUEUE_OVERHEAD_BYTES, SLICES_PER_WRITE};
 ///   written:  log from cursor to `at`, private bytes, log from `at` to the end
 /// ```
 ///
-/// A client that has left still gets the log up to where it stood then; the log keeps that once for all. A client that
-/// keeps up owns no memory here between two turns. Invariant: a cursor before the client's end is pinned from the end
-/// of a turn on.
+/// A client that has left still gets the log up to its end at that moment; the log keeps that once for all. A client
+/// that keeps up owns no memory here between two turns. Invariant: a cursor before the client's end is pinned from the
+/// end of a turn on.
 #[derive(Debug, Default)]
 pub struct ClientOutbox {
     /// Of the log, written up to here.
     cursor: u64,
-    /// Where its part of the log ends: 0 while it is nobody, [`NO_END`] while it is in.
+    /// The end of its part of the log: 0 before its login, [`NO_END`] while it is logged in.
     end: u64,
     /// Counted in the log as a reader that is behind.
     is_pinned: bool,
     queue: Option<Box<ClientQueue>>,
 }
 
-/// The end of those who get whatever comes.
+/// The end for a client that gets every message to come.
 const NO_END: u64 = u64::MAX;
 
-/// Bytes for one client alone, and where in the log they belong.
+/// Bytes for one client alone, and their position in the log.
 #[derive(Debug, Default)]
 pub struct ClientQueue {
     bytes: Row,
@@ -130,7 +130,7 @@ impl ClientOutbox {
         usize::try_from(end.saturating_sub(self.cursor)).unwrap_or(usize::MAX)
     }
 
-    /// Where it stands in the log, while it is behind there.
+    /// Its position in the log, while it is behind there.
     pub fn pinned_at(&self) -> Option<u64> {
         self.is_pinned.then_some(self.cursor)
     }
@@ -145,7 +145,7 @@ impl ClientOutbox {
         (self.cursor, self.end) = (log.end(), NO_END);
     }
 
-    /// It gets no public messages beyond those that wait.
+    /// From now on it gets only the public messages that wait already.
     pub fn leave(&mut self, log: &mut PublicLog) {
         self.end = self.end.min(log.end());
         if self.behind_bytes(log) > 0 && !std::mem::replace(&mut self.is_pinned, true) {
@@ -163,7 +163,7 @@ impl ClientOutbox {
         queue.push(at, bytes, &mut pool.blocks);
     }
 
-    /// All that waits, where it lies in one piece. That is the common case, and then nothing is gathered.
+    /// All waiting bytes, if they are in one piece. That is the common case, and needs no gathering.
     pub fn only_slice<'a>(&'a self, log: &'a PublicLog) -> Option<&'a [u8]> {
         let behind_bytes = self.behind_bytes(log);
         match &self.queue {
@@ -173,7 +173,7 @@ impl ClientOutbox {
         }
     }
 
-    /// Fills `slices` with what is to be written next, as far as they go; returns how many it filled.
+    /// Fills `slices` with the next bytes to be written, as far as they go. Returns how many slices it filled.
     pub fn gather<'a>(&'a self, log: &'a PublicLog, slices: &mut [IoSlice<'a>; SLICES_PER_WRITE]) -> usize {
         let mut gather = Gather::new(slices);
         let mut cursor = self.cursor;

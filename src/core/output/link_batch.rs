@@ -1,7 +1,7 @@
 //! What the clients of this server have said in public in this turn, as the other servers get it.
 //!
-//! Every message travels in a PCKFWD to each server. What one link gets differs from what another gets by the
-//! destination alone, so the packets are encoded once and addressed to one server after the other:
+//! Every public message travels to each server in a PCKFWD. The packets of two links differ only in the destination. So
+//! they are encoded once, and the destination is set for one server after the other:
 //!
 //! ```text
 //!     start                                      end
@@ -19,7 +19,7 @@ use crate::wire::{ServerId, forward_header};
 #[derive(Debug, Default)]
 pub struct LinkBatch {
     bytes: Vec<u8>,
-    /// Where in `bytes` each packet begins.
+    /// The position in `bytes` at which each packet begins.
     packets: Vec<usize>,
     start: u64,
 }

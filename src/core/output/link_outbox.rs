@@ -16,12 +16,13 @@ use crate::wire::ServerId;
 ///                                                        cursor ┘
 /// ```
 ///
-/// What it could not take of the batch in the turn becomes its own. So does the batch whenever something is queued for
-/// this link alone, which keeps the order. Packets are kept apart, so that it is known which of them never began to be
-/// written when the link is lost. Invariant: between two turns the cursor stands at the end of the batch.
+/// The part of the batch that the link could not take in the turn moves to its own queue. The whole batch moves there
+/// when something is queued for this link alone, which keeps the order. Packets are kept apart, so that it is known
+/// which of them never began to be written when the link is lost. Invariant: between two turns the cursor stands at the
+/// end of the batch.
 #[derive(Debug)]
 pub struct LinkOutbox {
-    /// Whose batch it gets; nobody's once the link is on its way out.
+    /// The server whose batch it gets; `None` once the link is closing.
     server: Option<ServerId>,
     /// Of the batch, written or taken over up to here.
     cursor: u64,
@@ -32,7 +33,7 @@ pub struct LinkOutbox {
 #[derive(Debug, Default)]
 pub struct LinkQueue {
     bytes: Row,
-    /// What is left of the first packet; 0 when there is none.
+    /// The rest of the first packet in bytes; 0 if there is none.
     front_bytes: usize,
     /// Its beginning has been written.
     is_begun: bool,
@@ -160,7 +161,7 @@ impl LinkOutbox {
         self.cursor = link_batch.end();
     }
 
-    /// Takes out the next packet that never began to be written, into `packet`. Those that did are thrown away.
+    /// Takes out the next packet that never began to be written, into `packet`. Throws away packets that did.
     pub fn pop_undelivered(&mut self, packet: &mut Vec<u8>, output: &mut Output) -> bool {
         self.take_over(output);
         self.queue.as_mut().is_some_and(|queue| queue.pop_packet(packet, &mut output.queues.blocks))
@@ -173,7 +174,7 @@ impl LinkOutbox {
         }
     }
 
-    /// All that waits, where it lies in one piece.
+    /// All waiting bytes, if they are in one piece.
     pub fn only_slice<'a>(&'a self, batch: &'a LinkBatch) -> Option<&'a [u8]> {
         match &self.queue {
             Some(queue) if self.behind_bytes(batch) == 0 => queue.bytes.only_slice(),
@@ -182,7 +183,7 @@ impl LinkOutbox {
         }
     }
 
-    /// Fills `slices` with what is to be written next, as far as they go; returns how many it filled.
+    /// Fills `slices` with the next bytes to be written, as far as they go. Returns how many slices it filled.
     pub fn gather<'a>(&'a self, batch: &'a LinkBatch, slices: &mut [IoSlice<'a>; SLICES_PER_WRITE]) -> usize {
         let mut gather = Gather::new(slices);
         if let Some(queue) = &self.queue {
@@ -200,7 +201,7 @@ impl LinkOutbox {
         gather.count()
     }
 
-    /// A write took so many bytes, or none. What is left of the batch becomes its own.
+    /// A write took this many bytes, or none. The rest of the batch moves to the link's own queue.
     pub fn advance(&mut self, written: usize, output: &mut Output) {
         let mut left = written;
         if let Some(queue) = &mut self.queue {

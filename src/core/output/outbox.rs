@@ -13,7 +13,7 @@ use crate::wire::ServerId;
 /// All that waits, but for each connection's note of its part.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// What is said in public, for the clients.
+    /// Public messages for the clients.
     pub public: PublicLog,
     /// What our clients say in public, for the links: this turn's.
     pub link_batch: LinkBatch,
@@ -28,7 +28,7 @@ impl Output {
     }
 }
 
-/// Lends queues and their blocks, and counts what is lent.
+/// Lends queues and their blocks, and counts the bytes lent.
 #[derive(Debug, Default)]
 pub struct QueuePool {
     /// The blocks of all queues.
@@ -75,7 +75,7 @@ impl QueuePool {
 /// What waits to be written to one connection.
 #[derive(Debug)]
 pub enum Outbox {
-    /// To a client, or to a connection that is nobody yet, an operator, a scraper.
+    /// To a client, a newcomer, an operator or a scraper.
     Client(ClientOutbox),
     /// To another server.
     Link(LinkOutbox),
@@ -112,7 +112,7 @@ impl Outbox {
         }
     }
 
-    /// Where it stands in the log of public messages, if it is a client that is behind there.
+    /// Its position in the log of public messages, if it is a client that is behind there.
     pub fn pinned_at(&self) -> Option<u64> {
         match self {
             Outbox::Client(client) => client.pinned_at(),
@@ -146,7 +146,7 @@ impl Outbox {
         *self = Outbox::Link(LinkOutbox::new(server, waiting, output));
     }
 
-    /// It gets no more public messages than those that wait.
+    /// From now on it gets only the public messages that wait already.
     pub fn leave(&mut self, output: &mut Output) {
         match self {
             Outbox::Client(client) => client.leave(&mut output.public),
@@ -177,7 +177,7 @@ impl Outbox {
         }
     }
 
-    /// All that waits, where it lies in one piece. That is the common case, and then nothing is gathered.
+    /// All waiting bytes, if they are in one piece. That is the common case, and needs no gathering.
     pub fn only_slice<'a>(&'a self, output: &'a Output) -> Option<&'a [u8]> {
         match self {
             Outbox::Client(client) => client.only_slice(&output.public),
@@ -185,7 +185,7 @@ impl Outbox {
         }
     }
 
-    /// Fills `slices` with what is to be written next, as far as they go; returns how many it filled.
+    /// Fills `slices` with the next bytes to be written, as far as they go. Returns how many slices it filled.
     pub fn gather<'a>(&'a self, output: &'a Output, slices: &mut [IoSlice<'a>; SLICES_PER_WRITE]) -> usize {
         match self {
             Outbox::Client(client) => client.gather(&output.public, slices),

@@ -1,7 +1,7 @@
 //! The stream of public messages, kept once for all clients.
 //!
 //! Every client of a server gets the same public messages in the same order (D6). So they are encoded once, into one
-//! log, and a client's place in it is a number:
+//! log, and a client's position in it is a number:
 //!
 //! ```text
 //!   start                                             end
@@ -10,7 +10,7 @@
 //!          ▲ a slow reader    ▲ another            ▲ everybody who keeps up: written in this turn
 //! ```
 //!
-//! A reader that is behind *pins* the block it stands in. Blocks before the first pinned one are let go at the end
+//! A reader that is behind *pins* the block in which it stands. Blocks before the first pinned one are freed at the end
 //! of each turn, so a hundred slow readers cost the memory of the slowest.
 
 use std::collections::VecDeque;
@@ -25,7 +25,7 @@ struct Block {
 }
 
 impl Block {
-    /// Appends bytes for which there is room. A block never takes more than its size.
+    /// Appends bytes for which there is space. A block never takes more than its size.
     fn append(&mut self, bytes: &[u8]) {
         let needed = self.bytes.len() + bytes.len();
         if needed > self.bytes.capacity() {
@@ -52,7 +52,7 @@ impl PublicLog {
         self.end
     }
 
-    /// Memory that the log holds for readers who are behind, in bytes. The last block's room comes on top.
+    /// Memory in bytes that the log holds for readers that are behind, without the last block's free space.
     pub fn held_bytes(&self) -> usize {
         usize::try_from(self.end - self.start).unwrap_or(usize::MAX)
     }
@@ -98,7 +98,7 @@ impl PublicLog {
         }
     }
 
-    /// Lets go what nobody needs: every reader stands at the end or has pinned its place.
+    /// Frees the blocks that are no longer needed: every reader stands at the end or has pinned its position.
     pub fn trim(&mut self) {
         while let Some(block) = self.blocks.front()
             && block.pins == 0

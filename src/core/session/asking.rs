@@ -1,8 +1,8 @@
 //! A connection on which a sibling whose link is silent is asked whether it lives (D57).
 //!
-//! The RFC has no ping. But a server that is linked with us answers a request to merge on another connection with
-//! MRGDECL 0, so whoever lives can be asked for that. A stopped process answers nothing, while its kernel goes on
-//! acknowledging what comes over the link.
+//! The RFC has no ping. But a linked server answers a request to merge on another connection with MRGDECL 0, so this
+//! request shows whether it lives. A stopped process answers nothing, although its kernel goes on acknowledging what
+//! comes over the link.
 
 use super::{Session, Sibling, Verdict};
 use crate::core::state::Context;
@@ -20,7 +20,7 @@ pub struct Asking {
     link: Key,
     /// The list of servers that we sent.
     told: Vec<u8>,
-    /// Our request was written, so somebody's kernel has accepted the connection.
+    /// Our request was written, so a kernel there has accepted the connection.
     pub is_sent: bool,
     is_answered: bool,
 }
@@ -35,7 +35,7 @@ impl Asking {
         Asking { server, link, told: list, is_sent: false, is_answered: false }
     }
 
-    /// Who is asked.
+    /// The server that is asked.
     pub fn server(&self) -> ServerId {
         self.server
     }
@@ -46,7 +46,7 @@ impl Asking {
             Packet::MrgRsp { server, siblings } if server == self.server => {
                 self.on_accepted(&Offer::read(server, siblings), context)
             }
-            // Somebody else listens there now: nothing is known of the one that was asked.
+            // Another server listens there now: this says nothing about the one that was asked.
             Packet::MrgRsp { .. } => {
                 self.is_answered = true;
                 context.effects.close(context.key, CloseReason::Unfit, CloseMode::AfterWriting);
@@ -71,7 +71,7 @@ impl Asking {
         }
     }
 
-    /// It does not know the link any more, and takes this connection for it: so do we.
+    /// It does not know the link any more, and takes this connection as the link. So do we.
     fn on_accepted(&mut self, offer: &Offer, context: &mut Context<'_>) -> Verdict {
         self.is_answered = true;
         let mesh = &mut context.core.mesh;

@@ -11,8 +11,8 @@ use crate::wire::Nickname;
 ///  192.0.2.7           2001:db8::/32 2h       ana         two words 30m       "agent 60"       "192.0.2.7" 1d
 /// ```
 ///
-/// Returns whom, and for how many milliseconds; without an end, `None`. `is_nickname` says whether somebody has exactly
-/// that nickname, which then is meant. The error is what stands behind `error`.
+/// Returns what to ban, and for how many milliseconds; `None` means without an end. `is_nickname` says whether a client
+/// has exactly that nickname, which then is meant. The error is the text behind `error`.
 pub fn parse_ban(text: &str, is_nickname: impl Fn(&str) -> bool) -> Result<(Banned, Option<u64>), String> {
     let expected =
         || "expected ban NICKNAME, ban ADDRESS or ban ADDRESS/BITS, then perhaps a duration like 30m".to_owned();
@@ -59,8 +59,8 @@ fn network_of(text: &str) -> Option<Banned> {
     network.map(Banned::network)
 }
 
-/// A text in quotes, in which a backslash comes before a quote or another backslash, or begins `\u{…}`; and what is
-/// behind it.
+/// A text in quotes, and the text behind it. In quotes, a backslash comes before a quote or another backslash, or
+/// begins `\u{…}`.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut rest = text.strip_prefix('"')?.chars();
     let mut unquoted = String::new();

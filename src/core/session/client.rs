@@ -11,7 +11,8 @@ use crate::core::state::pressure::Admission;
 use crate::limits;
 use crate::wire::{ErrorReason, Packet, ServerId};
 
-/// Most bytes of what is delivered besides its text or its content: codes, server IDs, counts, two nicknames, a file name.
+/// The most bytes of a delivered packet besides its text or its content: codes, server IDs, counts, two nicknames, a
+/// file name.
 const HEADS_MAX_BYTES: usize =
     5 + 1 + 4 + 2 * (4 + limits::NICKNAME_MAX_BYTES) + 4 + (4 + limits::FILE_NAME_MAX_BYTES) + 4;
 
@@ -42,7 +43,7 @@ impl Client {
         self.is_registered
     }
 
-    /// Whether its nickname is somebody else's to take, although the rest of what it has sent is still handled.
+    /// Whether another client may take its nickname, although the rest of its input is still handled.
     pub fn has_left(&self) -> bool {
         self.has_left
     }

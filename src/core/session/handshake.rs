@@ -1,4 +1,4 @@
-//! Nobody yet: the state of a connection before its first accepted packet.
+//! A newcomer: the state of a connection before its first accepted packet.
 
 use super::{Client, Session, Verdict, merging};
 use crate::core::state::Context;
@@ -34,7 +34,7 @@ impl Handshake {
         self.checking_since != Millis::NEVER
     }
 
-    /// When the answer to a wrong password is due, where that was put off.
+    /// When the answer to a wrong password is due, if that was delayed.
     pub fn answer_at(&self) -> Option<Millis> {
         Some(self.answer_at).filter(|&at| at != Millis::NEVER)
     }
@@ -132,14 +132,14 @@ impl Handshake {
         Verdict::Handled
     }
 
-    /// The password was wrong, or there is no such user (D61): the log says so, and from an address with many of them
-    /// the answer waits. The right one is answered at once, wherever it comes from.
+    /// The password was wrong, or there is no such user (D61). The log has a line about it. If the address has had many
+    /// wrong passwords, the answer is delayed. The right password is answered at once, from every address.
     fn on_wrong_password(&mut self, nickname: &str, context: &mut Context<'_>) -> Verdict {
         let wrong = context.core.logins.on_wrong(address_of(context), context.now);
         if let (Some(unsaid), Some(remote)) = (wrong.line, context.remote) {
             let (ip, port) = (remote.ip().to_canonical(), remote.port());
             match unsaid {
-                // The address first: what follows is a text that somebody chose.
+                // The address comes first, because the rest is a text that a stranger chose.
                 0 => log::info!("wrong password from {ip} port {port} for {nickname:?}"),
                 _ => log::info!(
                     "wrong password from {ip} port {port} for {nickname:?}; {unsaid} more from there were not written"
@@ -174,7 +174,8 @@ impl Handshake {
             }
             Err(holder) => {
                 if is_registered {
-                    // The same user again: perhaps the first connection is dead and nobody has noticed (D9).
+                    // This user is logged in already: perhaps the first connection is dead, and that was not noticed
+                    // (D9).
                     context.effects.push(Effect::Probe(holder));
                 }
                 self.fail(LoginResult::InUse, context)
@@ -214,7 +215,7 @@ fn address_of(context: &Context<'_>) -> AddressGroup {
     AddressGroup::of(context.remote.map_or(std::net::Ipv4Addr::LOCALHOST.into(), |remote| remote.ip()))
 }
 
-/// The nickname in an AUTHUSR that was cut before its password's text, where that is a legal one.
+/// The nickname in an AUTHUSR that was cut before its password's text, if it is a legal one.
 ///
 /// ```text
 ///  01 | 00000003 | a n a | 00010000      head: code, count, nickname, the password's count

@@ -6,7 +6,7 @@ use crate::core::state::effects::{CloseMode, CloseReason, Effect};
 use crate::core::state::mesh::{Decision, Joined, Offer, OrDash};
 use crate::wire::{DeclineReason, Descriptions, Packet, ServerId};
 
-/// MRGREQ on a connection that is nobody yet.
+/// MRGREQ on the connection of a newcomer.
 pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, context: &mut Context<'_>) -> Verdict {
     if !is_permitted(Some(server), context) {
         return Verdict::Handled;
@@ -15,7 +15,8 @@ pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, context: 
     match context.core.mesh.decide(&offer, context.remote, context.now) {
         Decision::Decline(misfit) => {
             if let Some(link) = context.core.mesh.link_to(server) {
-                // It would not ask if it still had that link (D17), also where it has come back elsewhere (D21).
+                // It would not ask if it still had that link (D17). This also holds if it has come back at another
+                // address (D21).
                 context.effects.push(Effect::Probe(link));
                 // Or it asks whether we live, and so lives itself (D57).
                 context.effects.push(Effect::HasAsked { link, by: context.key });
@@ -61,8 +62,8 @@ fn accept(offer: &Offer, context: &mut Context<'_>) -> Verdict {
     Verdict::Become(Session::Sibling(Sibling::new(offer.server)))
 }
 
-/// Looks at who asks, or from where, before anything else is looked at: a certificate that names the server (D44), else
-/// the address (D20, D47).
+/// Checks the requesting server before anything else: by a certificate that names it (D44), else by its address (D20,
+/// D47).
 fn is_permitted(server: Option<ServerId>, context: &mut Context<'_>) -> bool {
     let config = &context.core.config;
     let needs_certificate = config.has_peer_ca && config.requires_tls;

@@ -34,9 +34,9 @@ use crate::wire::{Code, CutOff, Packet};
 /// The state of a connection.
 #[derive(Debug)]
 pub enum Session {
-    /// Nobody yet, and from nowhere: a proxy has to say from where it comes (D46).
+    /// A newcomer from a proxy, which has to name the client's address first (D46).
     Proxied,
-    /// Nobody yet.
+    /// A newcomer.
     Handshake(Handshake),
     /// A logged-in client.
     Client(Client),
@@ -75,9 +75,9 @@ pub enum PauseReason {
     Write,
     /// A file chunk, for a receiver that is behind.
     Chunk,
-    /// Many private messages to those who are behind.
+    /// Many private messages to receivers that are behind.
     Private,
-    /// Much in public while somebody is behind.
+    /// Many public messages while a receiver is behind.
     Public,
     /// The client's own queue is past its high-water mark.
     Own,
@@ -219,7 +219,7 @@ impl Session {
         }
     }
 
-    /// Past so many bytes, whoever can be made to wait for its queue does.
+    /// The high-water mark of its queue in bytes: beyond it, senders wait if they can be made to.
     pub fn high_water(&self, config: &Config) -> usize {
         let share = self.queue_limit(config) / limits::HIGH_WATER_DIVISOR;
         match self {
@@ -229,13 +229,13 @@ impl Session {
         }
     }
 
-    /// They go on when it has drained to so many. Below the high-water mark, so that they don't stop and go with every
-    /// packet.
+    /// The low-water mark: they go on when the queue has drained to this. It is below the high-water mark, so that they
+    /// do not stop and go with every packet.
     pub fn low_water(&self, config: &Config) -> usize {
         self.high_water(config) / 2
     }
 
-    /// What the kernel is told of a peer like this that says nothing.
+    /// The keepalive settings for a peer of this kind that sends nothing.
     pub fn keepalive(&self) -> limits::Keepalive {
         match self {
             Session::Sibling(_) => limits::LINK_KEEPALIVE,
@@ -253,13 +253,13 @@ impl Session {
         matches!(self, Session::Handshake(_) | Session::Client(_))
     }
 
-    /// Whether it is not read from while it does not take what it gets. A link is read from
-    /// all the same, since a whole server's users stand behind it.
+    /// Whether it is not read from while it does not take its output. A link is read from all the same, because the
+    /// users of a whole server stand behind it.
     pub fn is_paced_by_its_reading(&self) -> bool {
         self.is_client() || matches!(self, Session::Operator(_))
     }
 
-    /// Whether it is nobody yet: what it may be is not settled, and a stranger can have as many as it likes.
+    /// Whether it is a newcomer: it has no role yet, and a stranger can open as many as it likes.
     pub fn is_nobody(&self) -> bool {
         matches!(self, Session::Handshake(_) | Session::Requesting(_) | Session::Asking(_) | Session::Scraper(_))
     }

@@ -18,7 +18,7 @@ pub struct Operator {
 pub enum Command {
     /// How the server does.
     Status,
-    /// Who is logged in.
+    /// The logged-in clients.
     Clients,
     /// The other servers.
     Siblings,
@@ -34,7 +34,7 @@ pub enum Command {
     Ban(String),
     /// Let it in again.
     Unban(String),
-    /// Who is kept out.
+    /// The bans.
     Bans,
     /// Read the users file again.
     Reload,

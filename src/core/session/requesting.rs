@@ -13,7 +13,7 @@ pub struct Requesting {
     dial_for: DialFor,
     /// The list of servers that we sent.
     told: Vec<u8>,
-    /// What came of it, where that is not the end of the connection itself.
+    /// The outcome, if it is not the end of the connection itself.
     outcome: Option<Dialled>,
 }
 
@@ -27,7 +27,7 @@ impl Requesting {
         Requesting { dial_for, told: list, outcome: None }
     }
 
-    /// For whom it was dialled.
+    /// The owner of the dial.
     pub fn dial_for(&self) -> DialFor {
         self.dial_for
     }
@@ -72,7 +72,7 @@ impl Requesting {
             return self.end(Dialled::Unfit(misfit), CloseReason::Unfit, context);
         }
         if let Some(link) = mesh.link_to(server) {
-            // It dialled us too, and neither could know that it was the same server.
+            // It dialled us too, and neither side could know that it was the same server.
             if !mesh.own_dial_stays(server) && !mesh.gives_way(server, self.dial_for) {
                 mesh.on_dial_accepted(self.dial_for, server, context.now, context.effects);
                 return self.end(Dialled::Failed("linked already".to_owned()), CloseReason::Superseded, context);

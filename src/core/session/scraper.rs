@@ -16,7 +16,7 @@ enum Body {
     Left,
 }
 
-/// What is to be done for a scraper.
+/// What to do for a scraper.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply {
     /// Nothing before more of its request comes.

@@ -13,7 +13,7 @@ use crate::wire::{ErrorReason, Nickname, Packet, ServerId, forward_header};
 #[derive(Debug)]
 pub struct Sibling {
     server: ServerId,
-    /// So much of what it sends is handled before it is paused again: everybody behind it has waited.
+    /// It is paused again only after this much of its input is handled, because every user behind it has waited.
     owed_bytes: u64,
 }
 
@@ -38,7 +38,7 @@ impl Sibling {
                 verdict
             }
             Packet::PckFwd { .. } => Verdict::Ignored(Ignored::Misaddressed),
-            // An announcement of its present siblings (D23); an MRGRSP on an established link is read the same way.
+            // An announcement of its present siblings (D23). An MRGRSP on an established link is read as one.
             Packet::MrgReq { server, siblings } | Packet::MrgRsp { server, siblings } if server == self.server => {
                 context.core.mesh.on_update(&Offer::read(server, siblings), context.now);
                 Verdict::Handled
@@ -91,7 +91,7 @@ impl Sibling {
                 }
                 Err(reason) => Verdict::Ignored(reason),
             },
-            // For a client of ours whose packet failed over there; where it is gone, nobody needs it (D13).
+            // For a client of ours whose packet failed over there. If the client is gone, the ERROR is dropped (D13).
             Packet::Error { sender, .. } => match context.core.directory.find(sender) {
                 // It failed nowhere, as far as that server can know.
                 Some(client) if !context.core.unanswered.take(client, context.key, context.now) => {
@@ -117,8 +117,8 @@ impl Sibling {
         }
     }
 
-    /// What comes for a receiver that is behind pauses the link, as far as that owes nothing to everybody else behind it
-    /// (D49). Else it is queued, and refused where the queue is full.
+    /// A packet for a receiver that is behind pauses the link, as far as other users behind the link are not kept
+    /// waiting for too long (D49). Else the packet is queued, or refused if the queue is full.
     fn deliver(
         &self,
         sender: &str,

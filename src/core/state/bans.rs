@@ -1,4 +1,4 @@
-//! Whom the operator keeps out: networks and nicknames, for a while or until the server stops (D59).
+//! The operator's bans: networks and nicknames, for a while or until the server stops (D59).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,12 +10,12 @@ use super::look_alikes::Look;
 use crate::core::time::Millis;
 use crate::limits::BANS_MAX;
 
-/// Who is kept out.
+/// The target of a ban.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Banned {
-    /// Everybody who comes from there.
+    /// Every connection from this network.
     Network(IpNet),
-    /// Everybody who wants to be called so.
+    /// Every client with this nickname.
     Nickname(Box<str>),
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Banned {
     }
 }
 
-/// Who is kept out, and until when.
+/// The bans, and when each ends.
 #[derive(Debug, Default)]
 pub struct Bans {
     networks: BTreeMap<IpNet, Millis>,
@@ -52,7 +52,7 @@ pub struct Bans {
 }
 
 impl Bans {
-    /// Keeps somebody out until then, or for ever (`NEVER`). A ban that is there already ends then. Returns whether
+    /// Adds a ban that ends then, or never (`NEVER`). If there is one already, its end is changed. Returns whether
     /// there was room.
     pub fn add(&mut self, banned: &Banned, until: Millis, now: Millis) -> bool {
         self.forget_past(now);
@@ -76,7 +76,7 @@ impl Bans {
         true
     }
 
-    /// Lets somebody in again. Returns whether there was such a ban.
+    /// Takes a ban away. Returns whether there was one.
     pub fn remove(&mut self, banned: &Banned, now: Millis) -> bool {
         self.forget_past(now);
         match banned {
@@ -85,7 +85,7 @@ impl Bans {
         }
     }
 
-    /// Whether whoever comes from this address is kept out.
+    /// Whether connections from this address are banned.
     pub fn has_address(&self, address: IpAddr, now: Millis) -> bool {
         let address = address.to_canonical();
         self.lengths.keys().any(|&length| {
@@ -94,7 +94,7 @@ impl Bans {
         })
     }
 
-    /// The same of the other end of a connection, where that has an address.
+    /// Whether the other end of a connection is banned, if it has an address.
     pub fn has_remote(&self, remote: Option<SocketAddr>, now: Millis) -> bool {
         remote.is_some_and(|remote| self.has_address(remote.ip(), now))
     }
@@ -104,7 +104,7 @@ impl Bans {
         self.nicknames.get(nickname).is_some_and(|&(until, _)| until > now)
     }
 
-    /// Whether a guest of this nickname is: one that looks like a banned nickname is kept out as well.
+    /// Whether a guest with this nickname is banned. A nickname that looks like a banned one is banned, too.
     pub fn has_guest(&self, nickname: &str, now: Millis) -> bool {
         if self.nicknames.is_empty() {
             return false;
@@ -113,7 +113,7 @@ impl Bans {
         self.nicknames.values().any(|&(until, banned)| until > now && banned.resembles(look))
     }
 
-    /// All that are in force, and the milliseconds that are left of each; `None` where it has no end.
+    /// All bans in force, with the milliseconds that are left of each; `None` for a ban without an end.
     pub fn iter(&self, now: Millis) -> impl Iterator<Item = (Banned, Option<u64>)> {
         let networks = self.networks.iter().map(|(network, &until)| (Banned::Network(*network), until));
         let nicknames = self.nicknames.iter().map(|(name, &(until, _))| (Banned::Nickname(name.clone()), until));

@@ -2,8 +2,8 @@
 
 use crate::core::time::Millis;
 
-/// Bytes in hand. What is used may make it negative: a debt, which time pays off. Counted in thousandths, so that a slow
-/// rate gets on by the millisecond.
+/// Bytes in hand. They may become negative: a debt, which time pays off. Counted in thousandths, so that a slow rate
+/// adds something in each millisecond.
 #[derive(Debug, Clone, Copy)]
 pub struct Bucket {
     millibytes: i64,

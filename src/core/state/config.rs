@@ -24,13 +24,13 @@ pub struct Config {
     pub max_rate_bytes: Option<usize>,
     /// Most output that one client may be behind with.
     pub max_queue_bytes: usize,
-    /// The same for a link to another server.
+    /// The limit of the queue for a link to another server.
     pub max_link_queue_bytes: usize,
     /// Most queued output and input together.
     pub max_memory_bytes: usize,
     /// Time to log in or merge in.
     pub handshake_ms: u64,
-    /// Where it listens, for the operator to see.
+    /// Its listen address, for the operator to see.
     pub listen: Option<SocketAddr>,
     /// The address told to other servers; without one, this server does not describe itself.
     pub advertise: Option<SocketAddrV4>,
@@ -40,7 +40,7 @@ pub struct Config {
     pub proxies: Vec<IpNet>,
     /// Connections without TLS are closed (D43).
     pub requires_tls: bool,
-    /// Links are TLS, and certificates say who a server is (D44).
+    /// Links use TLS, and certificates name the server (D44).
     pub has_peer_ca: bool,
     /// What jitter is drawn from.
     pub seed: u64,

@@ -17,7 +17,7 @@ listed! {
         NotUtf8 => "not_utf8";
         /// A value that its layout does not allow.
         Value => "value";
-        /// A login with a nickname that nobody can have (D7).
+        /// A login with an illegal nickname (D7).
         Nickname => "nickname";
         /// A forwarded packet that is not for us, or not from a client of the server that sent it (D19).
         Misaddressed => "misaddressed";
@@ -48,7 +48,7 @@ listed! {
         WrongPassword => "wrong_password";
         /// A guest came, and guests are not wanted.
         NoGuests => "no_guests";
-        /// Somebody is logged in under that nickname.
+        /// The nickname is in use.
         InUse => "in_use";
         /// The operator keeps that nickname out.
         Banned => "banned";
@@ -64,7 +64,7 @@ listed! {
         NotTls => "not_tls";
         /// An older version, no cipher or name of protocol in common, or a message out of place.
         Protocol => "protocol";
-        /// No certificate, where one is needed.
+        /// A certificate was needed, and none came.
         NoCertificate => "no_certificate";
         /// A certificate that is not from the CA.
         UnknownCa => "unknown_ca";

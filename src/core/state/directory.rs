@@ -1,4 +1,4 @@
-//! Who is logged in on this server.
+//! The clients that are logged in on this server.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -23,7 +23,7 @@ impl Directory {
         self.connections.len()
     }
 
-    /// Whether nobody is logged in.
+    /// Whether no client is logged in.
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
     }

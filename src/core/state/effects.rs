@@ -28,7 +28,7 @@ listed! {
         Stalled => "stalled", "slow reader: takes nothing of what is queued for it";
         /// All queues together were over their limit, and of its address most was held.
         Memory => "memory", "largest queue when all queues together were over --max-memory";
-        /// What is kept of all who are nobody yet was over its bound, and of its address most was kept.
+        /// The kept input of all newcomers was over its bound, and this address had the most of it.
         KeptInput => "kept_input", "kept most of what those who are not logged in sent, when that was over its bound";
         /// Too many password checks were waiting.
         PasswordChecks => "password_checks", "too many password checks are waiting";
@@ -60,7 +60,7 @@ listed! {
         Declined => "declined", "the merge was declined";
         /// The answer to our request to merge does not fit us, or merges that raced don't fit together.
         Unfit => "unfit", "does not fit into our network";
-        /// Nobody listens where we dialled.
+        /// No server listens at the dialled address.
         Refused => "refused", "connection refused";
         /// The server that we dialled did not answer in time.
         NoAnswer => "no_answer", "no answer in time";
@@ -76,9 +76,9 @@ listed! {
 /// How a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseMode {
-    /// What is queued is written first. Its input is no longer looked at.
+    /// The queue is written first. Further input is not handled.
     AfterWriting,
-    /// At once; what is queued is thrown away.
+    /// At once; the queue is dropped.
     Now,
 }
 
@@ -87,12 +87,12 @@ pub enum CloseMode {
 pub enum Effect {
     /// Queue these bytes for one connection.
     Send {
-        /// For whom.
+        /// The connection that gets it.
         to: Key,
         /// Whole packets.
         bytes: Range<usize>,
     },
-    /// Queue a MSGPBLINC for every client of this server, and, where it comes from one of them, for every sibling.
+    /// Queue a MSGPBLINC for every client of this server. If one of them sent it, queue it for every sibling, too.
     Publish {
         /// The packet.
         bytes: Range<usize>,
@@ -105,7 +105,7 @@ pub enum Effect {
         key: Key,
         /// Why.
         reason: CloseReason,
-        /// With or without writing what is queued.
+        /// With or without writing its queue.
         mode: CloseMode,
     },
     /// Answer an operator whose command took its time.
@@ -115,7 +115,7 @@ pub enum Effect {
         /// Whole lines.
         text: String,
     },
-    /// Find out whether the other end of a connection is still there: it is gone within seconds where it isn't.
+    /// Find out whether the other end of a connection is still there. If not, the connection ends within seconds.
     Probe(Key),
     /// The other end of this link lives: it has answered.
     Lives(Key),
@@ -159,13 +159,13 @@ impl Effects {
         self.list.push(Effect::Send { to, bytes });
     }
 
-    /// Queues a public message of a client of ours for everybody.
+    /// Queues a public message of a client of ours for all clients and siblings.
     pub fn publish(&mut self, packet: &Packet<'_>) {
         let bytes = self.append(|out| packet.encode(out));
         self.list.push(Effect::Publish { bytes, from_here: true });
     }
 
-    /// Queues an encoded MSGPBLINC of another server for everybody here.
+    /// Queues an encoded MSGPBLINC of another server for all clients here.
     pub fn publish_encoded(&mut self, encoded: &[u8]) {
         let bytes = self.append(|out| out.extend_from_slice(encoded));
         self.list.push(Effect::Publish { bytes, from_here: false });
@@ -186,7 +186,7 @@ impl Effects {
         self.list.is_empty()
     }
 
-    /// What is to be done, in order.
+    /// The effects, in order.
     pub fn list(&self) -> &[Effect] {
         &self.list
     }

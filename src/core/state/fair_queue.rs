@@ -1,5 +1,5 @@
-//! Work that waits, by address: each address has its turn, so that a flood from one holds up nobody else by more than
-//! the piece that is under way.
+//! Work that waits, by address. Addresses take turns, so a flood from one delays the others by no more than the piece
+//! under way.
 
 use std::collections::VecDeque;
 
@@ -24,7 +24,7 @@ impl<T> FairQueue<T> {
         self.count
     }
 
-    /// Whether nobody waits.
+    /// Whether no work waits.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -54,7 +54,7 @@ impl<T> FairQueue<T> {
         work
     }
 
-    /// Forgets what is no longer wanted.
+    /// Drops work that is no longer wanted.
     pub fn retain(&mut self, mut is_wanted: impl FnMut(&T) -> bool) {
         for (_, of_address) in &mut self.waiting {
             of_address.retain(&mut is_wanted);

@@ -1,7 +1,7 @@
 //! The name of a connection.
 
-/// A slab index with the identity of what was put there. The slab hands a freed slot out again at once; a key that
-/// outlived its connection then finds nothing instead of somebody else.
+/// A slab index with the identity of its entry. The slab hands out a freed slot at once. A key that outlived its
+/// connection then finds nothing, instead of another connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Place in the slab.

@@ -1,4 +1,4 @@
-//! What is remembered of logins, by address: wrong passwords, whose answers come later and later, and right ones (D61).
+//! Past logins, by address: wrong passwords, which delay later answers, and right ones (D61).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::limits::{
 #[derive(Debug, Default)]
 pub struct Logins {
     failures: BTreeMap<AddressGroup, Failures>,
-    /// Who has logged in with a password from where, the latest last.
+    /// Pairs of a user and an address with a successful password login, the latest last.
     known: VecDeque<(Rc<str>, AddressGroup)>,
 }
 
@@ -34,7 +34,7 @@ struct Failures {
 pub struct WrongPassword {
     /// How long its answer waits.
     pub delay_ms: u64,
-    /// Whether the log says so, with how many of the same address it did not say since it last did.
+    /// `Some` if the log has a line for it: the number of lines of this address that were left out since the last one.
     pub line: Option<u64>,
 }
 
@@ -70,12 +70,13 @@ impl Logins {
         self.known.push_back((nickname.into(), address));
     }
 
-    /// Whether somebody has logged in well from there, and nobody guesses passwords there.
+    /// Whether a password login from there has succeeded, and there are few wrong passwords from there.
     pub fn is_known(&self, address: AddressGroup) -> bool {
         self.known.iter().any(|(_, known)| *known == address)
     }
 
-    /// Forgets whose failures are over; where that is not enough, the one whose last failure is the oldest.
+    /// Forgets addresses whose failures are over. If that is not enough, forgets the one whose last failure is the
+    /// oldest.
     fn make_room(&mut self, now: Millis) {
         if self.failures.len() < FAILURES_ADDRESSES_MAX {
             return;
@@ -90,13 +91,13 @@ impl Logins {
 }
 
 impl Failures {
-    /// What is left of them by now: half of them, each minute.
+    /// The failures that still count: half of them are forgotten each minute.
     fn left(&self, now: Millis) -> u32 {
         let halvings = now.since(self.last) / FAILURES_HALVE_MS;
         self.count.checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX)).unwrap_or(0)
     }
 
-    /// Counts a line of the log. One address has a few in a while, so that it can't hide those of others.
+    /// Counts a log line. Each address has a few in a while, so that it cannot hide the lines of others.
     fn line(&mut self, now: Millis) -> Option<u64> {
         if now.since(self.lines_since) >= FAILURE_LINES_MS {
             (self.lines_since, self.lines) = (now, 0);

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The letters are those of Unicode's technical standard 39 (skeletons). The tables of a library for it would be a
-//! third of the program, most of them addresses. So what is needed stands in `look_alikes.txt`; `tests/look_alikes.rs`
-//! makes that from the library, and holds it against it.
+//! third of the program, and most of their entries are never used here. So `look_alikes.txt` has the needed part.
+//! `tests/look_alikes.rs` makes it from the library, and compares it with the library.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::LazyLock;
@@ -59,7 +59,7 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// Each character as the one that it looks like, and blanks as one space between two words.
+/// Replaces each character by the one that it looks like, and blanks by one space between two words.
 fn skeleton(plain: impl Iterator<Item = char>) -> String {
     let mut text = String::new();
     for c in plain {
@@ -72,7 +72,7 @@ fn skeleton(plain: impl Iterator<Item = char>) -> String {
 }
 
 fn hash(text: &str) -> u64 {
-    // The same numbers on every run: it has no key.
+    // A hash without a key, so that every run gives the same numbers.
     let mut hasher = DefaultHasher::new();
     hasher.write(text.as_bytes());
     hasher.finish()

@@ -1,5 +1,5 @@
-//! What the states of all connections share. No sockets, no clock, no randomness in here: time and seeds come in as
-//! arguments, and what is to be done comes out as [effects].
+//! The state that all connections share. There are no sockets, no clock and no randomness in here. Time and seeds come
+//! in as arguments, and [effects] come out.
 
 pub mod address;
 pub mod bans;
@@ -44,19 +44,19 @@ use users::Users;
 pub struct Core {
     /// What the operator decided at start.
     pub config: Config,
-    /// Who is logged in here.
+    /// The clients that are logged in here.
     pub directory: Directory,
-    /// Who is registered.
+    /// The registered users.
     pub users: Users,
     /// Logins whose password is being looked at.
     pub password_checks: PasswordChecks,
-    /// Whom the operator keeps out.
+    /// The operator's bans.
     pub bans: Bans,
     /// Wrong and right passwords so far, by address.
     pub logins: Logins,
-    /// Who is merged with us.
+    /// The servers that are merged with us.
     pub mesh: Mesh,
-    /// Whose queue is past its high-water mark, and who waits for that.
+    /// Receivers whose queue is past its high-water mark, and the senders that wait for them.
     pub pressure: Pressure,
     /// Which packets of our clients another server may still answer with an ERROR.
     pub unanswered: Unanswered,
@@ -90,11 +90,11 @@ impl Core {
 pub struct Context<'a> {
     /// The connection.
     pub key: Key,
-    /// Its other end, where that has an address.
+    /// The address of its other end, if there is one.
     pub remote: Option<SocketAddr>,
     /// Whether it came through a proxy (D47).
     pub is_proxied: bool,
-    /// The server IDs that its certificate names, where it has one of our network's CA (D44).
+    /// The server IDs in its certificate, if it has one of our network's CA (D44).
     pub certified_ids: Option<&'a [ServerId]>,
     /// The time of this turn of the loop.
     pub now: Millis,
@@ -102,6 +102,6 @@ pub struct Context<'a> {
     pub has_waited: bool,
     /// The shared state.
     pub core: &'a mut Core,
-    /// Where the handler says what is to be done.
+    /// The handler's effects.
     pub effects: &'a mut Effects,
 }

@@ -4,8 +4,8 @@
 //! into slices, one slice a turn. A connection whose password is being looked at is not read from meanwhile, which
 //! keeps the order of its packets.
 //!
-//! Who is next? Large networks take turns; within each, smaller ones do; then addresses, then nicknames (D61). So
-//! whoever has a whole network of addresses has one turn with it:
+//! The order of checks: large networks take turns; within each, smaller networks do; then addresses, then nicknames
+//! (D61). So a whole network of addresses has one turn together:
 //!
 //! ```text
 //!  2001:db8::/32 ─┬─ 2001:db8:1::/48 ─┬─ 2001:db8:1:1::/64 ─── maria ─── one check after the other
@@ -32,11 +32,11 @@ use crate::limits::{
 pub struct PasswordCheck {
     /// The connection that waits for the answer.
     pub key: Key,
-    /// Where it comes from.
+    /// The address of the login.
     pub address: AddressGroup,
     /// Whether that address has logged in well before: it goes first.
     pub is_known: bool,
-    /// Who wants to log in.
+    /// The nickname of the login.
     pub nickname: Rc<str>,
     /// What the password must come to.
     pub stored: StoredPassword,
@@ -67,7 +67,7 @@ struct Waiting {
     groups: [usize; LEVELS],
 }
 
-/// Checks that wait, and the one that is under way.
+/// Checks that wait, and the one under way.
 #[derive(Debug, Default)]
 pub struct PasswordChecks {
     /// In the order in which they came.
@@ -91,8 +91,8 @@ impl PasswordChecks {
         self.len() == 0
     }
 
-    /// Adds a check. Where there are too many, another one gives way, and its connection is returned: the oldest of
-    /// the largest group, so that a flood turns itself away and not the newcomer.
+    /// Adds a check. If there are too many, another one is dropped, and its connection is returned. That is the oldest
+    /// of the largest group, so that a flood turns itself away, and not the newcomer.
     pub fn add(&mut self, check: PasswordCheck) -> Option<Key> {
         let [wide, narrow, address] = check.address.networks();
         let nickname = Some(Rc::clone(&check.nickname));
@@ -136,7 +136,8 @@ impl PasswordChecks {
         }
     }
 
-    /// Who has waited for longest, on each level in turn. Known addresses go first, with a turn for others in between.
+    /// The check that has waited for longest, on each level in turn. Known addresses go first, with a turn for others
+    /// in between.
     fn next(&mut self) -> Option<PasswordCheck> {
         let known = if self.known_turns < KNOWN_TURNS_IN_A_ROW { self.first(true) } else { None };
         let place = known.or_else(|| self.first(false)).or_else(|| self.first(true))?;

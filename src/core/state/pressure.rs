@@ -1,7 +1,7 @@
-//! Back-pressure: whose queue is past its high-water mark, and what that means for those who send (D49).
+//! Back-pressure: the receivers whose queue is past its high-water mark, and what that means for senders (D49).
 //!
-//! A receiver enters when its queue grows past the mark and leaves when it has drained to the low-water mark or is gone.
-//! In between, who sends to it is slowed, each kind of packet in its way:
+//! A receiver enters when its queue grows past the mark. It leaves when the queue has drained to the low-water mark, or
+//! when it is gone. In between, its senders are slowed, each kind of packet in its way:
 //!
 //! - **A file chunk** waits until the receiver has drained, or has taken a fixed number of bytes since the wait began.
 //! - **A private message** is queued. Who sends many of them waits a moment between them. Beyond half of the queue's
@@ -21,15 +21,15 @@ use crate::limits::{
     PUBLIC_BURST_PARTS, PUBLIC_RATE_BYTES, PUBLIC_SHARE_MIN_BYTES, SLOWED_MAX_MS, SLOWED_MIN_MS,
 };
 
-/// Who is behind, and what was said meanwhile.
+/// The receivers that are behind, and what was sent meanwhile.
 #[derive(Debug)]
 pub struct Pressure {
     receivers: BTreeMap<Key, Receiver>,
-    /// Those who have said something since the first of the receivers entered.
+    /// The clients that have sent public messages since the first receiver entered.
     talkers: BTreeMap<Key, Talker>,
     /// What may be said in public, by all together.
     public: Option<Bucket>,
-    /// What may be said of it at once: a second's worth, or what a short queue has room for.
+    /// Public bytes that may be sent at once: a second's worth, or what a short queue has room for.
     public_burst_bytes: usize,
 }
 
@@ -93,7 +93,7 @@ pub enum Admission {
 }
 
 impl Pressure {
-    /// Nobody is behind. `max_queue_bytes` is the limit of a client's queue.
+    /// No receiver is behind. `max_queue_bytes` is the limit of a client's queue.
     pub fn new(max_queue_bytes: usize) -> Pressure {
         let public_burst_bytes = PUBLIC_RATE_BYTES.min(max_queue_bytes / HIGH_WATER_DIVISOR);
         Pressure { receivers: BTreeMap::new(), talkers: BTreeMap::new(), public: None, public_burst_bytes }
@@ -114,7 +114,7 @@ impl Pressure {
         receiver.level = level;
     }
 
-    /// The receiver has drained, or is gone. Returns who waited for it, in the order in which they came.
+    /// The receiver has drained, or is gone. Returns the senders that waited for it, in order of arrival.
     pub fn leave(&mut self, receiver: Key) -> Vec<Key> {
         let waiting = self.receivers.remove(&receiver).map(|receiver| receiver.waiting).unwrap_or_default();
         if self.receivers.is_empty() {
@@ -139,7 +139,7 @@ impl Pressure {
         }
     }
 
-    /// Takes out those who have waited for as many bytes as `receiver` has taken meanwhile.
+    /// Takes out the senders that have waited for as many bytes as `receiver` has taken meanwhile.
     pub fn take_served(&mut self, receiver: Key) -> Vec<Key> {
         let Some(receiver) = self.receivers.get_mut(&receiver) else { return Vec::new() };
         let taken_bytes = receiver.level.taken_bytes;
@@ -164,8 +164,8 @@ impl Pressure {
         self.receivers.get(&receiver).is_some_and(|receiver| receiver.is_dead(now))
     }
 
-    /// Whether those who say much in public are slowed. A client that takes nothing any more has no say in that: it is
-    /// filled up and closed. A link has, since it carries everything for a whole server.
+    /// Whether senders of many public messages are slowed. A client that takes nothing any more does not count: its
+    /// queue fills up, and it is closed. A link counts, because it carries the messages for a whole server.
     pub fn slows_public(&self, now: Millis) -> bool {
         self.receivers.values().any(|receiver| {
             let Level { gets_public, is_link, is_stuck, .. } = receiver.level;
@@ -201,12 +201,12 @@ impl Pressure {
         if may_pass {
             return Admission::Pass;
         }
-        // Paid for now, so that who waits is served in the order in which they came.
+        // Paid for now, so that waiting senders are served in order of arrival.
         talker.booked = Some(when);
         Admission::WaitUntil(when.max(now + SLOWED_MIN_MS).min(now + SLOWED_MAX_MS))
     }
 
-    /// The same for a public message that comes over a link, which carries everybody's.
+    /// The answer for a public message over a link, which carries the messages of many users.
     pub fn admit_public_of_link(&mut self, bytes: usize, may_wait: bool, now: Millis) -> Admission {
         if !self.slows_public(now) {
             return Admission::Pass;
@@ -261,7 +261,7 @@ impl Pressure {
         self.receivers.values().map(|receiver| receiver.waiting.len()).sum()
     }
 
-    /// Whether nobody is past a mark.
+    /// Whether no queue is past its mark.
     pub fn is_empty(&self) -> bool {
         self.receivers.is_empty() && self.talkers.is_empty()
     }

@@ -1,6 +1,6 @@
 //! What only the shell knows of the process, for the metrics.
 
-/// Figures of the process. Each is missing where the system does not say.
+/// Figures of the process. A figure is missing if the system does not have it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ProcessFigures {
     /// Processor time used, of all kinds.

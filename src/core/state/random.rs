@@ -1,4 +1,4 @@
-//! Pseudo-random numbers from a seed, for jitter. The seed comes from outside, so that a simulated run repeats.
+//! Pseudo-random numbers from a seed, for jitter. The caller gives the seed, so that a simulated run repeats.
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
 #[derive(Debug, Clone)]
@@ -12,7 +12,7 @@ impl Random {
         Random { state: seed }
     }
 
-    /// A number below `bound`, or 0 where that is 0. The slight bias of the remainder does not matter to jitter.
+    /// A number below `bound`, or 0 if that is 0. The slight bias of the remainder does not matter to jitter.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.state;

@@ -1,8 +1,8 @@
 //! Which packets of our clients another server may still answer with an ERROR.
 //!
-//! An ERROR names a client, and nothing else. So that no server can make one up, each private message and file chunk
-//! that goes to another server is counted for its sender and the link, for a while; an ERROR that comes over that link
-//! takes one of them (D13).
+//! An ERROR names a client, and nothing else. No server shall be able to make one up. So each private message and file
+//! chunk to another server is counted for its sender and the link, for a while. An ERROR over that link takes one of
+//! them (D13).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,8 +13,8 @@ use crate::limits::ERROR_WAIT_MS;
 /// How finely time is kept.
 const SLOT_MS: u64 = 1_000;
 
-/// Packets forwarded and not answered. A slot for each second, oldest first, so that what is too old goes at once: the
-/// memory is that of the senders and links of the last seconds.
+/// Packets that were forwarded and not answered. There is a slot for each second, oldest first, so that old entries go
+/// at once. The memory is that of the senders and links of the last seconds.
 #[derive(Debug, Default)]
 pub struct Unanswered {
     slots: VecDeque<Slot>,
@@ -55,7 +55,7 @@ impl Unanswered {
         false
     }
 
-    /// Lets go what is too old.
+    /// Drops entries that are too old.
     pub fn expire(&mut self, now: Millis) {
         while self.slots.front().is_some_and(|slot| slot.second * SLOT_MS + SLOT_MS + ERROR_WAIT_MS <= now.0) {
             self.slots.pop_front();

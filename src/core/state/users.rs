@@ -13,8 +13,8 @@ use crate::wire::Nickname;
 const SCHEME: &str = "pbkdf2-sha256";
 const HASH_BYTES: usize = 32;
 
-/// A password as it is kept: PBKDF2-HMAC-SHA256 with 32 bytes of result. Not the types of `phc`, which have room for
-/// the longest salt and hash of all schemes: there may be 100,000 of these.
+/// A stored password: PBKDF2-HMAC-SHA256 with 32 bytes of result. The types of `phc` have space for the longest salt
+/// and hash of all schemes, and there may be 100,000 entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredPassword {
     iterations: u32,
@@ -23,12 +23,12 @@ pub struct StoredPassword {
 }
 
 impl StoredPassword {
-    /// The work that hashes `password` the same way.
+    /// The work that hashes `password` with the same salt and iterations.
     pub fn begin_check(&self, password: &str) -> Pbkdf2 {
         Pbkdf2::new(password.as_bytes(), &self.salt, self.iterations)
     }
 
-    /// Whether that work came to the stored hash. Takes the same time wherever they differ.
+    /// Whether the result of that work is the stored hash. The comparison takes the same time wherever they differ.
     pub fn matches(&self, hash: &[u8; HASH_BYTES]) -> bool {
         // Output compares in constant time.
         matches!((Output::new(hash), Output::new(&self.hash)), (Ok(hash), Ok(stored)) if hash == stored)
@@ -86,14 +86,14 @@ pub struct Users {
     looks: BTreeSet<u64>,
     /// Users by the iterations of their password.
     iterations: BTreeMap<u32, usize>,
-    /// What a login with an unknown nickname is hashed against, so that it takes as long as a wrong password.
+    /// The hash for a login with an unknown nickname, so that it takes as long as a wrong password.
     decoy: Option<StoredPassword>,
     /// Memory that all of this takes.
     held_bytes: usize,
 }
 
 impl Users {
-    /// Nobody is registered: guests only.
+    /// No registered users: guests only.
     pub fn none() -> Users {
         Users {
             passwords: BTreeMap::new(),
@@ -121,7 +121,7 @@ impl Users {
         self.decoy = Some(decoy(most_common.map_or(PASSWORD_ITERATIONS, |(&iterations, _)| iterations)));
     }
 
-    /// Frees so many users of a list that nobody uses any more. Returns whether some are left.
+    /// Frees this many users of a list that is no longer in use. Returns whether some are left.
     pub fn free_some(&mut self, count: usize) -> bool {
         (0..count).all(|_| {
             let look = self.looks.pop_first();
@@ -139,19 +139,19 @@ impl Users {
         self.passwords.get(nickname)
     }
 
-    /// Whether somebody registered that nickname.
+    /// Whether that nickname is registered.
     pub fn contains(&self, nickname: &str) -> bool {
         self.passwords.contains_key(nickname)
     }
 
-    /// Whether a guest of that nickname would look like a registered user, without having the same nickname (D60).
+    /// Whether a guest with that nickname would look like a registered user, without having the same nickname (D60).
     pub fn is_like_one(&self, nickname: &str) -> bool {
         let looks_alike = || Look::of(nickname).numbers().iter().any(|look| self.looks.contains(look));
         !self.is_empty() && !self.contains(nickname) && (may_be_reordered(nickname) || looks_alike())
     }
 
-    /// What to hash a password against: the user's own, or a decoy. Nothing where no users file is in use: then there
-    /// is nothing that the time could give away.
+    /// The hash to check a password against: the user's own, or a decoy. `None` if there is no users file: then the
+    /// time can reveal nothing.
     pub fn to_check(&self, nickname: &str) -> Option<&StoredPassword> {
         self.find(nickname).or(self.decoy.as_ref())
     }
@@ -161,7 +161,7 @@ impl Users {
         self.passwords.len()
     }
 
-    /// Whether nobody is registered.
+    /// Whether no user is registered.
     pub fn is_empty(&self) -> bool {
         self.passwords.is_empty()
     }

@@ -1,4 +1,4 @@
-//! A users file, read as its bytes come: in slices, so that a large one stops nobody.
+//! A users file, read as its bytes come: in slices, so that a large one delays nothing else.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::wire::Nickname;
 /// What some editors put before the first line: U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// What is wrong with a users file, and in which line (counted from 1).
+/// The mistake in a users file, and its line (counted from 1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsersError {
     line: usize,
@@ -25,9 +25,9 @@ impl fmt::Display for UsersError {
 /// What a reload changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UsersChange {
-    /// Users who are new.
+    /// Users that are new.
     pub added: usize,
-    /// Users who are gone.
+    /// Users that are gone.
     pub removed: usize,
     /// Users whose password is another one.
     pub changed: usize,
@@ -42,9 +42,9 @@ impl fmt::Display for UsersChange {
 /// A users file that was read to its end.
 #[derive(Debug)]
 pub struct NewUsers {
-    /// Who is in it.
+    /// The users in it.
     pub users: Users,
-    /// What is different from the users before.
+    /// The difference to the users before.
     pub change: UsersChange,
     /// Whether there is a comment. A file without a single line of text is rather a mistake than the wish to have no
     /// users.
@@ -61,7 +61,7 @@ pub struct UsersReader {
     /// Lines that were read.
     lines: usize,
     has_comment: bool,
-    /// Users who were there before, and those of them with another password.
+    /// Users that were there before, and those of them with another password.
     kept: usize,
     changed: usize,
 }

@@ -1,4 +1,4 @@
-//! A search in `/etc/hosts`, which may be megabytes: a slice in each turn, so that nobody waits for it.
+//! A search in `/etc/hosts`, which may have megabytes: a slice in each turn, so that no connection waits for it.
 
 use std::fs::File;
 use std::io::Read;
@@ -38,7 +38,7 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// Opens the file. What can't be opened names nobody.
+    /// Opens the file. A file that cannot be opened counts as empty.
     pub fn new(path: &Path, host: &str) -> Search {
         let file = regular_file::open(path).inspect_err(|error| log::debug!("{}: {error}", path.display())).ok();
         let host = host.strip_suffix('.').unwrap_or(host).to_owned();

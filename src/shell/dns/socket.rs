@@ -20,7 +20,7 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// A host that has been looked up.
 #[derive(Debug)]
 pub struct Answer {
-    /// For whom.
+    /// The owner of the lookup.
     pub dial_for: DialFor,
     /// The port that goes with it.
     pub port: u16,
@@ -69,7 +69,8 @@ impl Socket {
         !self.waiting.is_empty()
     }
 
-    /// Searches a slice of `/etc/hosts`; who is not in it is asked for. The socket is watched under `token`.
+    /// Searches a slice of `/etc/hosts`. If the name is not in the file, asks a name server. The socket is watched
+    /// under `token`.
     pub fn on_turn(&mut self, registry: &Registry, token: Token, now: Millis) {
         let Some((_, host)) = self.waiting.front() else { return };
         let search = self.search.get_or_insert_with(|| Search::new(Path::new(HOSTS), host));
@@ -94,7 +95,7 @@ impl Socket {
             match socket.recv_from(&mut datagram) {
                 Ok((count, from)) => self.resolver.on_datagram(from, datagram.get(..count).unwrap_or(&[]), now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // Nobody listens at the name server's port: the time limit covers that.
+                // Nothing listens at the name server's port: the time limit covers that.
                 Err(_) => {}
             }
         }
@@ -127,7 +128,7 @@ impl Socket {
             if let Some(socket) = &self.socket
                 && let Err(error) = socket.send_to(&query, server)
             {
-                // The resolver asks again, or somebody else, when its time is up.
+                // The resolver asks again, or asks another server, when its time is up.
                 log::debug!("name server {server}: {error}");
             }
         }

@@ -1,4 +1,4 @@
-//! Who may merge, and whether a merge fits.
+//! Which servers may merge, and whether a merge fits.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
@@ -11,7 +11,7 @@ use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::{DeclineReason, ServerId};
 
-/// Where merge requests are accepted from, beside loopback and the addresses of servers that we know (D20).
+/// The addresses from which merge requests are accepted, beside loopback and the addresses of known servers (D20).
 #[derive(Debug, Clone, Default)]
 pub struct Permissions {
     networks: Vec<IpNet>,
@@ -171,8 +171,8 @@ impl Mesh {
         }
     }
 
-    /// Where both sides dialled and neither could know whom: which link is left. The one that the server with the
-    /// higher ID dialled stays (D18).
+    /// Chooses the link that stays if both sides dialled, and neither knew which server it dialled: the one that the
+    /// server with the higher ID dialled (D18).
     pub fn own_dial_stays(&self, other: ServerId) -> bool {
         self.id > other
     }

@@ -208,7 +208,7 @@ impl Dialler {
     }
 }
 
-/// Between half of it and all of it, so that two servers that dial each other don't do so in step.
+/// A random part of the delay, between half of it and all of it, so that two servers do not dial each other in step.
 pub(super) fn jittered(delay_ms: u64, random: &mut Random) -> u64 {
     delay_ms / 2 + random.below(delay_ms / 2 + 1)
 }

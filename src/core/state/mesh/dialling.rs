@@ -1,4 +1,4 @@
-//! Whom to dial, and when (D18, D21).
+//! Which servers to dial, and when (D18, D21).
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
@@ -10,7 +10,7 @@ use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::{DeclineReason, ServerId};
 
-/// For whom a connection is dialled.
+/// The owner of a dialled connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DialFor {
     /// A server that we were linked with.
@@ -21,7 +21,7 @@ pub enum DialFor {
     MergeTarget(u32),
 }
 
-/// Where to dial.
+/// The target of a dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DialTo {
     /// There.
@@ -33,9 +33,9 @@ pub enum DialTo {
 /// Something to dial. The answer is [`Mesh::on_dialled`], and then what becomes of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dial {
-    /// For whom.
+    /// The owner of the dial.
     pub dial_for: DialFor,
-    /// Where.
+    /// The target.
     pub to: DialTo,
 }
 

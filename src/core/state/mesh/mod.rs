@@ -1,8 +1,8 @@
-//! Who is merged with whom.
+//! The servers of the network.
 //!
-//! Every server of a network has a link to every other one. This module knows the others, decides whether a merge
-//! fits, and plans who is dialled when. It says so in answers and [effects](super::effects); the links themselves are
-//! connections like any other, with the states in `session/sibling.rs` and `session/requesting.rs`.
+//! Every server of a network has a link to every other one. This module knows the others, decides whether a merge fits,
+//! and plans the dials. Its results are answers and [effects](super::effects). The links themselves are connections,
+//! with the states in `session/sibling.rs` and `session/requesting.rs`.
 //!
 //! | file | |
 //! |---|---|
@@ -131,7 +131,7 @@ impl Mesh {
         self.advertise
     }
 
-    /// The link to a server, where it is up.
+    /// The link to a server, if it is up.
     pub fn link_to(&self, server: ServerId) -> Option<Key> {
         self.servers.get(&server).and_then(Server::up)
     }
@@ -274,7 +274,7 @@ impl Mesh {
         self.plan_reconcile(now);
     }
 
-    /// Gives a server up that is not linked. Returns whether there was such a one.
+    /// Forgets a server that is not linked. Returns whether there was one.
     pub fn forget(&mut self, id: ServerId, effects: &mut Effects) -> bool {
         if self.link_to(id).is_some() {
             return false;
@@ -339,7 +339,7 @@ impl Mesh {
     }
 }
 
-/// An address, or `-` where there is none.
+/// An address, or `-` if there is none.
 pub struct OrDash(pub Option<SocketAddrV4>);
 
 impl std::fmt::Display for OrDash {

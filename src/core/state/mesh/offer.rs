@@ -8,9 +8,9 @@ use crate::wire::{Description, Descriptions, ServerId};
 /// A server and its siblings, as it describes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// Who speaks.
+    /// The server that announces.
     pub server: ServerId,
-    /// Where it says that it listens, where it says so (D14).
+    /// The address at which it listens, if it describes itself (D14).
     pub address: Option<SocketAddrV4>,
     /// Its siblings, each once.
     pub others: Vec<(ServerId, SocketAddrV4)>,
@@ -19,7 +19,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Reads the descriptions of a merge packet from `server`. Entries that nobody could dial are passed over.
+    /// Reads the descriptions of a merge packet from `server`. Passes over entries whose address cannot be dialled.
     pub fn read(server: ServerId, descriptions: Descriptions<'_>) -> Offer {
         let mut offer = Offer { server, address: None, others: Vec::new(), is_contradictory: false };
         for (id, address) in descriptions.iter().filter_map(dialable) {

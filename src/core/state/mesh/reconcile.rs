@@ -1,8 +1,8 @@
 //! Whether the network fits together, looked at now and then while it is not a clique.
 //!
-//! Merges can race: two of our servers each accept another network while neither knows of the other's, and all of it
-//! is more than ten servers, or holds one ID twice. The RFC has no lock, and a lock would not help a network that is
-//! in two pieces for a while. So it is repaired afterwards, by each server on its own, from what siblings announce:
+//! Merges can race: two of our servers each accept another network, and neither knows of the other's. The whole then
+//! has more than ten servers, or one ID twice. The RFC has no lock, and a lock would not help a network that is in two
+//! pieces for a while. So each server repairs it afterwards on its own, from what its siblings announce:
 //!
 //! ```text
 //!    1 ─── 2 ─── 11      2 accepted 11 while 1 accepted 5 … 10: twelve servers.
@@ -18,7 +18,8 @@
 //! All who are linked with the best server of all end as its clique, since they follow it and it is full, or takes what
 //! they have; the rest is a smaller network with a best of its own.
 //!
-//! A sibling that does not describe itself is known to us alone: where it is the one too many, we leave it.
+//! Only we know a sibling that does not describe itself. If the network has one server too many, we close the link to
+//! it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
@@ -32,7 +33,7 @@ use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::ServerId;
 
-/// What a sibling said last of its own siblings. We are not among them, but where it has another under our ID.
+/// A sibling's last announcement of its own siblings. It names us only if it has another server under our ID.
 #[derive(Debug, Default)]
 pub(super) struct Announcement {
     pub others: BTreeMap<ServerId, SocketAddrV4>,
@@ -167,7 +168,7 @@ impl Mesh {
         Graph::new(us, siblings.collect(), others.collect())
     }
 
-    /// Leaves siblings of which nobody else knows, until the rest fits.
+    /// Closes links to siblings that no other server knows, until the rest fits.
     fn leave_undescribed(&mut self, now: Millis, effects: &mut Effects) {
         let is_undescribed = |server: &Server| server.up().is_some() && server.place().is_none();
         while self.judge(now) == Conflict::OnlyUndescribed {

@@ -15,7 +15,7 @@ use crate::wire::ServerId;
 /// Another server of our network. It has told us itself that it is there: what we know from hearsay is not here.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it says that it listens; unknown for a peer that did not describe itself.
+    /// The address at which it listens; unknown if it did not describe itself.
     pub(super) address: Option<SocketAddrV4>,
     /// Where we dialled it and it answered.
     pub(super) reached: Option<SocketAddrV4>,
@@ -48,7 +48,7 @@ pub struct ServerStatus {
     pub id: ServerId,
     /// Its advertised address.
     pub address: Option<SocketAddrV4>,
-    /// The link, where it is up.
+    /// The link, if it is up.
     pub link: Option<Key>,
     /// What there is instead of a link, in a word.
     pub state: &'static str,

@@ -49,7 +49,7 @@ pub enum MergeOutcome {
     Declined(DeclineReason),
     /// Its answer did not fit.
     Unfit(Misfit),
-    /// Nobody answered there.
+    /// The dial got no answer.
     Unreachable(String),
     /// It is this very server.
     Ourselves,
@@ -135,7 +135,7 @@ impl Mesh {
         !ids.is_empty()
     }
 
-    /// The operator's connection is gone: nobody waits for the outcome of its merge.
+    /// The operator's connection is gone: the outcome of its merge is no longer wanted.
     pub fn on_operator_gone(&mut self, operator: Key) {
         for target in self.targets.values_mut() {
             target.operator.take_if(|waiting| *waiting == operator);
@@ -182,8 +182,8 @@ impl Mesh {
         match dialled {
             Dialled::Ourselves => Some(MergeOutcome::Ourselves),
             Dialled::Declined(DeclineReason::AlreadyMerged) => {
-                // Without a link to it, this is temporary: the other side has not noticed yet that an older link of
-                // ours is gone (D17). Where it goes on saying so, we have it under another address.
+                // If we have no link to it, this is temporary: the other side has not noticed yet that an older link of
+                // ours is gone (D17). If it goes on declining so, we have it under another address.
                 let is_final = is_linked || tries >= limits::ALREADY_MERGED_TRIES_MAX;
                 is_final.then_some(MergeOutcome::Declined(DeclineReason::AlreadyMerged))
             }

@@ -1,4 +1,4 @@
-//! Whose password is looked at next, and who gives way.
+//! The order of password checks, and which one is dropped.
 
 use std::net::IpAddr;
 

@@ -20,8 +20,8 @@ pub(super) enum Reply {
     Failed,
 }
 
-/// The question for the IPv4 addresses of `name`, with the wish that the server asks others (RFC 1035 section 4.1.1).
-/// `None` for what is no host name.
+/// The question for the IPv4 addresses of `name`, with recursion desired (RFC 1035 section 4.1.1). `None` if `name` is
+/// no host name.
 pub(super) fn query(id: u16, name: &str) -> Option<Vec<u8>> {
     let mut packet = Packet::new_query(id);
     packet.set_flags(PacketFlag::RECURSION_DESIRED);
@@ -29,7 +29,7 @@ pub(super) fn query(id: u16, name: &str) -> Option<Vec<u8>> {
     packet.build_bytes_vec().ok()
 }
 
-/// Reads the reply to that question; `None` where the bytes are anything else.
+/// Reads the reply to that question; `None` if the bytes are anything else.
 pub(super) fn read_reply(bytes: &[u8], id: u16, name: &str) -> Option<Reply> {
     if header_buffer::id(bytes).ok()? != id {
         return None;
@@ -90,7 +90,7 @@ fn addresses(packet: &Packet<'_>, name: Name<'_>) -> Vec<Ipv4Addr> {
     Vec::new()
 }
 
-/// Neither the last word on the name nor from somebody who asks others for it.
+/// The server is neither an authority for the name nor willing to ask others.
 fn is_referral(packet: &Packet<'_>) -> bool {
     packet.answers.is_empty()
         && !packet.has_flags(PacketFlag::AUTHORITATIVE_ANSWER)
@@ -106,8 +106,8 @@ const LAST_COUNTS: std::ops::Range<usize> = 8..12;
 /// A record's shortest form: a name of one byte, type, class, time to live, length.
 const RECORD_MIN_BYTES: usize = 11;
 
-/// The message with questions and answers only: what stands behind them is of no use here, so it shall not be able to
-/// spoil the answer either. `None` where it announces more than it can hold: the library reserves room for that much.
+/// The message with questions and answers only. The other sections are of no use here, so they shall not be able to
+/// spoil the answer. `None` if it announces more records than it can hold, because the library reserves room for them.
 fn without_last_sections(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = bytes.to_vec();
     bytes.get_mut(LAST_COUNTS)?.fill(0);
@@ -116,8 +116,8 @@ fn without_last_sections(bytes: &[u8]) -> Option<Vec<u8>> {
     fits.then_some(bytes)
 }
 
-/// The message with as many of its answers as are whole: a server may cut in the middle of one (RFC 2181 section 9). `None`
-/// where not even the question is.
+/// The message with as many of its answers as are whole: a server may cut in the middle of one (RFC 2181 section 9).
+/// `None` if not even the question is whole.
 fn without_cut_records(bytes: &[u8]) -> Option<Vec<u8>> {
     let with_answers = |count: u16| {
         let mut bytes = bytes.to_vec();

@@ -31,7 +31,7 @@ use crate::limits::{DNS_ANSWER_MAX_BYTES, LOOKUPS_MAX};
 
 /// Looks up many names at once.
 pub struct Resolver {
-    /// Those that wait for a name server, by their owner's id. At most [`LOOKUPS_MAX`].
+    /// Queries that wait for a name server, by their owner's id. At most [`LOOKUPS_MAX`].
     lookups: BTreeMap<u64, Query>,
     /// What `poll_answer` has not handed over yet: one at most for each id.
     answers: VecDeque<(u64, Result<Vec<Ipv4Addr>, ResolveError>)>,
@@ -74,14 +74,14 @@ impl fmt::Display for ResolveError {
 impl std::error::Error for ResolveError {}
 
 impl Resolver {
-    /// A resolver with nothing to do. Who knows `seed` can forge answers: it must come from a good source.
+    /// A resolver with nothing to do. Anybody who knows `seed` can forge answers, so it must be random.
     pub fn new(seed: u64) -> Resolver {
         Resolver { lookups: BTreeMap::new(), answers: VecDeque::new(), query_ids: QueryIds { seed, count: 0 } }
     }
 
-    /// Begins to look up `host`, with `/etc/hosts` and `/etc/resolv.conf` as they read now (empty where there is no such
-    /// file). There will be one answer under `id`, at once where no name server has to be asked. An earlier lookup of
-    /// the same id is cancelled.
+    /// Begins to look up `host`, with `/etc/hosts` and `/etc/resolv.conf` as they read now (empty if there is no such
+    /// file). There will be one answer under `id`, at once if no name server has to be asked. An earlier lookup of the
+    /// same id is cancelled.
     pub fn start(&mut self, id: u64, host: &str, hosts: &str, resolv_conf: &str, now: Millis) {
         self.cancel(id);
         if let Some(answer) = settings::local_answer(host, hosts) {
@@ -160,8 +160,8 @@ impl Resolver {
     }
 }
 
-/// Ids of queries. They are most of what an answer proves itself with (RFC 5452), so those that one server has seen
-/// must not tell the ones to come: a hash of a secret, not a plain generator.
+/// Ids of queries. An answer proves itself mostly with its id (RFC 5452), so a server that has seen some ids must not
+/// be able to foresee the next. Hence a hash of a secret, and not a plain generator.
 struct QueryIds {
     seed: u64,
     count: u64,

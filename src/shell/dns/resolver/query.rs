@@ -66,7 +66,7 @@ impl Query {
         Some(lookup)
     }
 
-    /// `None` where the datagram does not answer our question.
+    /// `None` if the datagram does not answer our question.
     pub fn on_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Millis, ids: &mut QueryIds) -> Option<Step> {
         let index = self.servers.iter().position(|server| server.address == from && server.asked > 0)?;
         let reply = message::read_reply(bytes, self.query_id, self.names.front()?)?;
@@ -81,7 +81,7 @@ impl Query {
                 if let Some(server) = self.servers.get_mut(index) {
                     server.has_failed = true;
                 }
-                // A late failure does not disturb the one who is being asked by now.
+                // A late failure does not disturb the query to the next server.
                 if index == self.current { self.next_server(now, ids) } else { Step::Waiting }
             }
         })
@@ -107,7 +107,7 @@ impl Query {
         Some((self.servers.get(self.current)?.address, message::query(self.query_id, self.names.front()?)?))
     }
 
-    /// The others in turn, then the same again, each as often as resolv.conf allows.
+    /// The other servers in turn, then all of them again, each as often as resolv.conf allows.
     fn next_server(&mut self, now: Millis, ids: &mut QueryIds) -> Step {
         let count = self.servers.len();
         let mut in_turn = (1..=count).filter_map(|offset| (self.current + offset).checked_rem(count));
@@ -123,7 +123,7 @@ impl Query {
                 self.note(ResolveError::ServerFailed);
                 self.next_name(heard, now, ids)
             }
-            // Another name would meet the same silence.
+            // Another name would get no answer either.
             None => Step::Done(Err(ResolveError::NoServerAnswered)),
         }
     }
@@ -152,8 +152,8 @@ impl Query {
         }
     }
 
-    /// A name server's failure leaves open whether the name exists, so it is told before a name without an address,
-    /// and that before a name that does not exist.
+    /// The error that is reported: a name server's failure before a name without an address, and that before a name
+    /// that does not exist. A failure leaves open whether the name exists.
     fn note(&mut self, verdict: ResolveError) {
         if self.verdict != ResolveError::ServerFailed {
             self.verdict = verdict;

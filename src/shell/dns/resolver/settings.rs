@@ -10,10 +10,10 @@ use crate::limits::{
     NDOTS_MAX, RESOLVED_ADDRESSES_MAX, SEARCH_DOMAINS_MAX,
 };
 
-/// Where name servers listen (RFC 1035 section 4.2).
+/// The port of name servers (RFC 1035 section 4.2).
 const DNS_PORT: u16 = 53;
 
-/// The answer where no name server is needed for it: an address, a mistake, a name in hosts, `localhost`.
+/// The answer if no name server is needed for it: an address, a mistake, a name in hosts, `localhost`.
 pub(super) fn local_answer(host: &str, hosts: &str) -> Option<Result<Vec<Ipv4Addr>, ResolveError>> {
     if let Ok(address) = host.parse() {
         return Some(Ok(vec![address]));
@@ -43,11 +43,11 @@ fn addresses_in_hosts(name: &str, hosts: &str) -> Vec<Ipv4Addr> {
 
 /// resolv.conf, as far as it matters to us. A line that makes no sense is skipped, as libc does.
 pub(super) struct Settings {
-    /// Whom to ask, in order. Empty only where the file has name servers, all of IPv6.
+    /// The name servers, in order. Empty only if all name servers of the file are IPv6.
     pub servers: Vec<SocketAddr>,
     /// Patience with one server for one question.
     pub timeout_ms: u64,
-    /// How often each server is asked the same.
+    /// How often each server is asked one question.
     pub attempts: u32,
     ndots: u32,
     search: Vec<String>,
@@ -103,8 +103,8 @@ fn without_last_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// Letters, digits, hyphens (RFC 1123 section 2.1), and the underscores that container names have. So nothing else gets
-/// into a question, such as the escapes of the DNS's text form.
+/// Letters, digits, hyphens (RFC 1123 section 2.1), and the underscores of container names. So nothing else gets into a
+/// question, such as the escapes of the DNS's text form.
 pub fn is_host_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=HOST_LABEL_MAX_BYTES).contains(&label.len())

@@ -18,7 +18,7 @@ fn started(host: &str, resolv_conf: &str) -> Resolver {
     resolver
 }
 
-/// What the resolver sends now: to whom, the bytes, and the name asked for.
+/// The resolver's next query: the server, the bytes, and the name.
 fn sent(resolver: &mut Resolver) -> (SocketAddr, Vec<u8>, String) {
     let (to, bytes) = resolver.poll_transmit().expect("a question");
     let packet = Packet::parse(&bytes).unwrap();
@@ -239,7 +239,7 @@ proptest! {
         let mut resolver = started("chat-b", ONE_SERVER);
         let (to, question, _) = sent(&mut resolver);
         resolver.on_datagram(to, &bytes, START);
-        // Behind our id and question, so that the sections are looked at.
+        // Behind our id and question, so that the sections are read.
         let mut tail = question.clone();
         tail.extend_from_slice(&bytes);
         tail.iter_mut().skip(2).zip(&bytes).take(10).for_each(|(byte, random)| *byte = *random);
