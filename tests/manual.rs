@@ -99,12 +99,17 @@ fn the_manual_has_the_commands_of_the_control_socket() {
     let page = read("docs/cfp-server.1");
     let list = page.split_once(".Ss Control socket\n").unwrap().1.split_once("\n.El\n").unwrap().0;
     let items = list.lines().filter_map(|line| line.strip_prefix(".It Ic "));
-    let in_manual: Vec<String> = items.map(|item| item.replace("Ar ", "")).collect();
+    // `Op Ar DURATION` prints as `[DURATION]`.
+    let prints = |item: &str| match item.split_once(" Op Ar ") {
+        Some((item, optional)) => format!("{} [{optional}]", item.replace("Ar ", "")),
+        None => item.replace("Ar ", ""),
+    };
+    let in_manual: Vec<String> = items.map(prints).collect();
     let in_help: Vec<&str> = HELP.lines().map(|line| line.split('\t').next().unwrap()).collect();
     assert_eq!(in_manual, in_help);
 }
 
-/// What is written as a number is what the code takes.
+/// A default that is written as a number is the number in force.
 #[test]
 fn defaults_that_are_numbers_are_those_in_force() {
     let Ok(Asked::Serve(plain)) = options::parse(["--id", "7"].map(Into::into)) else {
@@ -164,7 +169,7 @@ fn the_examples_for_authors_of_clients_are_what_the_codec_reads() {
     }
 }
 
-/// Whoever tries one section of the README after another, in whatever order, finds no port, ID or nickname taken.
+/// The sections of the README use different ports, IDs and nicknames, so they work in any order.
 #[test]
 fn the_sections_of_the_readme_do_not_disturb_each_other() {
     let readme = read("README.md");
@@ -178,7 +183,7 @@ fn the_sections_of_the_readme_do_not_disturb_each_other() {
         .map(|line| value(line, "--listen ", "0.0.0.0:7777").rsplit_once(':').unwrap().1.to_owned())
         .collect();
     assert!(starts.len() >= 3 && ids.len() == starts.len() && ports.len() == starts.len(), "{starts:#?}");
-    // Who talks by hand is nobody who is there with a client.
+    // The nicknames of the section with `nc` are not those of the clients.
     let clients: Vec<&str> =
         readme.lines().filter_map(|line| line.split_once("--bin cfp-client -- ")?.1.split(' ').nth(1)).collect();
     assert!(clients.len() >= 3, "{clients:?}");
@@ -246,7 +251,7 @@ fn the_manual_pages_are_sound() {
     }
 }
 
-/// The README's commands and code spans name options of ours, or stand behind another program's name.
+/// Options in the README's commands and code spans are ours, or come after another program's name.
 #[test]
 fn the_readme_mentions_only_options_that_exist() {
     let readme = read("README.md");
@@ -262,7 +267,7 @@ fn the_readme_mentions_only_options_that_exist() {
     }
 }
 
-/// The long options in code that are ours by where they stand.
+/// The long options in code that are ours, by their place.
 fn mentioned(markdown: &str) -> Vec<String> {
     let mut found = Vec::new();
     let joined = markdown.replace("\\\n", " ");
@@ -299,7 +304,7 @@ fn ours(code: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_option_counts_as_ours_where_it_stands_behind_our_program_or_alone() {
+fn an_option_counts_as_ours_behind_our_program_or_alone() {
     let markdown = "`--alone` and `docker run --read-only cfp-server --id 7`\n\
         ```sh\ncargo run --release --bin cfp-server -- --listen x \\\n  --merge=y\nnc --foreign\n```\n--prose";
     assert_eq!(mentioned(markdown), ["--alone", "--id", "--listen", "--merge"]);

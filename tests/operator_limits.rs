@@ -33,7 +33,7 @@ fn a_health_check_gets_in_although_all_places_are_held_and_the_idle_give_way_fir
     for _ in 0..3 {
         assert_eq!(run_ask(node.control(), "status").status.code(), Some(0));
     }
-    node.server.wait_for_log("an operator gave way to a new one");
+    node.server.wait_for_log("closed an operator's idle connection for a new one");
     // The first of them came before the newest.
     let mut oldest = &idle[0];
     oldest.set_read_timeout(Some(PATIENCE)).unwrap();

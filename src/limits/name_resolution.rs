@@ -31,7 +31,7 @@ pub const RESOLVER_FILE_MAX_BYTES: u64 = 64 * 1024;
 /// Bytes read of /etc/hosts in one turn. Lists that block advertisers have megabytes, and no connection shall wait for
 /// them.
 pub const HOSTS_SLICE_BYTES: usize = 64 * 1024;
-/// Bytes read of /etc/hosts in all. What stands behind them is not known, and the log says so.
+/// Bytes read of /etc/hosts in all. The rest is ignored, with a line in the log.
 pub const HOSTS_FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Aliases (CNAME) followed from the name that was asked for: more is a mistake, or a circle.
 pub const ALIASES_MAX: usize = 16;

@@ -73,7 +73,7 @@ impl<L> Acceptor<L> {
                 Err(error) => {
                     failed += 1;
                     if !std::mem::replace(&mut self.is_failing, true) {
-                        log::warn!("cannot accept a connection: {error}; new {whom} wait until there is room");
+                        log::warn!("cannot accept a connection: {error}; new {whom} wait until accepting works again");
                     }
                     self.again = Some(now + limits::ACCEPT_RETRY_MS);
                 }

@@ -112,12 +112,12 @@ fn getopts() -> Spec {
     let mut options = Spec::new();
     options
         .optopt("i", "id", "this server's ID, 0 to 4294967295 (required)", "N")
-        .optopt("l", "listen", "where to listen; port 0 takes a free one (default 0.0.0.0:7777)", "IP:PORT")
+        .optopt("l", "listen", "the listen address; port 0 takes a free one (default 0.0.0.0:7777)", "IP:PORT")
         .optopt("a", "advertise", "the IPv4 address told to other servers (default: the listen address)", "IP:PORT")
-        .optmulti("m", "merge", "merge with the server there; may be repeated", "HOST:PORT")
+        .optmulti("m", "merge", "merge with this server; may be repeated", "HOST:PORT")
         .optmulti("p", "allow-peer", "accept merge requests from these addresses too; may be repeated", "CIDR")
-        .optopt("", "tls-cert", "the certificate for TLS, and those of its CAs (default none: no TLS)", "FILE")
-        .optopt("", "tls-key", "its private key", "FILE")
+        .optopt("", "tls-cert", "the certificate for TLS, with those of its CAs (default none: no TLS)", "FILE")
+        .optopt("", "tls-key", "the certificate's private key", "FILE")
         .optflag("", "require-tls", "close connections that do not begin with TLS")
         .optopt(
             "",
@@ -129,12 +129,17 @@ fn getopts() -> Spec {
         .optopt("u", "users", "the registered users (default none: guests only)", "FILE")
         .optflag("", "no-guests", "registered users only")
         .optopt("c", "control", "a Unix socket for the operator (default none)", "PATH")
-        .optflag("", "no-control", "none, although --control was given before")
-        .optopt("", "metrics", "serve metrics there over HTTP (default none)", "IP:PORT")
-        .optopt("", "max-clients", "connections held at once (default: what the descriptor limit leaves room for)", "N")
+        .optflag("", "no-control", "no control socket, although --control was given before")
+        .optopt("", "metrics", "serve metrics over HTTP at this address (default none)", "IP:PORT")
+        .optopt(
+            "",
+            "max-clients",
+            "client connections at once (default: what the descriptor limit leaves room for)",
+            "N",
+        )
         .optopt("", "max-message", "longest message text (default 65536)", "BYTES")
         .optopt("", "max-queue", "most output one client may be behind with (default 1048576)", "BYTES")
-        .optopt("", "max-link-queue", "the same for a link to another server (default 16777216)", "BYTES")
+        .optopt("", "max-link-queue", "most output a link may be behind with (default 16777216)", "BYTES")
         .optopt("", "max-per-address", "connections at once from one address, or IPv6 /64 (default no limit)", "N")
         .optopt("", "max-rate", "most that one client may send in a second (default no limit)", "BYTES")
         .optopt("", "max-memory", "most queued output and input together (default 67108864)", "BYTES")
@@ -151,7 +156,8 @@ fn getopts() -> Spec {
 
 fn ask(matches: &Arguments) -> Result<Command, UsageError> {
     let control = matches.opt_str_unless("control", "no-control");
-    let control = control.ok_or_else(|| UsageError("--ask needs --control PATH: whom to ask".into()))?;
+    let control =
+        control.ok_or_else(|| UsageError("--ask needs --control PATH, the socket of the server to ask".into()))?;
     let command = matches.opt_str("ask").unwrap_or_default();
     if command.contains(char::is_control) {
         return Err(UsageError(format!("--ask {command:?}: expected one command, without control characters")));

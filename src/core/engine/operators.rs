@@ -26,7 +26,7 @@ impl<S: Socket> Engine<S> {
             && let Some((key, idle_ms)) = self.operator_to_give_way()
         {
             log::warn!(
-                "an operator gave way to a new one after {} s without a command: {} are connected",
+                "closed an operator's idle connection for a new one, after {} s without a command: {} are connected",
                 idle_ms / 1000,
                 limits::OPERATORS_MAX
             );

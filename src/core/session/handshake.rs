@@ -142,7 +142,7 @@ impl Handshake {
                 // The address comes first, because the rest is a text that a stranger chose.
                 0 => log::info!("wrong password from {ip} port {port} for {nickname:?}"),
                 _ => log::info!(
-                    "wrong password from {ip} port {port} for {nickname:?}; {unsaid} more from there were not written"
+                    "wrong password from {ip} port {port} for {nickname:?}; {unsaid} more from this address were not written"
                 ),
             }
         }

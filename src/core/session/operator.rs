@@ -48,16 +48,16 @@ pub enum Command {
 
 /// What `help` prints: every command, one a line.
 pub const HELP: &str = "\
-status\tname and value of what the server knows of itself
+status\tnames and values: the state of the server, and its limits
 clients\tnickname, guest or user, address, queued bytes, seconds connected
 siblings\tserver ID, advertised address, state, seconds in that state; merges that wait, with the last error
-merge HOST:PORT\tmerge with the server there
-forget ID\tgive a lost server up
-forget HOST:PORT\tgive a merge up that waits
+merge HOST:PORT\tmerge with this server
+forget ID\tgive up a lost server
+forget HOST:PORT\tgive up a merge that waits
 kick NICKNAME\tclose a client
-ban WHO [DURATION]\tclose a nickname, an address or a network, and keep it out (30m, 2h, 1d, or until a stop)
-unban WHO\tlet it in again
-bans\twho is kept out, seconds left
+ban WHO [DURATION]\tclose a nickname, an address or a network, and refuse it (for 30m, 2h, 1d, or until a stop)
+unban WHO\ttake a ban away
+bans\teach ban, seconds left
 reload\tread the users file again
 metrics\tnumbers for Prometheus
 shutdown\tstop

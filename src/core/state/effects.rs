@@ -29,7 +29,7 @@ listed! {
         /// All queues together were over their limit, and of its address most was held.
         Memory => "memory", "largest queue when all queues together were over --max-memory";
         /// The kept input of all newcomers was over its bound, and this address had the most of it.
-        KeptInput => "kept_input", "kept most of what those who are not logged in sent, when that was over its bound";
+        KeptInput => "kept_input", "held most of the input that came before logins, when that was over its bound";
         /// Too many password checks were waiting.
         PasswordChecks => "password_checks", "too many password checks are waiting";
         /// One connection more than `--max-clients`, or `--max-per-address`, allows.

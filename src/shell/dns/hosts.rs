@@ -22,7 +22,7 @@ pub(super) fn read_small(path: &Path) -> String {
 }
 
 fn warn_of_cut(path: &Path, bytes: u64) {
-    log::warn!("{} is read up to {bytes} bytes: what stands behind them is not known", path.display());
+    log::warn!("{} is read up to {bytes} bytes only: the rest is ignored", path.display());
 }
 
 /// Looks for the lines that name a host.

@@ -81,7 +81,7 @@ impl Socket {
         if self.socket.is_none() && !self.resolver.is_idle() {
             match open(registry, token) {
                 Ok(socket) => self.socket = Some(socket),
-                Err(error) => log::warn!("cannot look names up: {error}"),
+                Err(error) => log::warn!("cannot look up names: {error}"),
             }
         }
         self.transmit();

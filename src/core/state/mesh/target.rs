@@ -214,7 +214,7 @@ impl Mesh {
             Dialled::Ourselves => "that is this server".to_owned(),
         };
         if target.last_error.is_none() {
-            log::warn!("cannot merge with {} yet: {why}; trying on", target.name);
+            log::warn!("cannot merge with {} yet: {why}; will try again", target.name);
         }
         target.last_error = Some(why);
         if target.dialler.has_untried {
