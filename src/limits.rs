@@ -36,7 +36,8 @@ pub const IGNORED_PACKETS_MAX: u8 = 64;
 /// Failed logins on one connection; the last of them is answered, then the connection is closed (D8).
 /// Used up by a stranger; it pays.
 pub const LOGIN_TRIES_MAX: u8 = 5;
-/// Default time to log in or merge in (D8). Used up by a stranger; it pays.
+/// Default time to log in or merge in (D8). Used up by a stranger; it pays. Many of them can hold all places of
+/// `--max-clients`, and they pay too: those of the address that has most of them give way to newcomers (D62).
 pub const HANDSHAKE_MS: u64 = 10_000;
 /// A client's longest stop in the middle of a packet (D3). Used up by a client; it pays.
 pub const MID_PACKET_MS: u64 = 60_000;

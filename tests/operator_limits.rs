@@ -106,13 +106,18 @@ fn status_says_the_limits_and_the_log_says_when_they_are_reached() {
     assert!(node.status("max_memory_bytes").parse::<u64>().is_ok());
     assert_eq!(Node::start(8, &[]).status("max_per_address"), "-");
     let from = |last: u8| Client::connect_from(std::net::Ipv4Addr::new(127, 0, 0, last), node.address);
-    let _held = [from(2), from(2)];
+    let guest = |last: u8, nickname: &str| {
+        let mut client = from(last);
+        client.log_in_as_guest(nickname);
+        client
+    };
+    let _held = [guest(2, "ana"), guest(2, "bob")];
     from(2).expect_end();
     let line = node.server.wait_for_log("--max-per-address is reached");
     assert!(line.contains("INFO") && line.contains("127.0.0.2"), "{line}");
     assert_eq!(node.status("client_connections"), "2");
     // A crowd is said once.
-    let _third = from(3);
+    let _third = guest(3, "eve");
     for _ in 0..50 {
         from(4).expect_end();
     }

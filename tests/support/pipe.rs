@@ -50,6 +50,12 @@ impl Rig {
         Rig::of(Engine::new(config, Users::none()))
     }
 
+    /// The same with users.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn with_users(config: Config, users: Users) -> Rig {
+        Rig::of(Engine::new(config, users))
+    }
+
     fn of(engine: Engine<PipeEnd>) -> Rig {
         Rig { engine, now: Millis(0), asked: Vec::new(), refuses_questions: false, connects_questions: true }
     }
@@ -91,9 +97,14 @@ impl Rig {
     /// A new connection from this address.
     #[allow(dead_code, reason = "not every test program needs it")]
     pub fn connect_from(&mut self, from: SocketAddr) -> Peer {
+        self.try_connect_from(from).expect("there is room")
+    }
+
+    /// The same, if there is a place for it.
+    pub fn try_connect_from(&mut self, from: SocketAddr) -> Option<Peer> {
         let pipe = PipeEnd::new();
-        let key = self.engine.on_accepted(pipe.clone(), Some(from), self.now).expect("there is room");
-        Peer { key, pipe }
+        let key = self.engine.on_accepted(pipe.clone(), Some(from), self.now)?;
+        Some(Peer { key, pipe })
     }
 
     /// A guest who is logged in.

@@ -89,6 +89,8 @@ pub struct Connection<S> {
     pub is_counted: bool,
     /// Counts for `--max-per-address`.
     pub is_address_counted: bool,
+    /// Has never been a client or a link, and gives its place to a newcomer if all are taken.
+    pub is_stranger: bool,
     /// Packets ignored so far.
     pub ignored: u8,
     /// The facts for the log line about its end, kept until its queue is written.
@@ -142,6 +144,7 @@ impl<S> Connection<S> {
             socket_bytes: 0,
             is_counted: false,
             is_address_counted: false,
+            is_stranger: false,
             ignored: 0,
             ending: None,
             opened: now,

@@ -320,6 +320,8 @@ impl<S: Socket> Engine<S> {
                 let inbox = self.intake.take(connection);
                 connection.session = session;
                 self.intake.put(connection, inbox, self.now);
+                self.leave_strangers(key);
+                let Some(connection) = self.connections.get_mut(key) else { return };
                 if let Some(client) = connection.session.as_client() {
                     log::debug!("{:?} logged in from {}", client.nickname(), connection.remote);
                     if connection.is_broken {

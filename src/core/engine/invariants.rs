@@ -11,6 +11,7 @@ impl<S: Socket> Engine<S> {
     pub fn assert_invariants(&self) {
         let live = || self.connections.iter().map(|(_, connection)| connection);
         self.assert_memory();
+        self.assert_places();
         assert_eq!(live().filter(|c| c.timer != Millis::NEVER).count(), self.deadlines.len(), "deadlines");
         assert_eq!(
             live().filter_map(|c| c.session.as_client()).filter(|c| !c.has_left()).count(),

@@ -29,6 +29,7 @@ mod metrics;
 mod operators;
 mod output;
 mod pauses;
+mod places;
 mod proxied;
 pub mod proxy_header;
 mod rates;
@@ -62,6 +63,7 @@ use crate::limits;
 use deadlines::Deadlines;
 use intake::Intake;
 use pauses::Paused;
+use places::Strangers;
 use turned_away::TurnedAway;
 use users::UsersWork;
 
@@ -166,11 +168,14 @@ pub struct Engine<S> {
     client_connections: usize,
     /// Client connections by address, if `--max-per-address` is set.
     per_address: BTreeMap<AddressGroup, usize>,
+    /// Those that were never anybody.
+    strangers: Strangers,
     /// Operators in order of arrival, closing ones included.
     operators: Vec<Key>,
     /// Scrapers in order of arrival, closing ones included.
     scrapers: Vec<Key>,
     turned_away: TurnedAway,
+    gave_way: TurnedAway,
     requests: VecDeque<Request>,
     users_work: UsersWork,
     shutdown_since: Option<Millis>,
@@ -205,9 +210,11 @@ impl<S: Socket> Engine<S> {
             turn_public_bytes: 0,
             client_connections: 0,
             per_address: BTreeMap::new(),
+            strangers: Strangers::default(),
             operators: Vec::new(),
             scrapers: Vec::new(),
             turned_away: TurnedAway::default(),
+            gave_way: TurnedAway::default(),
             requests: VecDeque::new(),
             users_work: UsersWork::default(),
             shutdown_since: None,
@@ -243,21 +250,16 @@ impl<S: Socket> Engine<S> {
         if !is_proxy && self.is_banned(remote) {
             return None;
         }
-        // Through a proxy it counts for the address that the header names.
-        let group = remote.filter(|_| !is_proxy).map(|remote| AddressGroup::of(remote.ip()));
-        if self.is_full_for(group) || self.shutdown_since.is_some() {
+        if self.shutdown_since.is_some() || !self.make_room(Remote::new(remote)) {
             self.core.counters.close(CloseReason::TooMany);
             self.log_turned_away(remote);
             return None;
         }
-        self.client_connections += 1;
+        // Whoever gave way frees its descriptor before the next one is accepted.
+        self.free_closed();
         let session = if is_proxy { Session::Proxied } else { Session::Handshake(Handshake::default()) };
-        let key = self
-            .connections
-            .insert(|serial| Connection { is_counted: true, ..Connection::new(socket, serial, remote, session, now) });
-        if !is_proxy {
-            self.count_address(key);
-        }
+        let key = self.connections.insert(|serial| Connection::new(socket, serial, remote, session, now));
+        self.count(key);
         self.schedule(key);
         Some(key)
     }
@@ -335,23 +337,6 @@ impl<S: Socket> Engine<S> {
         self.shutdown_since.is_some() && self.connections.is_empty()
     }
 
-    fn is_full_for(&self, group: Option<AddressGroup>) -> bool {
-        let config = &self.core.config;
-        let of_address = group.and_then(|group| self.per_address.get(&group)).copied().unwrap_or(0);
-        self.client_connections >= config.max_clients || config.max_per_address.is_some_and(|limit| of_address >= limit)
-    }
-
-    /// Counts the connection for its address, if addresses have a limit. Returns whether there was room.
-    fn count_address(&mut self, key: Key) -> bool {
-        let Some(limit) = self.core.config.max_per_address else { return true };
-        let Some(connection) = self.connections.get_mut(key) else { return true };
-        let Some(remote) = connection.remote.address() else { return true };
-        let count = self.per_address.entry(AddressGroup::of(remote.ip())).or_default();
-        connection.is_address_counted = *count < limit;
-        *count += usize::from(connection.is_address_counted);
-        connection.is_address_counted
-    }
-
     fn enqueue(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.wants_service() && !connection.is_queued {
@@ -414,26 +399,6 @@ impl<S: Socket> Engine<S> {
             self.rates.remove(&key);
             let Some(mut connection) = self.connections.remove(key) else { continue };
             self.deadlines.cancel(key, &mut connection.timer);
-        }
-    }
-
-    /// The connection no longer counts as a client's: it is gone, or a link.
-    fn uncount(&mut self, key: Key) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if !std::mem::take(&mut connection.is_counted) {
-            return;
-        }
-        self.client_connections -= 1;
-        if std::mem::take(&mut connection.is_address_counted)
-            && let Some(remote) = connection.remote.address()
-        {
-            let group = AddressGroup::of(remote.ip());
-            if let Some(count) = self.per_address.get_mut(&group) {
-                *count -= 1;
-                if *count == 0 {
-                    self.per_address.remove(&group);
-                }
-            }
         }
     }
 

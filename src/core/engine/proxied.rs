@@ -53,15 +53,21 @@ impl<S: Socket> Engine<S> {
                 }
                 self.core.counters.bytes_in += len as u64;
                 self.turn_work_bytes += len;
-                connection.remote = Remote::through_proxy(source.or(connection.remote.address()));
+                let remote = Remote::through_proxy(source.or(connection.remote.address()));
                 connection.session = Session::Handshake(Handshake::default());
+                // From here on it is one of those from there.
+                self.leave_strangers(key);
+                if let Some(connection) = self.connections.get_mut(key) {
+                    connection.remote = remote;
+                }
                 if self.core.bans.has_remote(source, self.now) {
                     return Err(CloseReason::Banned);
                 }
-                if self.count_address(key) {
+                if self.make_room_at_address(remote) {
+                    self.count(key);
                     return Ok(());
                 }
-                self.log_turned_away(source);
+                self.log_turned_away(remote.address());
                 Err(CloseReason::TooMany)
             }
         }

@@ -7,6 +7,7 @@ use crate::core::engine::connection::{Connection, Phase};
 use crate::core::engine::socket::Socket;
 use crate::core::session::scraper::Reply;
 use crate::core::session::{Scraper, Session};
+use crate::core::state::address::AddressGroup;
 use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::key::Key;
 use crate::core::state::process::ProcessFigures;
@@ -38,14 +39,15 @@ impl<S: Socket> Engine<S> {
     }
 
     /// A scraper that has had its answer goes first. Else the oldest from the address with most of the places goes, so
-    /// that a crowd from one address takes no place from another.
+    /// that a crowd from one address takes no place from another. One /64 of IPv6 is one address.
     fn scraper_to_give_way(&self) -> Option<Key> {
         let scrapers = || self.scrapers.iter().filter_map(|&key| Some((key, self.connections.get(key)?)));
         let is_answered = |connection: &Connection<S>| !matches!(connection.phase, Phase::Open | Phase::Draining(_));
-        let ip = |connection: &Connection<S>| connection.remote.address().map(|address| address.ip());
-        let places_of = |from| scrapers().filter(|(_, other)| ip(other) == from).count();
+        let group =
+            |connection: &Connection<S>| connection.remote.address().map(|address| AddressGroup::of(address.ip()));
+        let places_of = |from| scrapers().filter(|(_, other)| group(other) == from).count();
         // Of several that are equal, `max_by_key` takes the last one.
-        let ranked = scrapers().rev().max_by_key(|(_, c)| (is_answered(c), places_of(ip(c))));
+        let ranked = scrapers().rev().max_by_key(|(_, c)| (is_answered(c), places_of(group(c))));
         ranked.map(|(key, _)| key)
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::Engine;
 use crate::core::engine::socket::Socket;
 use crate::core::state::address::Remote;
+use crate::core::state::key::Key;
 use crate::core::time::Millis;
 use crate::limits;
 
@@ -36,6 +37,16 @@ impl<S: Socket> Engine<S> {
         let remote = Remote::new(remote);
         log::info!(
             "closed a new connection from {remote}: {which} is reached ({held} of {max} are held; {unsaid} more closed before)"
+        );
+    }
+
+    /// The same for those who give their place to a newcomer.
+    pub(super) fn log_gave_way(&mut self, limit: &str, key: Key, newcomer: Remote) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let Some(unsaid) = self.gave_way.count(self.now) else { return };
+        log::info!(
+            "closed a connection from {} that had not logged in, for a new one from {newcomer}: {limit} is reached ({unsaid} more closed before)",
+            connection.remote
         );
     }
 }

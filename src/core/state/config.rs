@@ -16,9 +16,10 @@ pub struct Config {
     pub no_guests: bool,
     /// Limits of framing.
     pub frame: FrameLimits,
-    /// Connections held at once, links to servers and operators not counted.
+    /// Connections held at once, links to servers and operators not counted. Used up by strangers, who give way to
+    /// newcomers (D62), and by clients: then newcomers pay.
     pub max_clients: usize,
-    /// Connections at once from one address.
+    /// Connections at once from one address. Used up by those from there; they pay (D62).
     pub max_per_address: Option<usize>,
     /// Most that one client may send in a second.
     pub max_rate_bytes: Option<usize>,
