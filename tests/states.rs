@@ -6,7 +6,7 @@ mod support;
 use Outcome::{Handled, Ignored};
 use cfp::core::state::counters::Ignored as Reason;
 use cfp::core::state::users::Users;
-use cfp::limits::CHUNK_BYTES;
+use cfp::limits::{CHUNK_BYTES, LINK_SILENCE_MS};
 use cfp::wire::{AuthResponse, Code, DeclineReason, Descriptions, ErrorReason, FileChunk, Packet, ServerId};
 use support::ID;
 use support::client::encoded;
@@ -21,22 +21,22 @@ enum Outcome {
     Ignored,
 }
 
-/// code, before its first accepted packet, as a client, as a link to another server
-const TABLE: [(Code, Outcome, Outcome, Outcome); 14] = [
-    (Code::AuthGst, Handled, Ignored, Ignored),
-    (Code::AuthUsr, Handled, Ignored, Ignored),
-    (Code::AuthRsp, Ignored, Ignored, Ignored),
-    (Code::MsgPbl, Ignored, Handled, Ignored),
-    (Code::MsgPrv, Ignored, Handled, Ignored),
-    (Code::MsgPblInc, Ignored, Ignored, Ignored),
-    (Code::MsgPrvInc, Ignored, Ignored, Ignored),
-    (Code::FileChnk, Ignored, Handled, Ignored),
-    (Code::FileChnkInc, Ignored, Ignored, Ignored),
-    (Code::PckFwd, Ignored, Ignored, Handled),
-    (Code::MrgReq, Handled, Ignored, Handled),
-    (Code::MrgRsp, Ignored, Ignored, Handled),
-    (Code::MrgDecl, Ignored, Ignored, Handled),
-    (Code::Error, Ignored, Ignored, Ignored),
+/// code, of a newcomer, of a client, before the answer to our own request, on a link to another server
+const TABLE: [(Code, Outcome, Outcome, Outcome, Outcome); 14] = [
+    (Code::AuthGst, Handled, Ignored, Ignored, Ignored),
+    (Code::AuthUsr, Handled, Ignored, Ignored, Ignored),
+    (Code::AuthRsp, Ignored, Ignored, Ignored, Ignored),
+    (Code::MsgPbl, Ignored, Handled, Ignored, Ignored),
+    (Code::MsgPrv, Ignored, Handled, Ignored, Ignored),
+    (Code::MsgPblInc, Ignored, Ignored, Ignored, Ignored),
+    (Code::MsgPrvInc, Ignored, Ignored, Ignored, Ignored),
+    (Code::FileChnk, Ignored, Handled, Ignored, Ignored),
+    (Code::FileChnkInc, Ignored, Ignored, Ignored, Ignored),
+    (Code::PckFwd, Ignored, Ignored, Ignored, Handled),
+    (Code::MrgReq, Handled, Ignored, Ignored, Handled),
+    (Code::MrgRsp, Ignored, Ignored, Handled, Handled),
+    (Code::MrgDecl, Ignored, Ignored, Handled, Handled),
+    (Code::Error, Ignored, Ignored, Ignored, Ignored),
 ];
 
 /// A sound packet of each code, with what comes back for it where it is handled.
@@ -119,7 +119,7 @@ fn before_anything_was_accepted_logins_and_merge_requests_are_handled() {
 
 #[test]
 fn of_a_client_only_messages_and_files_are_handled() {
-    for (code, _, expected, _) in TABLE {
+    for (code, _, expected, ..) in TABLE {
         let mut rig = Rig::new(Users::none());
         let peer = rig.guest("ana");
         assert_eq!(outcome(&mut rig, &peer, code), expected, "{} of a client", code.name());
@@ -139,6 +139,47 @@ fn of_a_sibling_only_forwarded_packets_and_merge_packets_are_handled() {
         assert_eq!(outcome(&mut rig, &peer, Code::PckFwd), Handled, "a message after {}", code.name());
         assert_eq!(ana.take_output(), encoded(&Packet::MsgPblInc { origin: SIBLING, sender: "eve", message: "hi" }));
     }
+}
+
+#[test]
+fn of_a_server_that_was_asked_to_merge_only_the_answer_is_handled() {
+    for (code, _, _, expected, _) in TABLE {
+        let mut rig = Rig::new(Users::none());
+        rig.connects_dials = true;
+        let operator = rig.operator();
+        rig.send(&operator, b"merge 127.0.0.1:7778\n");
+        let peer = dialled(rig.take_dialled());
+        assert_eq!(outcome(&mut rig, &peer, code), expected, "{} in place of an answer", code.name());
+        if expected == Ignored {
+            assert_eq!(outcome(&mut rig, &peer, Code::MrgRsp), Handled, "the answer after {}", code.name());
+            assert!(rig.is_link(&peer));
+        }
+    }
+}
+
+#[test]
+fn of_a_silent_sibling_that_is_asked_only_the_answer_is_handled() {
+    for (code, _, _, expected, _) in TABLE {
+        let mut rig = Rig::new(Users::none());
+        let link = rig.connect();
+        // It is server 8, on 127.0.0.1, port 7778.
+        let siblings = Descriptions::new(&[0, 0, 0, 8, 127, 0, 0, 1, 0, 0, 0x1E, 0x62]).unwrap();
+        rig.send(&link, &encoded(&Packet::MrgReq { server: SIBLING, siblings }));
+        rig.advance(LINK_SILENCE_MS);
+        let peer = dialled(rig.take_asked());
+        assert_eq!(outcome(&mut rig, &peer, code), expected, "{} in place of an answer", code.name());
+        if expected == Ignored {
+            assert_eq!(outcome(&mut rig, &peer, Code::MrgDecl), Handled, "the answer after {}", code.name());
+        }
+    }
+}
+
+/// The only connection that was dialled, without the request over it.
+fn dialled(mut peers: Vec<Peer>) -> Peer {
+    let peer = peers.pop().expect("the engine has dialled");
+    assert!(peers.is_empty());
+    assert!(peer.take_output().starts_with(&[Code::MrgReq.byte()]));
+    peer
 }
 
 #[test]

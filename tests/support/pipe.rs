@@ -6,6 +6,7 @@ use std::rc::Rc;
 use cfp::core::engine::{Engine, Readiness, Request};
 use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
+use cfp::core::state::mesh::DialFor;
 use cfp::core::state::process::ProcessFigures;
 use cfp::core::state::users::Users;
 use cfp::core::time::Millis;
@@ -28,6 +29,10 @@ pub struct Rig {
     now: Millis,
     /// Connections that the engine wanted, to ask siblings whether they live.
     asked: Vec<Peer>,
+    /// Connections that the engine dialled to merge, if it could.
+    dialled: Vec<Peer>,
+    /// Whether dials succeed at once. Otherwise they get no answer.
+    pub connects_dials: bool,
     /// Whether such a connection is refused, and whether it comes about if it is not.
     pub refuses_questions: bool,
     pub connects_questions: bool,
@@ -57,13 +62,35 @@ impl Rig {
     }
 
     fn of(engine: Engine<PipeEnd>) -> Rig {
-        Rig { engine, now: Millis(0), asked: Vec::new(), refuses_questions: false, connects_questions: true }
+        Rig {
+            engine,
+            now: Millis(0),
+            asked: Vec::new(),
+            dialled: Vec::new(),
+            connects_dials: false,
+            refuses_questions: false,
+            connects_questions: true,
+        }
     }
 
     /// The connections that the engine has opened since the last call to ask siblings whether they live.
     #[allow(dead_code, reason = "not every test program needs it")]
     pub fn take_asked(&mut self) -> Vec<Peer> {
         std::mem::take(&mut self.asked)
+    }
+
+    /// The connections that the engine has dialled since the last call, to merge.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn take_dialled(&mut self) -> Vec<Peer> {
+        std::mem::take(&mut self.dialled)
+    }
+
+    fn dial(&mut self, dial_for: DialFor, address: SocketAddr) {
+        if self.connects_dials {
+            let pipe = PipeEnd::new();
+            let key = self.engine.on_dialled(dial_for, address, Ok(pipe.clone()), self.now);
+            self.dialled.extend(key.map(|key| Peer { key, pipe }));
+        }
     }
 
     fn ask(&mut self, link: Key, address: SocketAddr) {
@@ -209,6 +236,7 @@ impl Rig {
                     self.engine.on_measured(asked_by, &ProcessFigures::default(), self.now);
                 }
                 Request::Ask { link, address } => self.ask(link, address),
+                Request::Dial { dial_for, address } => self.dial(dial_for, address),
                 _ => {}
             }
         }
