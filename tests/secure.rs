@@ -249,7 +249,7 @@ fn handshakes_are_done_a_few_in_a_turn_addresses_in_turn_and_too_many_of_one_are
     }
     server.engine.turn(Millis(0));
     let answered = |clients: &[Client]| clients.iter().filter(|c| !c.pipe.0.borrow().output.is_empty()).count();
-    while answered(&[good.clone()]) == 0 {
+    while answered(std::slice::from_ref(&good)) == 0 {
         server.engine.turn(Millis(0));
     }
     assert!(answered(&flood) < 4 * HANDSHAKES_PER_TURN, "the other address has its turn early");

@@ -34,6 +34,9 @@ mod pipes;
 mod plan;
 #[path = "simulation/scenarios.rs"]
 mod scenarios;
+#[path = "support/toy.rs"]
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod toy;
 #[path = "simulation/world.rs"]
 mod world;
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfp::core::engine::Engine;
+use cfp::core::engine::secure::Secure;
 use cfp::core::session::Session;
 use cfp::limits::{
     FORGET_MS, HEARSAY_PER_HOST_MAX, LOST_MAX, NETWORK_MAX_SERVERS, POOL_BUFFER_MAX_BYTES, POOL_MAX_BUFFERS,
@@ -14,6 +15,7 @@ use super::foreigners::Line;
 use super::liars::{Liar, LiarPlan};
 use super::pipes::{Owner, PipeEnd};
 use super::plan::Kind;
+use super::toy::ToyCiphers;
 use super::world::{Event, REUNION_MS, World};
 
 /// Longer than anything in the servers takes: the forgetting of lost ones, and what follows from it.
@@ -148,8 +150,8 @@ fn check_foreigners(world: &mut World) {
         let foreigner = &world.foreigners[number];
         let id = foreigner.plan.id;
         let engines = up(world).into_iter().filter_map(|host| Some((host, world.hosts[host].engine.as_ref()?)));
-        let pipe = |engine: &Engine<PipeEnd>| {
-            engine.core().mesh.link_to(id).and_then(|key| Some(engine.connections().get(key)?.socket.id.pipe))
+        let pipe = |engine: &Engine<Secure<PipeEnd, ToyCiphers>>| {
+            engine.core().mesh.link_to(id).and_then(|key| Some(engine.connections().get(key)?.socket.inner().id.pipe))
         };
         let links: BTreeMap<usize, usize> = engines.filter_map(|(host, engine)| Some((pipe(engine)?, host))).collect();
         let lines = foreigner.lines.iter().filter(|line| line.server().is_some());
@@ -239,7 +241,7 @@ fn check_collisions(world: &World) {
     let net = world.net.borrow();
     let dialler = |pipe: usize| net.pipes[pipe].ends[0].owner;
     // Where neither could know whom it dialled, one may be answered before the other is seen.
-    let is_accepted = |pipe: usize| net.pipes[pipe].ends[1].first_written == Some(Code::MrgRsp.byte());
+    let is_accepted = |pipe: usize| net.pipes[pipe].ends[1].first_said() == Some(Code::MrgRsp.byte());
     let is_decided = |pipe: &&usize| !world.plan.uses_aliases || is_accepted(**pipe);
     let diallers: BTreeSet<Owner> = world.collided.iter().filter(is_decided).map(|&pipe| dialler(pipe)).collect();
     if world.plan.kind != Kind::Duel || diallers.len() < 2 {

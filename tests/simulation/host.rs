@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::rc::Rc;
 
+use cfp::core::engine::secure::{Secure, Shared};
 use cfp::core::engine::{Engine, Request};
 use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
@@ -14,6 +16,7 @@ use cfp::wire::ServerId;
 
 use super::dice::Dice;
 use super::pipes::{EndId, Owner, PipeEnd, SharedNet};
+use super::toy::ToyCiphers;
 
 /// A connection that the kernel holds until the server takes it.
 #[derive(Debug)]
@@ -27,7 +30,9 @@ pub struct Arrived {
 pub struct Host {
     pub number: usize,
     pub id: ServerId,
-    pub engine: Option<Engine<PipeEnd>>,
+    pub engine: Option<Engine<Secure<PipeEnd, ToyCiphers>>>,
+    /// What its connections share.
+    pub shared: Rc<Shared<ToyCiphers>>,
     /// Counts its restarts.
     pub incarnation: u32,
     pub moved: u8,
@@ -56,6 +61,7 @@ impl Host {
             number,
             id,
             engine: None,
+            shared: Shared::new(ToyCiphers { is_required: false }),
             incarnation: 0,
             moved: 0,
             is_stalled: false,
@@ -109,8 +115,8 @@ impl Host {
         for Arrived { end, peer } in std::mem::take(&mut self.arrived) {
             let id = end.id;
             let key = match peer {
-                Some(peer) => engine.on_accepted(end, Some(peer), clock),
-                None => engine.on_operator(end, clock),
+                Some(peer) => engine.on_accepted(Secure::accepted(end, &self.shared), Some(peer), clock),
+                None => engine.on_operator(Secure::plain(end, &self.shared), clock),
             };
             if let Some(key) = key {
                 net.borrow_mut().watch(id, key);
@@ -144,7 +150,7 @@ impl Host {
         let Some(engine) = &self.engine else { return Vec::new() };
         let net = net.borrow();
         let far = |key: Key| {
-            let id = engine.connections().get(key)?.socket.id;
+            let id = engine.connections().get(key)?.socket.inner().id;
             match net.end(id.other()).owner {
                 Owner::Host(host) => Some((host, id.pipe)),
                 Owner::Foreigner(_) | Owner::Liar(_) => None,

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
+use cfp::core::engine::secure::Secure;
 use cfp::core::state::mesh::DialFor;
 
 use super::host::{Arrived, Host};
 use super::pipes::{EndId, Later, Owner, make_pipe};
 use super::plan;
+use super::toy::Toy;
 use super::world::{Event, World, pair};
 
 /// Bytes of the request of a server that is alone and describes itself: shorter is none.
@@ -43,8 +45,13 @@ impl World {
             let near = Owner::Host(number);
             let (near_end, far_end) = make_pipe(&self.net, [near, far.unwrap_or(near)]);
             let id = near_end.id;
-            let Some(engine) = &mut self.hosts[number].engine else { return };
-            if let Some(key) = engine.on_dialled(dial_for, address, Ok(near_end), clock) {
+            let Host { engine: Some(engine), shared, .. } = &mut self.hosts[number] else { return };
+            // Some links between our own are encrypted, with a toy.
+            let socket = match far {
+                Some(Owner::Host(_)) if id.pipe % 3 == 0 => Secure::dialled(near_end, shared, Toy::new(true)),
+                _ => Secure::plain(near_end, shared),
+            };
+            if let Some(key) = engine.on_dialled(dial_for, address, Ok(socket), clock) {
                 self.net.borrow_mut().watch(id, key);
             }
             let peer = SocketAddr::new((*self.address(number).ip()).into(), 30_000 + (id.pipe % 30_000) as u16);

@@ -21,6 +21,9 @@ use cfp::limits::{CLIENT_KEEPALIVE, Keepalive, LINK_KEEPALIVE};
 
 use super::dice::Dice;
 
+/// As much as tells what was said first.
+const HEAD_BYTES: usize = 32;
+
 /// One of the two ends of a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EndId {
@@ -78,10 +81,19 @@ pub struct End {
     has_edge: bool,
     keepalive: Keepalive,
     pub written_bytes: u64,
-    pub first_written: Option<u8>,
+    /// The first bytes that were written.
+    pub head: Vec<u8>,
 }
 
 impl End {
+    /// The first byte that was said. An encrypted end begins with the toy's answer, and the first record of data follows.
+    pub fn first_said(&self) -> Option<u8> {
+        match self.head.as_slice() {
+            [0x16, _, _, _, len, rest @ ..] => rest.get(usize::from(*len) + 5).map(|byte| !byte),
+            said => said.first().copied(),
+        }
+    }
+
     fn new(owner: Owner, keepalive: Keepalive) -> End {
         End {
             owner,
@@ -97,7 +109,7 @@ impl End {
             has_edge: false,
             keepalive,
             written_bytes: 0,
-            first_written: None,
+            head: Vec::new(),
         }
     }
 }
@@ -419,7 +431,7 @@ impl Socket for PipeEnd {
         let written = &bytes[..count];
         end.sending.extend(written);
         end.written_bytes += count as u64;
-        end.first_written = end.first_written.or(written.first().copied());
+        end.head.extend(written.iter().take(HEAD_BYTES - end.head.len()));
         if count < bytes.len() {
             end.wants_space = true;
             net.later.push(Later::Space(self.id));
