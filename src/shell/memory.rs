@@ -23,6 +23,8 @@ pub struct Budget {
     pub max_clients: u64,
     /// All queues together.
     pub max_memory_bytes: u64,
+    /// What TLS adds to each connection, if there is a certificate.
+    pub tls_bytes: u64,
     /// One table of registered users, with some room to grow.
     pub users_bytes: u64,
     /// What the kernel may hold in sockets, if the control group counts that.
@@ -33,10 +35,15 @@ impl Budget {
     /// Memory that the server may come to need.
     pub fn needed_bytes(self) -> u64 {
         limits::PROCESS_BYTES
-            .saturating_add(self.max_clients.saturating_mul(limits::CONNECTION_BYTES))
+            .saturating_add(self.max_clients.saturating_mul(self.connection_bytes()))
             .saturating_add(self.max_memory_bytes.saturating_mul(2))
             .saturating_add(self.users_bytes.saturating_mul(2))
             .saturating_add(self.sockets_bytes.unwrap_or(0))
+    }
+
+    /// What one connection takes.
+    pub fn connection_bytes(self) -> u64 {
+        limits::CONNECTION_BYTES + self.tls_bytes
     }
 
     /// The same budget, lowered until it fits into the limit. If the number of connections was derived, connections
@@ -56,9 +63,9 @@ impl Budget {
 
     fn lowered(self, limit: GroupLimit, is_clients_chosen: bool) -> Budget {
         let free = limit.bytes.saturating_sub(limits::PROCESS_BYTES).saturating_sub(self.users_bytes.saturating_mul(2));
-        let affordable = (free / 2 / limits::CONNECTION_BYTES).max(1);
+        let affordable = (free / 2 / self.connection_bytes()).max(1);
         let max_clients = if is_clients_chosen { self.max_clients } else { self.max_clients.min(affordable) };
-        let left = free.saturating_sub(max_clients.saturating_mul(limits::CONNECTION_BYTES));
+        let left = free.saturating_sub(max_clients.saturating_mul(self.connection_bytes()));
         let queues = (left / if limit.counts_sockets { 4 } else { 2 }).max(limits::QUEUES_MIN_BYTES);
         Budget { max_clients, max_memory_bytes: self.max_memory_bytes.min(queues), ..self }
     }
@@ -148,6 +155,14 @@ mod tests {
         assert_eq!(budget.fit(limit(1024 * MIB, false), false), budget);
         let with_sockets = budget.fit(limit(1024 * MIB, true), false);
         assert_eq!(Budget { sockets_bytes: None, ..with_sockets }, budget);
+    }
+
+    #[test]
+    fn with_a_certificate_fewer_clients_fit() {
+        let budget = Budget { max_clients: 1_000_000, max_memory_bytes: 64 * MIB, ..Budget::default() };
+        let with_tls = Budget { tls_bytes: limits::TLS_CONNECTION_BYTES, ..budget };
+        let clients = |budget: Budget| budget.fit(limit(16 * MIB, false), false).max_clients;
+        assert_eq!(clients(budget) * budget.connection_bytes() / with_tls.connection_bytes(), clients(with_tls));
     }
 
     #[test]

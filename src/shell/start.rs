@@ -119,8 +119,14 @@ fn set_budget(options: &mut Options, descriptors: u64, limit: Option<GroupLimit>
     let config = &mut options.config;
     let room = descriptors.saturating_sub(limits::RESERVED_DESCRIPTORS).max(descriptors / 2);
     let max_clients = options.max_clients.map_or(room, |chosen| chosen as u64);
-    let asked =
-        Budget { max_clients, max_memory_bytes: config.max_memory_bytes as u64, users_bytes, sockets_bytes: None };
+    let tls_bytes = if options.tls.is_some() { limits::TLS_CONNECTION_BYTES } else { 0 };
+    let asked = Budget {
+        max_clients,
+        max_memory_bytes: config.max_memory_bytes as u64,
+        tls_bytes,
+        users_bytes,
+        sockets_bytes: None,
+    };
     let budget = limit.map_or(asked, |limit| asked.fit(limit, options.max_clients.is_some()));
     if let Some(limit) = limit
         && !asked.fits(limit)
@@ -146,7 +152,7 @@ fn set_budget(options: &mut Options, descriptors: u64, limit: Option<GroupLimit>
 /// What the limits come to, as a sum that can be checked.
 fn formula(budget: Budget) -> String {
     let (base, connection, queues) =
-        (kib(limits::PROCESS_BYTES), kib(limits::CONNECTION_BYTES), kib(budget.max_memory_bytes));
+        (kib(limits::PROCESS_BYTES), kib(budget.connection_bytes()), kib(budget.max_memory_bytes));
     let (total, clients) = (kib(budget.needed_bytes()), budget.max_clients);
     let mut sum = format!("at most {total} KiB = {base} + {clients} clients × {connection} + 2 × {queues} of queues");
     if budget.users_bytes > 0 {
