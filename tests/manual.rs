@@ -1,12 +1,14 @@
 //! What is written about the options is what the programs have: in the manual, in `--help`, in the README.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
+#[path = "support/help.rs"]
+mod help;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use cfp::core::session::operator::HELP;
 use cfp::limits;
 use cfp::shell::options::{self, Command as Asked};
 use cfp::wire::{Code, Decoder, ErrorReason, FileChunk, Packet, ServerId};
@@ -35,24 +37,7 @@ impl Written {
 
 /// What `--help` says.
 fn in_help(help: &str) -> Vec<Written> {
-    let mut options: Vec<(String, String)> = Vec::new();
-    for line in help.split_once("Options:\n").unwrap().1.lines().filter(|line| !line.trim().is_empty()) {
-        let trimmed = line.trim_start();
-        if trimmed.starts_with('-') {
-            // Forms and text are columns, so what tells an argument from the text is that it is in capitals.
-            let is_form = |word: &&str| {
-                word.starts_with('-') || word.chars().all(|char| char.is_ascii_uppercase() || char == ':')
-            };
-            let forms: Vec<&str> = trimmed.split_whitespace().take_while(is_form).collect();
-            let text: Vec<&str> = trimmed.split_whitespace().skip(forms.len()).collect();
-            options.push((forms.join(" "), text.join(" ")));
-        } else {
-            let text = &mut options.last_mut().unwrap().1;
-            text.push(' ');
-            text.push_str(trimmed);
-        }
-    }
-    options.iter().map(|(forms, text)| Written::new(forms, text)).collect()
+    help::options(help).iter().map(|(forms, text)| Written::new(forms, text)).collect()
 }
 
 /// What the list of options in the manual page says.
@@ -105,7 +90,7 @@ fn the_manual_has_the_commands_of_the_control_socket() {
         None => item.replace("Ar ", ""),
     };
     let in_manual: Vec<String> = items.map(prints).collect();
-    let in_help: Vec<&str> = HELP.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    let in_help = help::commands();
     assert_eq!(in_manual, in_help);
 }
 

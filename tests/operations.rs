@@ -1,6 +1,8 @@
 //! docs/operations.md is read when something is wrong: what it says must be what the server does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
+#[path = "support/help.rs"]
+mod help;
 #[path = "support/node.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod node;
@@ -10,7 +12,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cfp::core::session::operator::HELP;
 use cfp::core::state::counters::Ignored;
 use cfp::core::state::effects::CloseReason;
 use cfp::limits;
@@ -39,12 +40,7 @@ fn first_column(page: &str, heading: &str) -> Vec<String> {
 
 #[test]
 fn the_options_are_those_of_help() {
-    let usage = options::usage();
-    let in_help = usage.split_once("Options:\n").unwrap().1.lines().map(str::trim_start);
-    let in_help = in_help.filter(|line| line.starts_with('-')).map(|line| {
-        let is_form = |word: &&str| word.starts_with('-') || word.chars().all(|c| c.is_ascii_uppercase() || c == ':');
-        line.split_whitespace().take_while(is_form).collect::<Vec<_>>().join(" ")
-    });
+    let in_help = help::options(&options::usage()).into_iter().map(|(forms, _)| forms);
     // The last row has two options that need no word.
     let written = first_column(&page(), "| option | meaning | default |");
     let written = written.iter().flat_map(|forms| match forms.split_once(", -V") {
@@ -56,7 +52,7 @@ fn the_options_are_those_of_help() {
 
 #[test]
 fn the_commands_of_the_control_socket_are_those_of_help() {
-    let in_help: Vec<&str> = HELP.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    let in_help = help::commands();
     assert_eq!(first_column(&page(), "| command | answer |"), in_help);
 }
 

@@ -297,3 +297,46 @@ fn refilled_pool(pool: &mut Option<Bucket>, most_bytes: usize, now: Millis) -> &
     pool.refill(PUBLIC_RATE_BYTES, most_bytes, now);
     pool
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(index: u32) -> Key {
+        Key { index, serial: 1 }
+    }
+
+    /// Somebody reads, and is behind: who says much is slowed.
+    fn behind() -> Pressure {
+        let mut pressure = Pressure::new(1 << 20);
+        let level = Level {
+            gets_public: true,
+            is_link: false,
+            is_stuck: true,
+            pending_bytes: 500_000,
+            limit_bytes: 1 << 20,
+            taken_bytes: 0,
+        };
+        pressure.note(key(0), level, Millis(0));
+        pressure
+    }
+
+    #[test]
+    fn who_waits_longest_to_say_something_in_public_goes_first() {
+        let mut pressure = behind();
+        let mut say = |sender, now| pressure.admit_public(key(sender), 1000, 100, Millis(now));
+        let until = |admission| match admission {
+            Admission::WaitUntil(when) => when.0,
+            other => panic!("{other:?}"),
+        };
+        // The first uses up all that there is, and its next message waits. So does a second one's.
+        while say(1, 0) == Admission::Pass {}
+        let second_waits_until = until(say(2, 0));
+        // A third one that comes later does not go before them, however early it asks.
+        let third_waits_until = until(say(3, 1));
+        assert!(third_waits_until > second_waits_until);
+        assert!(matches!(say(3, second_waits_until), Admission::WaitUntil(_)));
+        assert_eq!(say(2, second_waits_until), Admission::Pass);
+        assert_eq!(say(3, third_waits_until), Admission::Pass);
+    }
+}
