@@ -128,9 +128,9 @@ impl<S: Socket> Engine<S> {
             let labels = format!("cfp_tls_handshake_failures_total{{reason=\"{}\"}}", reason.name());
             text.line(&labels, counters.tls_failures.get(reason.index()));
         }
+        text.head("cfp_tls_certificate_seconds_left", "gauge", "Time until our certificate ends, if we have one.");
         if let Some(end) = self.certificate_end {
-            let left = end.since(self.now) / 1000;
-            text.one("cfp_tls_certificate_seconds_left", "gauge", "Time until our certificate ends.", left);
+            text.line("cfp_tls_certificate_seconds_left", end.since(self.now) / 1000);
         }
     }
 

@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn who_waits_longest_to_say_something_in_public_goes_first() {
         let mut pressure = behind();
-        let mut say = |sender, now| pressure.admit_public(key(sender), 1000, 100, Millis(now));
+        let mut say = |sender, now| pressure.admit_public(key(sender), 5000, 100, Millis(now));
         let until = |admission| match admission {
             Admission::WaitUntil(when) => when.0,
             other => panic!("{other:?}"),
