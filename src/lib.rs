@@ -65,13 +65,17 @@
 //! the same phases: poll; mark what is ready; accept; for each ready connection, in rotation, one read, its packets
 //! handled, their effects applied; write every outbox that has something, once; deadlines; dial; free what was closed.
 //!
-//! | module | what lives there | may import |
+//! | module | content | may import |
 //! |---|---|---|
+//! | `limits` | the bounds of the server and of the library | |
 //! | `wire` | the protocol's bytes: codes, packets, framing | `limits` |
-//! | `core` | the server without a kernel: state, sessions, output, engine; no clock, no poll, no file | `wire` |
-//! | `shell` | all that meets the kernel: poll, sockets, files, signals, the clock, the command line | `core` |
+//! | `core` | the server without a kernel: state, sessions, output, engine; no clock, no poll, no file | `wire`, `limits` |
+//! | `tls` | TLS for the server and the client | `core`, `wire`, `limits` |
+//! | `shell` | all that uses the kernel: poll, sockets, files, signals, clock, options | `core`, `tls`, `wire`, `limits` |
+//! | `blocking` | one connection for bots | `wire`, `limits` |
+//! | `client`, `bench` | the console client and the benchmark | `wire`, `limits`, and a few modules of the others |
 //!
-//! Three rules: `wire` imports nothing else; `core` does no I/O; `shell` is the rest. `tests/layering.rs` checks them.
+//! Three rules: `wire` is bytes alone; `core` does no I/O; `shell` does it. `tests/layering.rs` checks them.
 //!
 //! `docs/architecture.md` follows one message through the files.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]

@@ -1,4 +1,5 @@
-//! Every bound of the program, with a line of why each. What an operator can change has its default here.
+//! Every bound of the server and of the library, with a line of why each. The console client has its own, in
+//! `client/limits.rs`. Bounds that an operator can change have their defaults here.
 //!
 //! Each bound that a peer can reach says who can use it up, and who pays for that. If these differ, it is a fault,
 //! unless the line says what is done about it.

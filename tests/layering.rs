@@ -1,5 +1,5 @@
-//! The borders between the folders of `src/`: who may import whom, that the pure part names no kernel, and how long a
-//! file may be. `src/lib.rs` and `docs/architecture.md` state the rules; this test holds them.
+//! The borders between the folders of `src/`: what each may import, that the pure part names no kernel, and how long a
+//! file may be. `src/lib.rs` and `docs/architecture.md` state the rules; this test checks them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};

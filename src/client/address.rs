@@ -1,4 +1,4 @@
-//! Somebody on the network: a nickname and the server it belongs to.
+//! A person on the network: a nickname and the server it belongs to.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Somebody who sent us something.
+    /// A person who has sent something to us.
     pub fn new(server: ServerId, nickname: &str) -> Address {
         Address { nickname: nickname.to_owned(), server }
     }

@@ -1,4 +1,4 @@
-//! What is typed: a message or a command.
+//! A typed line: a message or a command.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,13 +16,13 @@ pub enum Command {
     Say(String),
     /// A private message.
     Tell(Address, String),
-    /// A file for somebody.
+    /// A file for a receiver.
     File(Address, PathBuf),
-    /// Take what is offered.
+    /// Take an offered file.
     Accept(Meant),
     /// Do not take it.
     Refuse(Meant),
-    /// Stop what is under way.
+    /// Stop a file that is under way.
     Cancel(Meant),
     /// Leave.
     Quit,
@@ -33,7 +33,7 @@ pub enum Command {
 /// A line that can't be carried out, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mistake {
-    /// No such command.
+    /// Not a command.
     Unknown(String),
     /// The command goes otherwise.
     Usage(&'static str),

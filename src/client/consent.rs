@@ -8,7 +8,7 @@ use super::limits::{PERMIT_MS, PERMITS_MAX};
 pub enum FilePolicy {
     /// The user is asked.
     Ask,
-    /// Nobody is there to be asked: what no option names is refused.
+    /// There is no terminal to ask on: a file is refused unless an option names its sender.
     Named,
     /// Every file is taken.
     Everybody,
@@ -23,7 +23,7 @@ pub enum Answer {
     Take,
     /// Ask the user.
     Ask,
-    /// Nobody can be asked.
+    /// There is no terminal to ask on.
     NobodyToAsk,
     /// Files are off.
     Off,
@@ -40,7 +40,7 @@ pub struct Consent {
 }
 
 impl Consent {
-    /// What options say. `accepted` counts whatever the policy is, unless that is [`FilePolicy::Nobody`].
+    /// The options about files. `accepted` counts whatever the policy is, unless that is [`FilePolicy::Nobody`].
     pub fn new(policy: FilePolicy, accepted: Vec<Address>) -> Consent {
         Consent { policy, accepted, permits: Vec::new() }
     }
@@ -50,7 +50,7 @@ impl Consent {
         self.policy == FilePolicy::Nobody
     }
 
-    /// What to do with a file from somebody.
+    /// What to do with a file from this sender.
     pub fn answer(&self, from: &Address, now_ms: u64) -> Answer {
         let is_permitted = |(to, since_ms): &(Address, u64)| to == from && now_ms.saturating_sub(*since_ms) < PERMIT_MS;
         match self.policy {
@@ -62,7 +62,7 @@ impl Consent {
         }
     }
 
-    /// The user permits somebody's next file.
+    /// The user permits the next file of this sender.
     pub fn permit(&mut self, from: &Address, now_ms: u64) {
         self.withdraw(from);
         if self.permits.len() >= PERMITS_MAX {

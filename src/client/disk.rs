@@ -19,17 +19,17 @@ use super::limits::{
     FOLDER_ENTRIES_MAX, NUMBERED_NAMES_MAX, PARTIAL_TRIES_MAX, SAVED_NAME_STEPS_OF_ONE, SAVED_NAME_TRIES_MAX,
 };
 
-/// Where files go unless an option says otherwise.
+/// The folder for files if no option names one.
 pub const DEFAULT_FOLDER: &str = "./cfp-received";
 
-/// The folder that takes received files. Clones are the same folder.
+/// The folder for received files. Clones are the same folder.
 #[derive(Debug, Clone)]
 pub struct Folder(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
-    /// Nobody has named it, so it must be a folder that we or a client of ours has made.
+    /// No option named it, so it must be a folder that the user or this client has made.
     is_default: bool,
     state: Mutex<State>,
 }
@@ -39,7 +39,7 @@ struct State {
     unfinished: BTreeSet<PathBuf>,
     /// The program ends: nothing new is begun.
     is_closed: bool,
-    /// The next number for names that were taken; the one used last stands last.
+    /// The next number for names that were taken. The one used last is at the end.
     next_numbers: Vec<(String, u32)>,
 }
 
@@ -47,7 +47,7 @@ impl Folder {
     /// The folder that an option names. It is made when it is needed, but what it stands in must be there.
     ///
     /// # Errors
-    /// Where it can't take files, for all that can be known now.
+    /// Why it cannot take files, as far as that can be known now.
     pub fn open(path: &Path) -> io::Result<Folder> {
         match fs::metadata(path) {
             Ok(known) if !known.is_dir() => return Err(ErrorKind::NotADirectory.into()),
@@ -105,7 +105,7 @@ impl Folder {
         }
     }
 
-    /// In a folder that others can write to, somebody else may have made the default one, or a link of its name.
+    /// In a folder that others can write to, another user may have made the default one, or a link of its name.
     fn check(&self) -> io::Result<()> {
         let path = &self.0.path;
         let known = if self.0.is_default { fs::symlink_metadata(path)? } else { fs::metadata(path)? };
@@ -147,7 +147,7 @@ pub struct Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // After it got its own name there is nothing here any more. Where removing fails, nothing can be done.
+        // After the file got its own name, there is nothing here any more. If removing fails, nothing can be done.
         let _ = fs::remove_file(&self.path);
         self.folder.state().unfinished.remove(&self.path);
     }
@@ -173,8 +173,8 @@ impl Store for Folder {
                 self.state().unfinished.remove(&path);
             })?;
             let partial = Partial { folder: self.clone(), path, file };
-            // A client that starts right now may take it for one that was left behind. File systems without locks
-            // keep what is left behind.
+            // A client that starts at this moment may take it for a leftover. On file systems without locks, leftovers
+            // stay.
             let is_taken = flock(&partial.file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
             if !is_taken && partial.file.metadata()?.nlink() > 0 {
                 return Ok(partial);
@@ -199,7 +199,7 @@ impl Store for Folder {
                     return renamed.map(|()| path.display().to_string());
                 }
             }
-            // Where there are many from before, steps that double find the end of them soon.
+            // If there are many old ones, steps that double find their end soon.
             let doublings = tried.saturating_sub(SAVED_NAME_STEPS_OF_ONE);
             number = number.saturating_add(1_u32.checked_shl(doublings).unwrap_or(u32::MAX));
         }
@@ -321,7 +321,7 @@ mod tests {
             assert!(Folder::open(&at(bad)).is_err(), "{bad}");
         }
         assert!(Folder::open(&at("link")).is_ok());
-        // The default one is not where a link leads, and what others have made is not ours.
+        // The default folder is no link's target and no other user's folder.
         for bad in ["file", "link", "broken"] {
             let error = Folder::new(&at(bad), true).create().unwrap_err().to_string();
             assert!(error.contains("not a folder of ours; --download names another"), "{error}");

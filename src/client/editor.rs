@@ -35,7 +35,7 @@ pub enum Typed {
 /// Reads lines from the terminal until the user leaves or the terminal is gone. `hand_over` returns whether to go on.
 ///
 /// # Errors
-/// Where there is no usable terminal.
+/// If there is no usable terminal.
 pub fn run(context: Arc<Context>, mut hand_over: impl FnMut(Typed) -> bool) -> Result<(), ReadlineError> {
     let Screen::Terminal(canvas) = &context.screen else { return Ok(()) };
     let config = Config::builder()
@@ -130,7 +130,7 @@ impl Completer for Painter {
     }
 }
 
-/// What the text before the cursor can go on with, and where the part begins that it would replace.
+/// Completions of the text before the cursor, and the position of the part that they replace.
 fn complete(before: &str, seen: &[Address], paths: impl Fn(&str) -> Vec<String>) -> (usize, Vec<String>) {
     let starting = |candidates: Vec<String>, part: &str| {
         let fitting = candidates.into_iter().filter(|candidate| candidate.starts_with(part)).collect();

@@ -16,13 +16,13 @@ impl fmt::Display for Visible<'_> {
     }
 }
 
-/// A nickname as it is shown. In quotes where it could be taken for the text around it, say `"ana: hi"`.
+/// A nickname as it is shown. It is in quotes if it could be taken for the text around it, say `"ana: hi"`.
 #[derive(Debug, Clone, Copy)]
 pub struct VisibleNickname<'a>(pub &'a str);
 
 impl fmt::Display for VisibleNickname<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `[7] NICKNAME: text` and `[7] NICKNAME -> you: text`: without these, a nickname ends where it seems to.
+        // `[7] NICKNAME: text` and `[7] NICKNAME -> you: text`: without these, the end of a nickname is unambiguous.
         if self.0.contains([':', '"']) || self.0.contains("->") {
             f.write_str("\"")?;
             write_escaped(f, &self.0.replace('"', "\\\""), is_treacherous_in_name)?;

@@ -5,8 +5,8 @@ use super::limits::SAVED_NAME_MAX_BYTES;
 
 /// A name that is safe in any folder: no path, not hidden, not reserved, nothing invisible, not too long.
 ///
-/// Of a path the last part is taken. What can't stand in a name becomes `_` or falls away; where nothing remains, it
-/// is called `file`.
+/// Takes the last part of a path. A character that a name cannot hold becomes `_` or is removed. If nothing is left,
+/// the file is called `file`.
 pub fn safe_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let mut safe: String = last
@@ -51,7 +51,7 @@ fn is_reserved(name: &str) -> bool {
         })
 }
 
-/// Cuts the name in its stem, so that the extension stays where it is a sensible one.
+/// Cuts the name in its stem, so that a sensible extension stays.
 fn shorten(name: &mut String, max_bytes: usize) {
     if name.len() <= max_bytes {
         return;

@@ -19,7 +19,7 @@ pub fn refuse(context: &Context, meant: &Meant) {
     tell(context, answered, "/refuse");
 }
 
-/// `/cancel`: what goes out to somebody, and what comes in from them.
+/// `/cancel`: stops files to and from a person.
 pub fn cancel(context: &Context, link: Option<&Link>, meant: &Meant) {
     let incoming = context.answer(|downloads, _| downloads.under_way());
     let outgoing = link.map(Link::files).unwrap_or_default();

@@ -10,7 +10,7 @@ use super::limits::{HASH_BEHIND_BLOCKS, HASH_BESIDE_BYTES};
 /// The hash of a file that comes in block by block.
 #[derive(Debug)]
 pub enum Hasher {
-    /// Hashed where it comes in: small files, which are not worth a thread.
+    /// Hashed by the thread that reads it: a small file is not worth a thread.
     Here(Box<Sha256>),
     /// Hashed by a thread, which is a few blocks behind.
     Beside(SyncSender<Vec<u8>>, JoinHandle<[u8; 32]>),
@@ -51,7 +51,7 @@ impl Hasher {
         }
     }
 
-    /// The hash of all blocks; nothing where the worker died.
+    /// The hash of all blocks; `None` if the worker died.
     pub fn finish(self) -> Option<[u8; 32]> {
         match self {
             Hasher::Here(hash) => Some(hash.finalize().into()),

@@ -10,27 +10,27 @@ use crate::limits::CHUNK_BYTES;
 pub const MESSAGE_MAX_BYTES: usize = crate::limits::MESSAGE_MAX_BYTES;
 /// Longest line that is read: the longest message, behind a command and a receiver. More is skipped up to its end.
 pub const LINE_MAX_BYTES: usize = MESSAGE_MAX_BYTES + 1024;
-/// Longest message that is shown. A server may allow longer ones; those are skipped, and said to be.
+/// Longest message that is shown. A server may allow longer ones. They are skipped, with a line about it.
 pub const SHOWN_MESSAGE_MAX_BYTES: usize = 1024 * 1024;
-/// Lines that wait to be drawn; then whoever brings more waits, and in the end the server.
+/// Lines that wait to be drawn. Beyond that, the thread that brings more waits, and in the end the server.
 pub const SCREEN_QUEUE_LINES: usize = 256;
-/// The same in bytes, since a line may be a long message. One line always fits.
+/// Bytes of lines that wait to be drawn, because a line may be a long message. One line always fits.
 pub const SCREEN_QUEUE_BYTES: usize = 2 * 1024 * 1024;
 /// Lines typed ahead of what has been carried out.
 pub const INPUT_QUEUE_LINES: usize = 16;
 /// Lines that the history holds.
 pub const HISTORY_LINES: usize = 1000;
-/// Nicknames remembered for completion; the one not heard of for longest goes first.
+/// Nicknames remembered for completion; the one not heard of for longest is forgotten first.
 pub const SEEN_MAX: usize = 256;
-/// Lines that answer something typed and find no room on a terminal that takes nothing; more are left out and counted.
+/// Lines that answer typed commands while a terminal takes nothing. Further ones are left out and counted.
 pub const SCREEN_OWN_LINES: usize = 4 * SCREEN_QUEUE_LINES;
 /// Equal lines that are shown before the further ones are counted: each of a few lost messages is worth a line.
 pub const REPEATS_SHOWN: u32 = 8;
 /// Different lines that are remembered for that; the oldest goes first.
 pub const REPEATS_MAX: usize = 16;
-/// After so long it is said how many more there were.
+/// After this time, the number of further equal lines is shown.
 pub const REPEATS_WINDOW_MS: u64 = 1_000;
-/// The same while it goes on: the time doubles up to here.
+/// While equal lines go on, that time doubles up to this.
 pub const REPEATS_WINDOW_MAX_MS: u64 = 60_000;
 /// How often the status line is drawn anew while something is under way.
 pub const STATUS_MS: u64 = 200;
@@ -45,7 +45,7 @@ pub const CONNECT_MS: u64 = 10_000;
 pub const LOGIN_MS: u64 = 30_000;
 /// First delay before a lost connection is tried again; it doubles with each failure.
 pub const RECONNECT_MIN_MS: u64 = 1_000;
-/// Longest such delay.
+/// Longest delay between tries to connect.
 pub const RECONNECT_MAX_MS: u64 = 30_000;
 /// A connection that has held for so long was fine: the next try after its loss comes soon again. (A server that makes no
 /// sense would else be asked every second.)
@@ -64,19 +64,19 @@ pub const KEEPALIVE_MS: u64 = 30_000;
 pub const UNACKNOWLEDGED_MS: u32 = 60_000;
 /// One read takes so much. Large, since a file comes in thousands of small packets.
 pub const READ_BYTES: usize = 256 * 1024;
-/// A read that waits for longer than this returns, so that transfers that stopped can be noticed.
+/// A read that waits for longer than this returns, so that stopped transfers can be noticed.
 pub const READ_WAIT_MS: u64 = 1_000;
 
 // ---- Sending ------------------------------------------------------------------------------------------------------
 
-/// Chunks of one file that go with one write. A message waits for one such write at most, and other files take turns.
+/// Chunks of one file in one write. A message waits for one such write at most, and files take turns.
 pub const CHUNKS_PER_TURN: usize = 64;
 /// Bytes that the kernel takes from us before it has sent them: what a message waits behind. Without this limit
 /// the socket's buffer grows to megabytes, which is seconds on a slow line.
 pub const UNSENT_MAX_BYTES: u32 = 128 * 1024;
-/// Messages that wait to be sent. Beyond that a script waits and a person is told.
+/// Messages that wait to be sent. Beyond that, a script waits, and a person is told.
 pub const CHAT_QUEUE_BYTES: usize = 1024 * 1024;
-/// Files that are sent at once, those still being read through for their SHA-256 included.
+/// Files that are sent at once, including those still being read for their SHA-256.
 pub const UPLOADS_MAX: usize = 16;
 /// Bytes read at once for the SHA-256 of a file.
 pub const HASH_READ_BYTES: usize = 256 * 1024;
@@ -98,19 +98,19 @@ pub const NAMED_AT_ONCE_MAX: usize = 20;
 
 /// Files received at once. Only those whose files the user takes can use it up.
 pub const DOWNLOADS_MAX: usize = 64;
-/// The same from one sender, so that nobody can take all.
+/// Files received at once from one sender, so that none can use up all places.
 pub const DOWNLOADS_PER_SENDER_MAX: usize = 16;
 /// Default of what all files come to that a run of the client takes.
 pub const DOWNLOADS_MAX_BYTES: u64 = 1024 * 1024 * 1024;
 /// Files that a run of the client takes: empty ones cost no bytes, but each takes a place in a folder.
 pub const DOWNLOAD_FILES_MAX: u64 = 100_000;
-/// Files that wait for the user's word. Strangers can use it up, and then offers of others are refused, until the user
-/// has answered or [`OFFER_MS`] is over. Who has the most loses one of them before others lose any.
+/// Files that wait for the user's answer. Used up by strangers. Then offers of others are refused until the user has
+/// answered or [`OFFER_MS`] is over. The sender with the most loses one of them before others lose any.
 pub const OFFERS_MAX: usize = 32;
-/// The same from one sender.
+/// Files of one sender that wait for the user's answer.
 pub const OFFERS_PER_SENDER_MAX: usize = 8;
-/// What came of files that wait for the user's word, all together. Where it is more, who has sent most loses the
-/// largest.
+/// Bytes of files that wait for the user's answer, all together. Beyond that, the sender with the most bytes loses its
+/// largest file.
 pub const SPOOL_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// How long the user may take to answer.
 pub const OFFER_MS: u64 = 300_000;
@@ -118,11 +118,11 @@ pub const OFFER_MS: u64 = 300_000;
 pub const OFFER_GONE_MS: u64 = 5_000;
 /// People whose next file the user permits; the oldest permission goes first.
 pub const PERMITS_MAX: usize = 64;
-/// How long such a permission lasts: by then a guest's nickname may be somebody else's.
+/// How long a permission lasts: after that, a guest's nickname may be another person's.
 pub const PERMIT_MS: u64 = 3_600_000;
 /// Refused and given up files whose further chunks are passed over in silence; the oldest is forgotten first.
 pub const PASSED_OVER_MAX: usize = 256;
-/// The same from one sender: their own are forgotten first when there are more.
+/// Refused and given up files of one sender: its own are forgotten first if there are more.
 pub const PASSED_OVER_PER_SENDER_MAX: usize = 32;
 /// They are forgotten when nothing has come for so long: after that the sender may well begin anew.
 pub const PASSED_OVER_MS: u64 = 600_000;
@@ -133,9 +133,9 @@ pub const DOWNLOAD_IDLE_MS: u64 = 60_000;
 pub const CLOCK_STEP_MAX_MS: u64 = 2 * READ_WAIT_MS;
 /// Announcements of files that have not begun.
 pub const ANNOUNCEMENTS_MAX: usize = 256;
-/// The same from one sender: their own go first when there are more.
+/// Announcements of one sender: its own are forgotten first if there are more.
 pub const ANNOUNCEMENTS_PER_SENDER_MAX: usize = 32;
-/// An announcement is forgotten after so long. Files that are sent at once take turns, so it may take a while.
+/// How long an announcement is kept. Files that are sent at once take turns, so it may take a while.
 pub const ANNOUNCEMENT_MS: u64 = 600_000;
 /// Bytes of one file that are collected before they are hashed and written.
 pub const DOWNLOAD_BUFFER_BYTES: usize = 64 * 1024;
@@ -143,13 +143,13 @@ pub const DOWNLOAD_BUFFER_BYTES: usize = 64 * 1024;
 pub const HASH_BESIDE_BYTES: u64 = 1024 * 1024;
 /// Blocks that this thread may be behind. With all files at once that stays below the client's 20 MiB.
 pub const HASH_BEHIND_BLOCKS: usize = 2;
-/// Longest name that a received file gets: what file systems take, less room for a number.
+/// Longest name of a received file: what file systems take, less space for a number.
 pub const SAVED_NAME_MAX_BYTES: usize = crate::limits::FILE_NAME_MAX_BYTES - 15;
 /// Numbers that are tried to find a free name: enough to get past every number there is, in steps that double.
 pub const SAVED_NAME_TRIES_MAX: u32 = SAVED_NAME_STEPS_OF_ONE + 32;
 /// The first of these go up by one, as people expect it.
 pub const SAVED_NAME_STEPS_OF_ONE: u32 = 16;
-/// Names whose next number is kept, so that thousands of files of one name don't look for theirs from the beginning.
+/// Names whose next number is kept, so that thousands of files of one name do not search theirs from the beginning.
 pub const NUMBERED_NAMES_MAX: usize = 256;
 /// Names tried for an unfinished file: one does, unless clients start at that moment.
 pub const PARTIAL_TRIES_MAX: usize = 8;

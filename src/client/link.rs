@@ -27,7 +27,7 @@ use crate::wire::{AuthResponse, FrameLimits, Inbox, Input, Packet};
 pub struct Link {
     stream: Stream,
     outbox: Mutex<Outbox<FileUpload>>,
-    /// The outbox has got something, or has room again.
+    /// The outbox has a new entry, or room again.
     changed: Condvar,
     recent: Mutex<Recent>,
     files: Mutex<Vec<Weak<Outgoing>>>,
@@ -81,11 +81,11 @@ pub enum Failure {
     Refused(AuthResponse),
 }
 
-/// What was received behind the answer to the login, and where in a packet the stream stands.
+/// Input behind the answer to the login, and the position within a packet at its end.
 pub type Leftover = (Inbox, Vec<u8>);
 
 impl Link {
-    /// Connects and logs in, as a registered user where there is a password.
+    /// Connects and logs in, as a registered user if there is a password.
     ///
     /// # Errors
     /// Why that did not work.
@@ -109,10 +109,10 @@ impl Link {
         Ok((link, leftover))
     }
 
-    /// Queues a message. Where there is no room, it waits if it may.
+    /// Queues a message. If there is no room, it waits if it may.
     ///
     /// # Errors
-    /// The message, where it was not queued.
+    /// The message, if it was not queued.
     pub fn say(&self, message: Message, may_wait: bool) -> Result<(), Message> {
         let outbox = self.outbox_when(may_wait, Outbox::has_room);
         match outbox {
@@ -125,7 +125,7 @@ impl Link {
         }
     }
 
-    /// Takes a place for a file. Where there is none, it waits if it may; nothing where there was none.
+    /// Takes a place for a file. If there is none, it waits if it may; `None` if there was none.
     pub fn reserve_upload(&self, to: Address, name: String, transfer_id: u32, may_wait: bool) -> Option<Arc<Outgoing>> {
         self.outbox_when(may_wait, Outbox::has_upload_room)?.reserve_upload();
         let (bytes, is_cancelled) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -149,7 +149,7 @@ impl Link {
             .collect()
     }
 
-    /// Stops those of them that are meant.
+    /// Stops those that match.
     pub fn cancel_files(&self, meant: &Meant, now_ms: u64) {
         let all = self.outgoing().iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
         for outgoing in all.iter().filter(|outgoing| meant.is(&outgoing.to, &outgoing.name)) {
@@ -164,12 +164,12 @@ impl Link {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Files on their way out, those that are being prepared included.
+    /// Files on their way out, including those that are being prepared.
     pub fn uploads_len(&self) -> usize {
         self.outbox().uploads_len()
     }
 
-    /// Sends what is queued, then closes the sending side.
+    /// Sends the queue, then closes the sending side.
     pub fn finish(&self) {
         self.outbox().finish();
         self.changed.notify_all();
@@ -214,7 +214,7 @@ impl Link {
         self.changed.wait(outbox).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same, and for so long at most.
+    /// Waits for a change, and for this time at most.
     pub(super) fn wait_for<'a>(
         &self,
         outbox: MutexGuard<'a, Outbox<FileUpload>>,
@@ -260,7 +260,7 @@ impl Link {
         self.stream.shutdown_write()
     }
 
-    /// The outbox, when it has room and its connection is there.
+    /// The outbox, once it has room and its connection is there.
     fn outbox_when(
         &self,
         may_wait: bool,
@@ -366,12 +366,12 @@ pub fn refusal(response: AuthResponse, nickname: &str) -> String {
     }
 }
 
-/// Somebody who was heard of, for completion: the latest first.
+/// People for completion: the latest first.
 #[derive(Debug, Default)]
 pub struct Seen(std::collections::VecDeque<Address>);
 
 impl Seen {
-    /// Somebody said something.
+    /// A person has sent something.
     pub fn on_heard_of(&mut self, from: &Address) {
         if let Some(at) = self.0.iter().position(|known| known == from) {
             self.0.swap(0, at);

@@ -14,10 +14,10 @@
 //! | [`progress`] | the status line |
 //!
 //! Around them: [`options`], [`password`], [`disk`] (the download folder), [`screen`], [`output`] and [`editor`] (the
-//! user), [`files`] (what is typed about files), [`link`], [`reader`] and [`writer`] (the server), [`session`] (which ties
+//! user), [`files`] (commands about files), [`link`], [`reader`] and [`writer`] (the server), [`session`] (which ties
 //! them together).
 
-// Their macros abort where nobody reads.
+// Their macros abort if the reader has gone.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod address;
@@ -63,11 +63,11 @@ use crate::shell::terminal::Terminal;
 /// What all threads of the client share.
 #[derive(Debug)]
 pub struct Context {
-    /// Where lines go.
+    /// The target of lines.
     pub screen: Screen,
     /// Transfers under way.
     pub progress: Progress,
-    /// Where received files go.
+    /// The folder for received files.
     pub folder: Folder,
     /// The transfer ID of the next file.
     pub next_transfer_id: AtomicU32,
@@ -77,7 +77,7 @@ pub struct Context {
     pub is_told_to_end: AtomicBool,
     /// The terminal as it was found.
     pub terminal: Terminal,
-    /// The connection, while there is one.
+    /// The connection, if there is one.
     pub link: Mutex<Option<Arc<Link>>>,
     downloads: Mutex<FolderDownloads>,
     seen: Mutex<Seen>,
@@ -93,12 +93,12 @@ impl Context {
         self.started.elapsed().as_millis() as u64
     }
 
-    /// Who was heard of.
+    /// The people who were heard of.
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection, while there is one.
+    /// The connection, if there is one.
     pub fn link(&self) -> MutexGuard<'_, Option<Arc<Link>>> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,7 +114,7 @@ impl Context {
         self.has_failed.store(true, Ordering::Release);
     }
 
-    /// Does something with the files that come in. What is to be said comes back: saying it may take long.
+    /// Does something with received files. Returns the lines to show, because showing them may take long.
     pub fn on_downloads<T>(&self, act: impl FnOnce(&mut FolderDownloads, Say<'_>) -> T) -> (T, Vec<Outcome>) {
         let mut outcomes = Vec::new();
         let mut downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,7 +122,7 @@ impl Context {
         (done, outcomes)
     }
 
-    /// The same for something typed: what is to be said is said.
+    /// Does something with received files for a typed command, and shows the lines.
     pub fn answer<T>(&self, act: impl FnOnce(&mut FolderDownloads, Say<'_>) -> T) -> T {
         let (done, outcomes) = self.on_downloads(act);
         for outcome in outcomes {
@@ -139,7 +139,7 @@ impl Context {
 
     fn new(screen: Screen, progress: Progress, folder: Folder, consent: Consent, max_download_bytes: u64) -> Context {
         let downloads = Downloads::new(folder.clone(), progress.clone(), consent, max_download_bytes);
-        // Random, so that a client that was started again does not go on with the numbers of the one before.
+        // Random, so that a client that was started again does not reuse the numbers of the one before.
         let first_transfer_id = getrandom::u32().unwrap_or_default();
         Context {
             screen,

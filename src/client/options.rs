@@ -28,30 +28,30 @@ pub struct Options {
     pub server: String,
     /// TLS, if it is wanted.
     pub tls: Option<TlsOptions>,
-    /// Who we are.
+    /// The nickname.
     pub nickname: String,
-    /// Where the password is, for a registered user.
+    /// The file with the password, for a registered user.
     pub password_file: Option<PathBuf>,
     /// Ask for the password on the terminal.
     pub ask_password: bool,
-    /// Where received files go; nothing for the default folder.
+    /// The folder for received files; `None` for the default folder.
     pub download: Option<PathBuf>,
     /// What all files may come to that are taken, in bytes.
     pub max_download_bytes: u64,
-    /// Those whose files are taken unasked.
+    /// Senders whose files are taken without asking.
     pub accept: Vec<Address>,
     /// Whether all others' files are taken unasked, or none at all.
     pub files: Files,
 }
 
-/// Whose files are taken, but for those that are named.
+/// The policy for files of other senders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Files {
-    /// Those that the user takes, where there is a terminal.
+    /// Files that the user accepts, if there is a terminal.
     Asked,
-    /// Everybody's.
+    /// Files of every sender.
     All,
-    /// Nobody's, whoever is named.
+    /// No files, not even of named senders.
     No,
 }
 
@@ -68,7 +68,7 @@ impl fmt::Display for UsageError {
 /// Reads the arguments (without the program's name).
 ///
 /// # Errors
-/// What is wrong with them.
+/// The mistake in them.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
     let matches = getopts().parse(arguments).map_err(UsageError)?;
     if matches.opt_present("help") {
@@ -120,7 +120,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
     }))
 }
 
-/// `NICKNAME@ID`; an argument needs no quotes where a nickname has blanks, but may have them as a typed line does.
+/// `NICKNAME@ID`. An argument needs no quotes if a nickname has blanks, but may have them as a typed line does.
 fn somebody(text: &str) -> Option<Address> {
     if let Some((address, "")) = Address::parse(text) {
         return Some(address);

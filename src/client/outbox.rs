@@ -11,7 +11,7 @@ use super::limits::{CHAT_QUEUE_BYTES, UPLOADS_MAX};
 /// A message that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// For everybody.
+    /// A public message.
     Public(String),
     /// For one.
     Private(Address, String),
@@ -130,7 +130,7 @@ impl<U> Outbox<U> {
         if self.is_finishing && self.reserved == 0 { Work::Finish } else { Work::Wait }
     }
 
-    /// Ends an upload's turn: `Some` where it has more to send. Returns whether it goes on.
+    /// Ends an upload's turn: `Some` if it has more to send. Returns whether it goes on.
     pub fn end_turn(&mut self, upload: Option<U>) -> bool {
         self.release_upload();
         match (self.in_turn.take(), upload) {
@@ -175,7 +175,7 @@ mod tests {
         Message::Public(text.to_owned())
     }
 
-    /// Takes turns until there is nothing, and says in which order; each upload is a name and its turns.
+    /// Takes turns until there is nothing, and returns their order; each upload is a name and its turns.
     fn drain(outbox: &mut Outbox<(&'static str, u32)>) -> Vec<String> {
         let mut order = Vec::new();
         loop {

@@ -1,7 +1,7 @@
 //! Printing outside of the editor. What can't be printed is an error to handle, never a panic.
 //!
-//! Bytes go to the file descriptor as they are, past the buffer of the standard library: that one loses its place where
-//! a write fails in the middle.
+//! Bytes go to the file descriptor directly, past the buffer of the standard library: that one loses its position if a
+//! write fails in the middle.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// Writes all of it, also to a descriptor that somebody has made non-blocking.
+/// Writes all of it, also to a descriptor that another process has made non-blocking.
 ///
 /// # Errors
 /// What the descriptor gives.
@@ -38,8 +38,8 @@ pub fn wait_for(fd: impl AsFd, what: PollFlags) -> io::Result<()> {
     }
 }
 
-/// Prints what was asked for, say the help, and gives the exit status. Who reads its beginning alone has got what they
-/// wanted.
+/// Prints a requested text, such as the help, and returns the exit status. If the reader closes after the beginning,
+/// that is no error.
 pub fn print(text: &str) -> ExitCode {
     match write_all(io::stdout(), text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => failed(format_args!("standard output: {error}")),
@@ -47,7 +47,7 @@ pub fn print(text: &str) -> ExitCode {
     }
 }
 
-/// A line on standard error. Where that can't be written, nobody is there to be told.
+/// A line on standard error. If it cannot be written, there is no other place for it.
 pub fn complain(text: impl Display) {
     let _ = write_all(io::stderr(), format!("cfp-client: {text}\n").as_bytes());
 }
@@ -58,7 +58,7 @@ pub fn failed(problem: impl Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Says what is wrong with the command line, for exit status 2.
+/// Reports a mistake on the command line, for exit status 2.
 pub fn usage_error(problem: impl Display) -> ExitCode {
     complain(format_args!("{problem}\nTry 'cfp-client --help'."));
     ExitCode::from(2)

@@ -1,4 +1,5 @@
-//! The password: from a file or typed without echo, never from the command line, where everybody can read it.
+//! The password: from a file or typed without echo. Never from the command line, which every user of the machine can
+//! read.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -12,7 +13,7 @@ use crate::shell::terminal::{self, ALL_SIGNALS};
 /// The first line of a file, without the byte-order mark that some editors put before it.
 ///
 /// # Errors
-/// What reading gives; `InvalidData` where the line is no text, empty or too long.
+/// The error of reading; `InvalidData` if the line is no text, empty or too long.
 pub fn read_file(path: &Path) -> io::Result<String> {
     let mut line = Vec::new();
     let bytes_max = BYTE_ORDER_MARK.len_utf8() + PASSWORD_MAX_BYTES + "\r\n".len();
@@ -30,7 +31,7 @@ pub fn read_file(path: &Path) -> io::Result<String> {
     Ok(password.to_owned())
 }
 
-/// Asks on the terminal, with echo switched off meanwhile. Nothing where the input has ended.
+/// Asks on the terminal, with echo switched off meanwhile. `None` if the input has ended.
 ///
 /// # Errors
 /// What the terminal gives.
@@ -40,7 +41,7 @@ pub fn ask(prompt: &str) -> io::Result<Option<String>> {
     terminal::ask(prompt, &signals)
 }
 
-/// Asks on the terminal. Nothing where the input has ended.
+/// Asks on the terminal. `None` if the input has ended.
 ///
 /// # Errors
 /// What the terminal gives.

@@ -1,4 +1,5 @@
-//! How far each transfer has come, for the status line: counted by whoever moves the bytes, read by whoever draws.
+//! The progress of each transfer, for the status line. The threads that move the bytes count it, and the editor's
+//! thread draws it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -35,7 +36,7 @@ impl Meter {
     }
 }
 
-/// The transfers under way. Clones show the same ones.
+/// The transfers under way. Clones show the same transfers.
 #[derive(Debug, Clone, Default)]
 pub struct Progress(Arc<Mutex<Vec<Weak<Meter>>>>);
 
@@ -50,7 +51,7 @@ impl Progress {
         meter
     }
 
-    /// One line for all of them; empty where there are none.
+    /// One line for all of them; empty if there are none.
     pub fn status(&self) -> String {
         let mut meters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         meters.retain(|meter| meter.strong_count() > 0);

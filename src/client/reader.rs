@@ -1,7 +1,7 @@
 //! What comes in: the thread that reads a connection.
 //!
-//! Whatever the network causes to be shown waits here until the screen has room for it. So a terminal that takes
-//! nothing holds up the reading, and in the end the server, and not a byte more is kept.
+//! Lines that the network causes wait here until the screen has room. So if a terminal takes nothing, reading stops,
+//! and in the end the server waits. Nothing more is kept.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -27,7 +27,7 @@ pub enum End {
     Broken(io::Error),
 }
 
-/// Handles what comes in, until the connection ends. What is unfinished is given up then.
+/// Handles input until the connection ends. Then unfinished files are given up.
 pub fn read(context: &Context, link: &Link, leftover: Leftover) -> End {
     let (inbox, behind) = leftover;
     let mut reader = Reader {
@@ -108,7 +108,7 @@ impl Reader<'_> {
     /// Takes bytes as they came.
     ///
     /// # Errors
-    /// Where they make no sense: what comes behind them can't be trusted to be what it seems.
+    /// The bytes make no sense, so what follows cannot be trusted.
     fn take(&mut self, mut input: &[u8]) -> io::Result<()> {
         let frame = FrameLimits { message_max_bytes: SHOWN_MESSAGE_MAX_BYTES };
         let mut inbox = std::mem::take(&mut self.inbox);
@@ -174,8 +174,8 @@ impl Reader<'_> {
         self.context.screen.show(&Line::Message { from, text: Visible(message).to_string(), is_private });
     }
 
-    /// Does something with the files that come in, then says what there is to say. (The other way round, who types
-    /// would wait for the screen.)
+    /// Does something with received files, then shows the lines. (The other way round, a typed command would wait for
+    /// the screen.)
     fn on_downloads(&mut self, act: impl FnOnce(&mut super::FolderDownloads, u64, super::download::Say<'_>)) {
         let now_ms = self.clock.ms;
         for outcome in self.context.on_downloads(|downloads, say| act(downloads, now_ms, say)).1 {

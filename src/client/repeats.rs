@@ -16,13 +16,13 @@ struct Repeated {
     text: String,
     shown: u32,
     held_back: u64,
-    /// When those that were held back are said.
+    /// When the number of held back lines is shown.
     due_ms: u64,
     window_ms: u64,
 }
 
 impl Repeats {
-    /// A line is about to be said. Returns whether it is to be shown, and what is to be shown before it.
+    /// A line is about to be shown. Returns whether to show it, and which line to show before it.
     pub fn on_line(&mut self, text: &str, now_ms: u64) -> (bool, Option<String>) {
         if let Some(known) = self.0.iter_mut().find(|known| known.text == text) {
             if known.shown < REPEATS_SHOWN {
@@ -38,7 +38,7 @@ impl Repeats {
         (true, oldest.and_then(|known| known.summary()))
     }
 
-    /// What was held back and is due. Where it goes on, it is said less and less often.
+    /// The due line about held back ones. While they go on, it comes less and less often.
     pub fn on_time(&mut self, now_ms: u64) -> Vec<String> {
         let mut due = Vec::new();
         self.0.retain_mut(|known| {
@@ -48,7 +48,7 @@ impl Repeats {
             due.extend(known.summary());
             known.window_ms = (known.window_ms * 2).min(REPEATS_WINDOW_MAX_MS);
             known.due_ms = now_ms + known.window_ms;
-            // Where nothing was held back, it is over.
+            // If nothing was held back, the run of equal lines is over.
             std::mem::take(&mut known.held_back) > 0
         });
         due

@@ -1,4 +1,4 @@
-//! Where lines for the user go: plain to standard output, or above the prompt of a terminal.
+//! The target of lines for the user: plain standard output, or above the prompt of a terminal.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -13,10 +13,10 @@ use super::limits::{SCREEN_OWN_LINES, SCREEN_QUEUE_BYTES, SCREEN_QUEUE_LINES, ST
 use super::output;
 use super::progress::Progress;
 
-/// One line, safe to show: whoever makes it has escaped what is not ours.
+/// One line, safe to show: its maker has escaped every text of others.
 #[derive(Debug, Clone)]
 pub enum Line {
-    /// A message: who says it, and what.
+    /// A message: its sender, and its text.
     Message {
         /// `[7] ana` or `[7] ana -> you`.
         from: String,
@@ -61,8 +61,8 @@ impl Screen {
         self.put(line, true);
     }
 
-    /// Shows a line without waiting: for the few that answer something typed. Where they are too many for a terminal
-    /// that takes nothing, they are counted.
+    /// Shows a line without waiting: for the few that answer typed commands. If they are too many for a terminal that
+    /// takes nothing, they are counted.
     pub fn show_now(&self, line: &Line) {
         self.put(line, false);
     }
@@ -94,8 +94,8 @@ pub struct Plain {
 }
 
 impl Plain {
-    /// Prints a line. Where it can't be printed, that is said once, and the exit status tells it: what is typed still
-    /// counts, so it goes on.
+    /// Prints a line. If it cannot be printed, a line on standard error says so once, and the exit status shows it.
+    /// Typed lines are still sent, so the client goes on.
     fn print(&self, line: &Line) {
         let _printing = lock(&self.printing);
         let printed = output::write_all(io::stdout(), (plain(line) + "\n").as_bytes());
@@ -117,8 +117,8 @@ fn plain(line: &Line) -> String {
 /// The terminal while the line editor has it.
 ///
 /// The editor draws the prompt and calls [`Canvas::draw`] each time, with the cursor at the beginning of the cleared
-/// prompt's first row. What has come meanwhile goes there, so it stands above the prompt and nothing has to know what
-/// is typed. The status line, if there is one, stays between the two:
+/// prompt's first row. New lines go there, so they stand above the prompt, and no other code has to know the typed
+/// text. The status line, if there is one, stays between the two:
 ///
 /// ```text
 ///  12:01 [7] ana: hi                     what was drawn before
@@ -129,7 +129,7 @@ fn plain(line: &Line) -> String {
 #[derive(Debug)]
 pub struct Canvas {
     state: Mutex<State>,
-    /// Lines were taken, or nobody draws any more.
+    /// Lines were taken, or the canvas is closed.
     room: Condvar,
     /// There is something to draw.
     news: Condvar,
@@ -283,14 +283,14 @@ impl State {
     }
 }
 
-/// Where the terminal is gone, a signal says so.
+/// If the terminal is gone, a signal says so.
 fn print_to_terminal(line: String) {
     let _ = output::write_all(io::stdout(), (line + "\n").as_bytes());
 }
 
 const DIM: &str = "2";
 
-/// The same for everything that one sender says.
+/// The limiter for everything that one sender says.
 fn sender_color(from: &str) -> &'static str {
     const COLORS: [&str; 5] = ["32", "33", "34", "36", "1;34"];
     let sum = from.bytes().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
@@ -309,7 +309,8 @@ fn fitting(text: &str, columns: usize) -> &str {
     text
 }
 
-/// Rows that a text takes from the left edge; nothing where it can't be said, since it has more than plain characters.
+/// Rows that a text takes from the left edge; `None` if it has more than plain characters, so that they cannot be
+/// known.
 pub fn rows(text: &str, columns: usize) -> Option<usize> {
     let (mut row, mut column) = (0, 0);
     for char in text.chars() {

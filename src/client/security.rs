@@ -9,16 +9,16 @@ use std::path::PathBuf;
 pub struct TlsOptions {
     /// The name that the server's certificate must have.
     pub name: String,
-    /// Who vouches for it.
+    /// The authority for the certificate.
     pub trust: TrustOption,
 }
 
-/// Who vouches for the server's certificate.
+/// The authority for the server's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrustOption {
     /// The CAs that this system trusts.
     System,
-    /// Those in this file.
+    /// The CAs in this file.
     File(PathBuf),
     /// The user, who knows its SHA-256.
     Fingerprint([u8; 32]),
@@ -124,7 +124,7 @@ mod with_tls {
         /// As the command line says.
         ///
         /// # Errors
-        /// One line: what is wrong with the name or the file.
+        /// One line: the mistake in the name or the file.
         pub fn new(options: Option<&TlsOptions>) -> Result<Security, String> {
             let Some(options) = options else { return Ok(Security(None)) };
             let trust = match &options.trust {
@@ -135,7 +135,7 @@ mod with_tls {
             Ok(Security(Some(Dialler::new(&trust, &options.name)?)))
         }
 
-        /// Shakes hands, where there is TLS.
+        /// Shakes hands, if there is TLS.
         ///
         /// # Errors
         /// Why that did not work.

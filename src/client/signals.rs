@@ -35,11 +35,11 @@ fn leave_editing(terminal: &Terminal) {
     }
 }
 
-/// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT clean up before they end the program, and a file that grows over a
-/// limit is a failed write like that to a full disk.
+/// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT clean up before they end the program. If a file grows over its
+/// limit, that is a failed write, as on a full disk.
 ///
 /// # Errors
-/// Where handlers can't be set.
+/// If handlers cannot be set.
 pub fn handle(context: Arc<Context>) -> io::Result<()> {
     let mut signals = Signals::new(HANDLED.iter().copied().chain([SIGXFSZ]))?;
     thread::Builder::new().name("signals".into()).spawn(move || {

@@ -18,7 +18,7 @@ use crate::wire::{FileChunk, Packet};
 pub struct Upload<R> {
     /// Its receiver.
     pub to: Address,
-    /// What the receiver is told, before the first chunk.
+    /// The announcement to the receiver, before the first chunk.
     pub announcement: Announcement,
     /// Chunks of the whole file.
     pub chunks: u32,
@@ -30,7 +30,7 @@ pub struct Upload<R> {
 }
 
 impl<R: Read> Upload<R> {
-    /// Begins to send what `source` gives. Nothing where the announced size is too large for the protocol.
+    /// Begins to send the bytes of `source`. `None` if the announced size is too large for the protocol.
     pub fn new(to: Address, announcement: Announcement, source: R, meter: Arc<Meter>) -> Option<Upload<R>> {
         let chunks = announcement.chunks()?;
         Some(Upload { to, announcement, chunks, chunks_done: 0, meter, source })
@@ -39,7 +39,7 @@ impl<R: Read> Upload<R> {
     /// Appends the next packets to `out`: at first the announcement, then up to `chunks_max` chunks.
     ///
     /// # Errors
-    /// What reading gives, and `UnexpectedEof` where the file has become shorter than it was.
+    /// The error of reading, and `UnexpectedEof` if the file has become shorter.
     pub fn pack(&mut self, out: &mut Vec<u8>, chunks_max: usize) -> io::Result<Packed> {
         let (destination, receiver) = (self.to.server, self.to.nickname.as_str());
         let mut packets = 0;

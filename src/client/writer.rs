@@ -65,7 +65,7 @@ fn write_all(context: &Context, link: &Link) -> io::Result<()> {
                 };
                 link.outbox().end_turn(going_on);
                 link.notify();
-                // Only now: what is under way when the connection ends is said to be unsent.
+                // Only now: a file that is under way when the connection ends is reported as unsent.
                 written?;
             }
         }

@@ -1,5 +1,5 @@
-//! Poll, the listeners, dialling, signals, the clock. It turns what the kernel says into calls of the engine, one
-//! turn after the other; nothing else of the program knows that there is a poll.
+//! Poll, the listeners, dialling, signals, the clock. It turns the kernel's events into calls of the engine, one turn
+//! after the other. Only the resolver's socket is registered with the poll elsewhere, in `dns/socket.rs`.
 
 use std::io;
 use std::time::{Duration, Instant};

@@ -276,7 +276,7 @@ fn offers_are_few_and_who_has_most_makes_room() {
     assert_eq!(bench.downloads.all_offered().len(), OFFERS_MAX);
     let of_ana = |bench: &Bench| bench.downloads.all_offered().iter().filter(|file| file.from == ana()).count();
     assert_eq!(of_ana(&bench), 1);
-    // Now everybody has one, and who comes later takes none away.
+    // Now every sender has one, and a later sender takes none away.
     bench.send(BEN, 1, "c", b"x");
     assert!(matches!(bench.last(), What::Refused(Refusal::TooManyOffers)));
     assert_eq!(of_ana(&bench), 1);
@@ -342,7 +342,7 @@ fn who_is_not_asked_about_is_refused_or_taken_at_once() {
     assert!(matches!(bench.last(), What::Refused(Refusal::NobodyToAsk)));
     bench.send(BEN, 1, "x", b"abc");
     assert!(matches!(bench.last(), What::Checked { .. }));
-    // Somebody who drives it may still permit a file.
+    // A program that drives the client may still permit a file.
     bench.accept(&Meant::From(ana()));
     bench.send(ANA, 2, "x", b"abc");
     assert!(matches!(bench.last(), What::Checked { .. }));

@@ -33,7 +33,7 @@ pub use offers::{Answered, ListedFile, Meant};
 pub use outcome::{Abort, Discard, Outcome, Refusal, What};
 use passed_over::PassedOver;
 
-/// Where received files go.
+/// The folder for received files.
 pub trait Store {
     /// A file that is not complete. Dropping it removes it.
     type File;
@@ -62,10 +62,10 @@ pub struct Downloads<S: Store> {
     consent: Consent,
     /// What all files may come to that are taken.
     max_bytes: u64,
-    /// What those have come to that are complete.
+    /// Bytes of the files that are complete.
     kept_bytes: u64,
     kept_files: u64,
-    /// Few, and the next chunk is mostly for the one at the front.
+    /// There are few, and the next chunk is mostly for the one at the front.
     open: Vec<Open<S::File>>,
     /// Complete, and the user has not answered.
     waiting: Vec<Waiting<S::File>>,
@@ -95,12 +95,12 @@ struct Open<F> {
     name: String,
     chunks: u32,
     chunks_done: u32,
-    /// Size and SHA-256, where they were announced.
+    /// Size and SHA-256, if they were announced.
     announced: Option<(u64, [u8; 32])>,
     /// What of the file is still to come.
     left_bytes: u64,
     buffer: Vec<u8>,
-    /// Where there is something to compare it with.
+    /// If there is a hash to compare it with.
     hash: Option<Hasher>,
     file: F,
     last_ms: u64,
@@ -139,7 +139,7 @@ struct Announced {
 pub type Say<'a> = &'a mut dyn FnMut(Outcome);
 
 impl<S: Store> Downloads<S> {
-    /// No files yet. Those that are taken may come to `max_bytes` together.
+    /// No files yet. All taken files together may have `max_bytes`.
     pub fn new(store: S, progress: Progress, consent: Consent, max_bytes: u64) -> Downloads<S> {
         Downloads {
             store,
@@ -158,7 +158,7 @@ impl<S: Store> Downloads<S> {
         }
     }
 
-    /// Somebody said what the file with a transfer ID is going to be.
+    /// The announcement of the file with a transfer ID.
     pub fn on_announcement(&mut self, from: &Address, announcement: Announcement, now_ms: u64) {
         self.announcements.retain(|known| now_ms.saturating_sub(known.at_ms) < ANNOUNCEMENT_MS);
         let key = Key { from: from.clone(), transfer_id: announcement.transfer_id };
@@ -200,7 +200,7 @@ impl<S: Store> Downloads<S> {
         self.now_ms
     }
 
-    /// Gives up what has stopped, and offers that nobody answers.
+    /// Gives up files that have stopped, and offers that were not answered.
     pub fn on_time(&mut self, now_ms: u64, say: Say<'_>) {
         self.now_ms = now_ms;
         self.passed_over.on_time(now_ms);
@@ -210,8 +210,8 @@ impl<S: Store> Downloads<S> {
         self.discard(|offer| is_late(offer.asked_ms), || Discard::Unanswered, say);
     }
 
-    /// The connection is gone: what is not complete is given up. What still comes of it, over the next connection, is
-    /// passed over.
+    /// The connection is gone: incomplete files are given up. Their further chunks, over the next connection, are
+    /// ignored.
     pub fn on_disconnected(&mut self, say: Say<'_>) {
         self.give_up(|_| true, || What::Aborted(Abort::Disconnected), say);
         self.announcements.clear();
@@ -222,7 +222,7 @@ impl<S: Store> Downloads<S> {
         self.discard(|_| true, || Discard::Leaving, say);
     }
 
-    /// Ends some of the files that are not complete, and passes over what is left of them.
+    /// Ends some of the incomplete files, and ignores the rest of them.
     fn give_up(&mut self, is_meant: impl Fn(&Open<S::File>) -> bool, what: impl Fn() -> What, say: Say<'_>) {
         let mut at = 0;
         while let Some(open) = self.open.get(at) {
@@ -307,7 +307,7 @@ impl<S: Store> Downloads<S> {
         Ok((self.store.create().map_err(Refusal::Disk)?, is_taken))
     }
 
-    /// Whether a file of so many bytes may be taken, beside those that were and those under way.
+    /// Whether a file of this size may be taken, beside those that were and those under way.
     fn check_total(&self, bytes: u64) -> Result<(), Refusal> {
         if self.kept_files + self.taken().count() as u64 >= DOWNLOAD_FILES_MAX {
             return Err(Refusal::TooManyFiles);
@@ -398,7 +398,7 @@ impl<S: Store> Downloads<S> {
         self.passed_over.add(open.key.clone(), open.name.clone(), open.chunks, open.chunks_done, self.now_ms);
     }
 
-    /// Where it was an offer, the user may not have seen yet that it is gone.
+    /// If it was an offer, the user may not have seen yet that it is gone.
     fn note_gone(&mut self, open: &Open<S::File>) {
         if matches!(open.consent, Given::Asked(_)) {
             self.offer_gone_ms = Some(self.now_ms);
@@ -407,7 +407,7 @@ impl<S: Store> Downloads<S> {
 }
 
 impl<F> Open<F> {
-    /// All bytes of it: exact where announced, else with padding.
+    /// All its bytes: exact if announced, else with padding.
     fn bytes(&self) -> u64 {
         self.announced.map_or(u64::from(self.chunks) * CHUNK_BYTES as u64, |(size, _)| size)
     }

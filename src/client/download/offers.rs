@@ -1,4 +1,4 @@
-//! The user's word on files: what is offered, taken, refused and cancelled.
+//! The user's decisions on files: offered, taken, refused and cancelled ones.
 
 use super::{Abort, Discard, Downloads, Given, Open, Outcome, Refusal, Say, Store, Waiting, What};
 use crate::client::address::Address;
@@ -11,9 +11,9 @@ use crate::limits::CHUNK_BYTES;
 pub enum Meant {
     /// The only one there is.
     Only,
-    /// All of somebody.
+    /// All files of one sender.
     From(Address),
-    /// Those of somebody that are called so, as the client has shown the name.
+    /// Files of one sender with this name, as the client has shown it.
     Named(Address, String),
 }
 
@@ -24,7 +24,7 @@ pub struct ListedFile {
     pub from: Address,
     /// What the sender calls it.
     pub name: String,
-    /// Its size, with padding where it was not announced.
+    /// Its size, with padding if it was not announced.
     pub bytes: u64,
 }
 
@@ -33,11 +33,11 @@ pub struct ListedFile {
 pub enum Answered {
     /// It was done; what there is to say about each file was said.
     Done,
-    /// There is no such file.
+    /// There is no file that matches.
     None,
     /// It was not said clearly enough which of these is meant: nothing was done.
     Which(Vec<ListedFile>),
-    /// Somebody's next file will be taken.
+    /// The next file of this sender will be taken.
     Permitted(Address),
     /// A permission was taken back.
     Withdrawn(Address),
@@ -75,7 +75,7 @@ impl Meant {
 }
 
 impl<S: Store> Downloads<S> {
-    /// The user takes what is offered. Where nothing is, somebody's next file is permitted.
+    /// The user takes an offer. If there is none, the next file of that sender is permitted.
     pub fn accept(&mut self, meant: &Meant, say: Say<'_>) -> Answered {
         if self.consent.is_off() {
             return Answered::Off;
@@ -107,7 +107,7 @@ impl<S: Store> Downloads<S> {
         Answered::Done
     }
 
-    /// The user does not want what is offered; a permission is withdrawn.
+    /// The user refuses an offer; a permission is withdrawn.
     pub fn refuse(&mut self, meant: &Meant, say: Say<'_>) -> Answered {
         let offered = self.offered(meant);
         match meant {
@@ -152,7 +152,7 @@ impl<S: Store> Downloads<S> {
         self.offered(&Meant::Only)
     }
 
-    /// Removes some of the offers, and passes over what is left of them.
+    /// Removes some of the offers, and ignores the rest of them.
     pub(super) fn discard(&mut self, is_meant: impl Fn(&Offer<'_>) -> bool, why: impl Fn() -> Discard, say: Say<'_>) {
         self.give_up(|open| open.offer().is_some_and(|offer| is_meant(&offer)), || What::Discarded(why()), say);
         let (meant, others) =
@@ -164,7 +164,7 @@ impl<S: Store> Downloads<S> {
         }
     }
 
-    /// Makes room for one more offer: who has most of them loses one, but never for somebody who has as many.
+    /// Makes room for one more offer. The sender with most of them loses one, but never for a sender with as many.
     pub(super) fn make_room_for_offer(&mut self, from: &Address, say: Say<'_>) -> Result<(), Refusal> {
         let theirs = self.offers().filter(|offer| offer.from == from).count();
         if theirs >= OFFERS_PER_SENDER_MAX {
@@ -183,7 +183,7 @@ impl<S: Store> Downloads<S> {
         Ok(())
     }
 
-    /// Keeps what waits for an answer within its bound: who has sent most of it loses the largest.
+    /// Keeps the bytes of offers within their bound: the sender with most of them loses its largest offer.
     pub(super) fn bound_spool(&mut self, say: Say<'_>) {
         while self.offers().map(|offer| offer.spooled_bytes).sum::<u64>() > SPOOL_MAX_BYTES {
             let of = |from: &Address| -> u64 {
@@ -258,7 +258,7 @@ impl<F> Open<F> {
 
 impl<F> Waiting<F> {
     fn offer(&self) -> Offer<'_> {
-        // A file takes some room whatever its size.
+        // A file takes some memory whatever its size.
         let spooled_bytes = self.bytes.max(CHUNK_BYTES as u64);
         let (number, from, name) = (self.number, &self.from, self.name.as_str());
         Offer { number, from, name, bytes: self.bytes, spooled_bytes, asked_ms: self.asked_ms }

@@ -22,7 +22,7 @@ pub struct Outcome {
 /// What happened to a file.
 #[derive(Debug)]
 pub enum What {
-    /// The user is asked. So many bytes are expected (with padding, where it was not announced).
+    /// The user is asked. The file has this many bytes (with padding, if it was not announced).
     Offered {
         /// Expected size.
         bytes: u64,
@@ -65,7 +65,7 @@ pub enum Refusal {
     TooManyOffers,
     /// More were taken than anybody looks through.
     TooManyFiles,
-    /// With those that were taken it would come to too many bytes.
+    /// With the taken files it would be over the bound on bytes.
     TooLarge {
         /// What it would have come to.
         bytes: u64,
@@ -102,7 +102,7 @@ pub enum Abort {
     Damaged,
     /// Nothing came for a while.
     Stopped,
-    /// Another one with the same transfer ID began.
+    /// Another file with the same transfer ID began.
     Replaced,
     /// The connection is gone.
     Disconnected,

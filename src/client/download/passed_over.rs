@@ -1,4 +1,4 @@
-//! What is left to come of files that were not taken or were given up: chunks that must not begin a new file.
+//! The rest of files that were not taken or were given up: chunks that must not begin a new file.
 //!
 //! A chunk does not say which one of a file it is. So the rest of a file can be told from a new one by counting alone.
 
@@ -20,8 +20,8 @@ struct Rest {
 }
 
 impl PassedOver {
-    /// From now on the rest of a file is passed over. Where there are too many, one of the same sender is forgotten
-    /// before others.
+    /// From now on, the rest of a file is ignored. If there are too many, one of the same sender is forgotten before
+    /// others.
     pub fn add(&mut self, key: Key, name: String, chunks: u32, chunks_done: u32, now_ms: u64) {
         let chunks_left = chunks.saturating_sub(chunks_done);
         if chunks_left == 0 {

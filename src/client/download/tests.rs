@@ -9,7 +9,7 @@ use crate::wire::ServerId;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-/// A disk in memory, with room for so many bytes.
+/// A disk in memory, of this size.
 #[derive(Clone, Default)]
 pub(super) struct Memory {
     kept: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,

@@ -1,8 +1,8 @@
-//! What was sent lately, so that an ERROR can be said in words.
+//! Recent sends, so that the client can say what an ERROR is about.
 //!
-//! An ERROR carries our own nickname and a reason, and nothing of what failed (RFC section 8). There is one for each
-//! packet that failed; what arrives safely is not answered at all. So where several things were sent, an ERROR may be
-//! about any of them, and this says so: each ERROR brings a line, or all that it may be about were named before.
+//! An ERROR carries our own nickname and a reason, but does not name what failed (RFC section 8). There is one for each
+//! packet that failed; a packet that arrives is not answered. So if several things were sent, an ERROR may be about any
+//! of them. Each ERROR brings a line, unless all that it may be about were named before.
 //!
 //! What can't be told apart is a group, which counts its ERRORs together:
 //!
@@ -136,7 +136,7 @@ impl Recent {
         self.settle(|since_ms| now_ms.saturating_sub(since_ms) >= SENT_WAIT_MS)
     }
 
-    /// The same for all of them, since the server has said everything. Where it has not, `lost` says why.
+    /// Decides about all of them, because the server has no more to say. If it may have, `lost` says why.
     pub fn on_end(&mut self, lost: Option<&str>) -> Vec<String> {
         let Some(lost) = lost else { return self.settle(|_| true) };
         let is_unsure = |sent: &&Sent| matches!(sent.subject, Subject::File { stage: Stage::Complete(..), .. });
@@ -152,7 +152,7 @@ impl Recent {
         all.any(|sent| matches!(sent.subject, Subject::File { stage: Stage::Complete(..), .. }))
     }
 
-    /// How long to wait before leaving, so that an ERROR for what was sent last can come.
+    /// How long to wait before leaving, so that an ERROR for the last packets can come.
     pub fn wait_before_end_ms(&self, now_ms: u64) -> u64 {
         self.last_sent_ms.map_or(0, |last_ms| (last_ms + SENT_WAIT_MS).saturating_sub(now_ms))
     }
@@ -164,7 +164,7 @@ impl Recent {
             ErrorReason::UnknownServer => "that server is unknown or not connected",
             ErrorReason::UnknownReceiver => "nobody of that name is connected there",
         };
-        // A file whose ERRORs had their time comes into question only where nothing else does.
+        // A file whose ERRORs had their time is a candidate only if nothing else is.
         let mut candidates = self.take_groups(|group| group.is_open() && !group.is_said());
         if candidates.is_empty() {
             candidates = self.take_groups(Group::is_open);
@@ -229,7 +229,7 @@ impl Recent {
         for group in &mut self.groups {
             let before = group.packets();
             group.members.retain(|sent| !is_meant(sent));
-            // An ERROR of the group may have been theirs. Where fewer are counted, more stays in question.
+            // An ERROR of the group may have been theirs. If fewer are counted, more candidates stay.
             group.errors = group.errors.saturating_sub(before - group.packets());
         }
         self.groups.retain(|group| !group.members.is_empty());
@@ -265,8 +265,8 @@ impl Group {
         let first = self.members.first().map(|sent| sent.to.clone());
         let is_one_receiver = self.members.iter().all(|sent| Some(&sent.to) == first.as_ref());
         let (errors, packets) = (self.errors, self.packets());
-        // Who does not get one thing gets nothing, so files on the way there end. So does one that must have failed,
-        // since everything else together can't have had so many ERRORs.
+        // A receiver that does not get one packet gets none, so files to it end. A file also ends if it must have
+        // failed, because everything else together cannot have had so many ERRORs.
         let (mut stop, mut ended) = (Vec::new(), Vec::new());
         let mut is_file = false;
         for sent in &mut self.members {
@@ -292,9 +292,9 @@ impl Group {
         let is_all = errors == packets;
         let has_file = self.members.iter().any(Sent::is_file);
         let open = self.members.iter_mut().filter(|sent| !sent.is_over());
-        // Where a file has ERRORs of its own, only what was not named yet is news.
+        // If a file has ERRORs of its own, only candidates that were not named yet are new.
         let mut news: Vec<&mut Sent> = open.filter(|sent| !has_file || !sent.is_named).collect();
-        // Those that were not named yet come first, where not all fit.
+        // Those that were not named yet come first, if not all fit.
         if news.len() > NAMED_AT_ONCE_MAX {
             news.sort_by_key(|sent| sent.is_named);
         }

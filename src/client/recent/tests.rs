@@ -166,7 +166,7 @@ fn what_was_sent_long_ago_is_forgotten_and_the_table_stays_small() {
     assert_eq!(recent.groups.iter().map(|group| group.members.len()).sum::<usize>(), RECENT_MAX);
     let line = line(&mut recent, 101_000);
     assert!(line.ends_with(&format!(", {} more", RECENT_MAX - NAMED_AT_ONCE_MAX)), "{line}");
-    // One that was forgotten may have been the one that failed.
+    // One that was forgotten may be the one that failed.
     for now_ms in 0..10 {
         recent.on_message_sent(&somebody("bob"), "x", 102_000 + now_ms);
     }

@@ -8,7 +8,7 @@ use super::Event;
 use crate::client::limits::LINE_MAX_BYTES;
 use crate::client::output;
 
-/// Hands over line after line, until the end of the input or until nobody takes them.
+/// Hands over line after line, until the end of the input or until the receiver has gone.
 pub(super) fn read_lines(mut input: impl BufRead, mut hand_over: impl FnMut(Event) -> bool) {
     loop {
         let event = match read_line(&mut input) {

@@ -1,4 +1,4 @@
-//! Logging in for the first time, with a person's help where there is one.
+//! The first login, with the user's help if there is a terminal.
 
 use std::io;
 
@@ -38,7 +38,7 @@ pub(super) fn describe(failure: &Failure, identity: &Identity) -> String {
     }
 }
 
-/// Asks for what may help. Returns false where the user has given up.
+/// Asks for another nickname or password. Returns false if the user has given up.
 fn ask_again(identity: &mut Identity, response: AuthResponse) -> io::Result<bool> {
     if response != AuthResponse::InUse {
         let Some(password) = password::ask("its password (empty for another nickname): ")? else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! One run of the client: logging in, carrying out what is typed, and ending.
+//! One run of the client: the login, typed lines, and the end.
 
 mod input;
 mod login;
@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Who we are to the server.
+/// Our login at the server.
 #[derive(Debug, Clone)]
 struct Identity {
     server: String,
@@ -336,13 +336,13 @@ impl Session {
         None
     }
 
-    /// Whether a script is told of a failure by the exit status. A person has read it.
+    /// Whether the exit status tells of a failure. A person has read the line about it.
     fn has_failed(&self) -> bool {
         !self.is_terminal && (self.context.has_failed.load(Ordering::Acquire) || self.context.screen.has_failed())
     }
 
     fn try_again(&mut self) {
-        // A quarter more or less, so that all clients of a server that was down don't come back at once.
+        // A random quarter more or less, so that the clients of a restarted server do not all come back at once.
         let spread = u64::from(getrandom::u32().unwrap_or_default()) % (self.retry_ms / 2 + 1);
         let delay = Duration::from_millis(self.retry_ms - self.retry_ms / 4 + spread);
         self.retry_ms = (self.retry_ms * 2).min(RECONNECT_MAX_MS);
