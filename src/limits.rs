@@ -154,6 +154,9 @@ pub const LINK_QUEUE_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Default bound on all queued output and input together.
 /// Used up by anybody; the address that holds most pays (`core/engine/memory.rs`).
 pub const MEMORY_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// It has room for so many of the longest packets at least: one while it comes in, and one that waits for a link, which
+/// may have three quarters of it.
+pub const MEMORY_MIN_PACKETS: usize = 3;
 /// What a turn may bring beyond the bound on all queues before it ends, and that is judged. Else a turn without much
 /// memory would be one packet long.
 pub const TURN_MEMORY_BYTES: usize = 64 * 1024;

@@ -23,18 +23,3 @@ fn who_neither_logs_in_nor_leaves_is_closed_in_the_end() {
     assert!(server.is_gone(0));
     server.finish();
 }
-
-#[test]
-fn who_is_on_the_way_out_and_does_not_read_is_held_to_the_queue_limit_too() {
-    let mut server = Server::new();
-    let login = [&[0x00, 0, 0, 0, 3], "bob".as_bytes()].concat();
-    let message = [&[0x20, 0, 0, 0, 2], "hi".as_bytes()].concat();
-    server.set_room(0, 1000);
-    // All in one turn: more echoes than its queue may hold, then too many ignored packets.
-    server.send(0, &login, 1);
-    server.send(0, &message, 600);
-    server.send(0, &[0xFF], 65);
-    server.turn(0);
-    assert!(server.is_gone(0));
-    server.finish();
-}

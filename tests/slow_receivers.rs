@@ -288,3 +288,54 @@ fn who_is_flooded_in_private_speaks_as_fast_as_it_reads() {
     }
     assert_eq!(heard, 10, "in two seconds");
 }
+
+#[test]
+fn who_is_on_the_way_out_and_does_not_read_is_held_to_the_queue_limit_too() {
+    let max_queue_bytes = 8 * 1024;
+    let mut rig = Rig::with_config(Config { max_queue_bytes, ..Config::new(ID) });
+    let (bob, eve, operator) = (rig.guest("bob"), rig.guest("eve"), rig.operator());
+    bob.stop_taking();
+    // What she says echoes to her: it shows how much was said.
+    let echo_bytes = said("eve", "hi").len();
+    let fitting = max_queue_bytes / echo_bytes;
+    rig.send(&eve, &says("hi").repeat(fitting));
+    for _ in 0..30 {
+        rig.advance(500);
+    }
+    assert_eq!(eve.take_output().len(), fitting * echo_bytes);
+    assert!(rig.is_open(&bob), "his queue is all but full");
+    // In one turn: more than it may hold, and its end.
+    rig.arrive(&eve, &says("hi").repeat(2));
+    rig.arrive(&operator, b"kick bob\n");
+    rig.turn();
+    assert_eq!(eve.take_output().len(), 2 * echo_bytes);
+    assert_eq!(operator.take_output(), b"ok\n");
+    assert!(bob.is_closed());
+}
+
+#[test]
+fn the_smallest_queues_that_are_allowed_have_room_for_the_longest_message() {
+    let (long, other) = ("l".repeat(64), "o".repeat(64));
+    let mut config = Config::new(ID);
+    config.frame.message_max_bytes = 50_000;
+    config.max_queue_bytes = config.frame.packet_max_bytes();
+    config.max_link_queue_bytes = config.frame.packet_max_bytes();
+    config.max_memory_bytes = config.memory_min_bytes();
+    let message = "x".repeat(config.frame.message_max_bytes);
+    let mut rig = Rig::with_config(config);
+    let (sender, receiver, link) = (rig.guest(&long), rig.guest(&other), rig.link(LINKED));
+    let astray = encoded(&Packet::MsgPrv { destination: LINKED, receiver: &other, message: &message });
+    // In pieces, so that it is kept while it comes in, and to those whose kernels take nothing for a moment.
+    for packet in [tells(&other, &message), says(&message), astray] {
+        receiver.stop_taking();
+        link.stop_taking();
+        for piece in packet.chunks(7_000) {
+            rig.send(&sender, piece);
+        }
+        rig.take(&receiver, usize::MAX);
+        rig.take(&link, usize::MAX);
+        assert!(receiver.take_output().len() + link.take_output().len() > message.len());
+    }
+    assert!(rig.is_open(&sender) && rig.is_open(&receiver) && rig.is_link(&link));
+    assert_eq!(rig.engine.core().counters.link_packets_dropped, 0);
+}

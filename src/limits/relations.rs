@@ -33,6 +33,10 @@ const _: () = {
     );
     assert!(PACKET_BYTES < LINK_HIGH_WATER_BYTES, "one packet alone does not make senders to a link wait");
     assert!(LINK_QUEUE_MAX_BYTES < MEMORY_MAX_BYTES, "one link does not use up the memory of all");
+    assert!(
+        QUEUES_MIN_BYTES as usize >= MEMORY_MIN_PACKETS * PACKET_BYTES,
+        "memory that was lowered has room for a message of the default size"
+    );
     assert!(QUEUES_MIN_BYTES as usize >= QUEUE_MAX_BYTES, "the smallest memory holds one full queue");
     assert!(
         POOL_MAX_BUFFERS * POOL_BUFFER_MAX_BYTES <= PROCESS_BYTES as usize,

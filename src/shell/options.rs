@@ -182,6 +182,7 @@ fn options(matches: &Arguments) -> Result<Options, UsageError> {
     set(&mut config.max_queue_bytes, number(matches, "max-queue", 1024, u64::MAX)?);
     set(&mut config.max_link_queue_bytes, number(matches, "max-link-queue", 1024, u64::MAX)?);
     set(&mut config.max_memory_bytes, number(matches, "max-memory", 64 * 1024, u64::MAX)?);
+    check_queues(&config)?;
     let seconds: Option<u64> = number(matches, "handshake-timeout", 1, 86_400)?;
     set(&mut config.handshake_ms, seconds.map(|seconds| seconds * 1000));
     let max_clients = number(matches, "max-clients", 1, u64::MAX)?;
@@ -209,6 +210,22 @@ fn options(matches: &Arguments) -> Result<Options, UsageError> {
         check_reachable(told, &merge)?;
     }
     Ok(Options { config, listen, users, advertise, merge, control, metrics, tls, max_clients })
+}
+
+/// Whether there is room for one message: else the longest would close whoever gets it.
+fn check_queues(config: &Config) -> Result<(), UsageError> {
+    let (message, packet) = (config.frame.message_max_bytes, config.frame.packet_max_bytes());
+    let queues = [
+        ("max-queue", config.max_queue_bytes, packet),
+        ("max-link-queue", config.max_link_queue_bytes, packet),
+        ("max-memory", config.max_memory_bytes, config.memory_min_bytes()),
+    ];
+    match queues.into_iter().find(|(_, bytes, min)| bytes < min) {
+        Some((name, bytes, min)) => Err(UsageError(format!(
+            "--{name} {bytes}: no room for the longest message (--max-message {message}); say at least {min}, or a smaller --max-message"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Whether the servers of `--merge` can reach the address that they are told.

@@ -68,7 +68,7 @@ pub fn start(mut options: Options) -> Result<Reactor, StartError> {
     options.config.listen = Some(address);
 
     let users_bytes = memory::users_bytes(users.held_bytes() as u64);
-    let socket_buffer_bytes = set_budget(&mut options, descriptors, limit, users_bytes);
+    let socket_buffer_bytes = set_budget(&mut options, descriptors, limit, users_bytes)?;
     // On a reload, the users may take the memory that is set aside for them.
     let users_file = users_file.map(|file| file.with_room(limit.map_or(usize::MAX, |_| bytes(users_bytes))));
     if let Some(bytes) = socket_buffer_bytes {
@@ -115,7 +115,12 @@ pub fn read_users(file: Option<&UsersFile>) -> Result<Users, String> {
 
 /// Derives the number of connections from the descriptors, and lowers the limits to the memory of the control group.
 /// Returns the bound on each buffer of a socket, if there has to be one.
-fn set_budget(options: &mut Options, descriptors: u64, limit: Option<GroupLimit>, users_bytes: u64) -> Option<usize> {
+fn set_budget(
+    options: &mut Options,
+    descriptors: u64,
+    limit: Option<GroupLimit>,
+    users_bytes: u64,
+) -> Result<Option<usize>, StartError> {
     let config = &mut options.config;
     let room = descriptors.saturating_sub(limits::RESERVED_DESCRIPTORS).max(descriptors / 2);
     let max_clients = options.max_clients.map_or(room, |chosen| chosen as u64);
@@ -144,9 +149,17 @@ fn set_budget(options: &mut Options, descriptors: u64, limit: Option<GroupLimit>
     }
     config.max_clients = usize::try_from(budget.max_clients).unwrap_or(usize::MAX);
     config.max_memory_bytes = usize::try_from(budget.max_memory_bytes).unwrap_or(usize::MAX);
+    if config.max_memory_bytes < config.memory_min_bytes() {
+        return Err(StartError::Usage(format!(
+            "--max-message {}: needs {} KiB of queues, and the control group's memory has room for {}; choose a smaller --max-message, or allow the group more memory",
+            config.frame.message_max_bytes,
+            kib(config.memory_min_bytes() as u64),
+            kib(budget.max_memory_bytes)
+        )));
+    }
     log::info!("memory: {}; {descriptors} descriptors", formula(budget));
     bound_queues(config);
-    budget.socket_buffer_bytes().and_then(|bytes| usize::try_from(bytes).ok())
+    Ok(budget.socket_buffer_bytes().and_then(|bytes| usize::try_from(bytes).ok()))
 }
 
 /// What the limits come to, as a sum that can be checked.
@@ -216,6 +229,7 @@ fn raise_descriptor_limit() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shell::options::Command;
     use crate::wire::ServerId;
 
     #[test]
@@ -224,6 +238,23 @@ mod tests {
         config.max_memory_bytes = 3 << 20;
         bound_queues(&mut config);
         assert_eq!((config.max_queue_bytes, config.max_link_queue_bytes), (limits::QUEUE_MAX_BYTES, 3 << 20));
+    }
+
+    #[test]
+    fn queues_that_were_lowered_have_room_for_the_longest_message_or_the_start_says_that_they_have_not() {
+        let group = Some(GroupLimit { bytes: 16 << 20, counts_sockets: true });
+        let lowered = |message_bytes: u32| {
+            let message_bytes = message_bytes.to_string();
+            let arguments = ["--id", "7", "--max-message", &message_bytes, "--max-queue", "20000000"];
+            let Ok(Command::Serve(mut options)) = options::parse(arguments.map(Into::into)) else { panic!("they fit") };
+            set_budget(&mut options, 65_536, group, 0).map(|_| options.config)
+        };
+        let config = lowered(500_000).unwrap();
+        assert!(config.max_memory_bytes < 2 << 20, "it was lowered: {}", config.max_memory_bytes);
+        assert!(config.max_queue_bytes >= config.frame.packet_max_bytes());
+        assert!(config.max_link_queue_bytes >= config.frame.packet_max_bytes());
+        let Err(StartError::Usage(problem)) = lowered(600_000) else { panic!("it does not fit") };
+        assert!(problem.starts_with("--max-message 600000: needs 1759 KiB of queues"), "{problem}");
     }
 
     #[test]

@@ -70,6 +70,12 @@ impl Config {
             seed: 0,
         }
     }
+
+    /// The least `max_memory_bytes` with which the longest message can be delivered.
+    pub fn memory_min_bytes(&self) -> usize {
+        limits::MEMORY_MIN_PACKETS.saturating_mul(self.frame.packet_max_bytes())
+    }
+
     /// Whether a connection from this address comes through a proxy.
     pub fn is_proxy(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
