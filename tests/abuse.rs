@@ -1,4 +1,4 @@
-//! Bad input: it is passed over exactly, it is counted, and it costs nobody else anything.
+//! Bad input: it is skipped exactly, it is counted, and it does not affect other connections.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod support;
@@ -65,7 +65,7 @@ fn what_announces_4_gib_costs_nothing_in_any_packet_and_field() {
 fn an_over_long_field_is_skipped_to_its_very_end() {
     let server = Server::start(&[]);
     let (mut ana, mut bob) = (server.guest("ana"), server.guest("bob"));
-    // What is skipped looks like packets.
+    // The skipped bytes look like packets.
     let inner = encoded(&Packet::MsgPbl { message: "from inside" });
     let long: String = String::from_utf8(inner.repeat(64 * 1024 / inner.len() + 1)).unwrap();
     let mut bytes = Vec::new();

@@ -33,7 +33,7 @@ fn remove(file: &str, nickname: &str) -> Output {
     run(&["--users", file, "--remove-user", nickname], "")
 }
 
-/// The one line that says what went wrong.
+/// The one line that names the mistake.
 fn problem(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");

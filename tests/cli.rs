@@ -197,7 +197,7 @@ fn the_last_one_of_an_option_wins() {
 #[test]
 fn a_message_that_cannot_be_written_changes_no_exit_status() {
     let full = || Stdio::from(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
-    // Nobody reads, and nobody ever will.
+    // The reader never reads.
     let gone = || Stdio::from(std::io::pipe().unwrap().1);
     let bench = env!("CARGO_BIN_EXE_cfp-bench");
     let closed = |program: &str, arguments: &str, streams: &str| {
@@ -222,7 +222,7 @@ fn a_message_that_cannot_be_written_changes_no_exit_status() {
         };
         assert_eq!(run(gone(), gone()), Some(when_gone), "{arguments}, nobody reads");
         assert_eq!(run(full(), full()), Some(when_full), "{arguments}, full");
-        // What is closed is /dev/null to a program of Rust.
+        // For a program of Rust, a closed descriptor is /dev/null.
         let expected = if when_gone == 0 || arguments.starts_with("--check") { 0 } else { when_gone };
         assert_eq!(closed(program, arguments, ">&- 2>&-"), Some(expected), "{arguments}, closed");
     }
@@ -317,7 +317,7 @@ fn without_a_default_route_the_only_address_is_advertised_and_between_several_th
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     let (one, two) = ("ip address add 10.9.8.7/32 dev lo", "ip address add 10.9.8.6/32 dev lo");
-    // The one that serves is ended by its time.
+    // A server that serves is ended by its time limit.
     let (status, stderr) = run(one, "--listen 0.0.0.0:7777");
     assert!(status == Some(124) || status == Some(0), "{stderr}");
     assert!(stderr.contains("advertised as 10.9.8.7:7777"), "{stderr}");

@@ -28,7 +28,7 @@ fn script(server: &Server, nickname: &str, folder: &Scratch, arguments: &[&str])
     client
 }
 
-/// The same on a terminal.
+/// The client on a terminal.
 fn person(server: &Server, nickname: &str, folder: &Scratch, arguments: &[&str]) -> Terminal {
     let terminal = Terminal::start(command(server, nickname, folder, arguments));
     terminal.expect("connected to");
@@ -114,7 +114,7 @@ fn on_a_terminal_a_file_waits_hidden_for_the_receivers_word() {
     ana.expect("bob@7 offers \"a b\", 1 byte");
     let rows = ana.expect_last(">");
     assert_eq!(rows.concat().matches("offers \"long\"").count(), 1, "{rows:#?}");
-    // Left, with an offer that nobody has answered.
+    // Left, with an offer that was not answered.
     ana.type_keys("/quit\r");
     ana.expect("\"a b\" from bob@7 was offered and is discarded: no answer before the end");
     assert_eq!(ana.wait(), Some(0));

@@ -19,7 +19,7 @@ fn full() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
 }
 
-/// The end of a pipe that nobody reads.
+/// The end of a pipe that is never read.
 fn unread() -> Stdio {
     io::pipe().unwrap().1.into()
 }

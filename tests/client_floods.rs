@@ -1,4 +1,4 @@
-//! What a server, or somebody behind it, can do to the client: floods, lies, and bytes that make no sense.
+//! Floods, lies, and meaningless bytes from a server, or from a client behind it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs, dead_code)]
 
 #[path = "support/console.rs"]
@@ -24,7 +24,7 @@ use terminal::Terminal;
 /// What a client may have in memory, the program itself included.
 const MEMORY_MAX_KIB: u64 = 40 * 1024;
 
-/// A server that sends what it is told to.
+/// A server that sends the given bytes.
 struct Liar {
     listener: TcpListener,
 }
@@ -153,7 +153,7 @@ fn messages_wait_for_a_terminal_that_takes_nothing_and_none_is_left_out() {
 
 #[test]
 fn it_does_not_leave_before_an_error_has_had_a_moment_to_come() {
-    // Who is held up for longer than that moment tries again.
+    // A client that was delayed beyond that moment tries again.
     let stays = || {
         let (liar, folder) = (Liar::new(), Scratch::new());
         let mut ana = Client::spawn(liar.command(&folder));

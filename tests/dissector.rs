@@ -1,6 +1,6 @@
 //! The Wireshark dissector in scripts/, on captures made by hand and on one of the real servers.
 //!
-//! Needs tshark (and, for the real servers, the right to capture); says so and passes where there is none.
+//! Needs tshark (and, for the real servers, the right to capture). Without it, the test says so and passes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 #[path = "dissector/capture.rs"]
@@ -40,7 +40,7 @@ fn has_tshark() -> bool {
 fn dissect(capture: &CaptureFile, ports: &str, options: &[&str]) -> Vec<String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/dissect.sh");
     let mut command = Command::new("sh");
-    // An empty home, so that nobody's own preferences count.
+    // An empty home, so that no personal preferences count.
     command.arg(script).arg(capture.path()).arg(ports).args(options).env("HOME", "/nonexistent");
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -176,7 +176,7 @@ fn an_overlong_length_is_skipped_without_losing_step_or_waiting_for_it() {
             "{options:?}"
         );
     }
-    // What is longer than the servers' default is in order where they were told to take it.
+    // A field that is longer than the servers' default is legal if the servers allow it.
     let mut pcap = Pcap::new();
     pcap.segments(PEER, SERVER, &encoded(&Packet::MsgPbl { message: &"x".repeat(70_000) }), 1400);
     let file = pcap.file();
@@ -290,7 +290,7 @@ fn the_dissector_keeps_step_with_the_servers_framing() {
     assert!(found == expected, "{} codes found, {} expected", found.len(), expected.len());
 }
 
-/// The codes in a stream, as tshark prints them, with those that are forwarded.
+/// The codes in a stream, as tshark prints them, with those of forwarded packets.
 fn codes(mut stream: &[u8]) -> Vec<String> {
     let mut codes = Vec::new();
     while !stream.is_empty() {

@@ -1,4 +1,4 @@
-//! What a delivery costs, in system calls and in allocations: counted, so that no noise of the machine matters.
+//! The cost of a delivery in system calls and allocations. They are counted, so the machine's noise does not matter.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 use std::alloc::System;

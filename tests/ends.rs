@@ -61,7 +61,7 @@ fn what_was_received_of_a_client_that_closed_with_answers_unread_is_handled_to_t
     stream.write_all(&encoded(&Packet::AuthGst { nickname: "ana" })).unwrap();
     let mut bytes = Vec::new();
     for number in 0..MESSAGES {
-        // To somebody else, to nobody, and to all: some of it is answered, some is not.
+        // Packets to another client, to an unknown one, and to all: some are answered, some are not.
         Packet::MsgPbl { message: &message(number) }.encode(&mut bytes);
         Packet::MsgPrv { destination: ID, receiver: "nobody", message: "" }.encode(&mut bytes);
     }
@@ -69,7 +69,7 @@ fn what_was_received_of_a_client_that_closed_with_answers_unread_is_handled_to_t
     for number in 0..MESSAGES {
         bob.expect_public("ana", &message(number));
     }
-    // Her nickname is free, and it is told why she is gone.
+    // Her nickname is free, and the log says why she is gone.
     server.wait_for_log("\"ana\"");
     server.guest("ana");
 }
@@ -116,7 +116,7 @@ fn a_client_that_was_not_read_from_since_it_read_nothing_is_heard_to_the_end_whe
     assert!(split(&bob.take_output()).len() < count, "her own echoes hold her back");
     rig.reset(&ana);
     assert!(ana.is_closed());
-    // With those of before, all that she said.
+    // With the earlier ones, everything that she sent.
     assert_eq!(rig.engine.core().counters.packets_in.packets(cfp::wire::Code::MsgPbl), count as u64);
     assert_eq!(rig.engine.core().directory.len(), 1);
 }
@@ -152,7 +152,7 @@ fn what_waits_for_a_link_that_broke_is_answered_although_more_comes_from_it() {
     assert_eq!(ana.take_output(), error.repeat(2));
 }
 
-/// A reader who is behind by much, and has shut its sending side.
+/// A reader that is far behind, and has shut its sending side.
 fn behind(node: &Node) -> Client {
     let mut bob = Client::connect_with_receive_buffer(node.address, 4096);
     bob.log_in_as_guest("bob");

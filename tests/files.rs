@@ -38,7 +38,7 @@ fn slow_reader(server: &Server, nickname: &str) -> Client {
     client
 }
 
-/// Sends `ana`'s file until the server takes no more of it; returns what is left.
+/// Sends `ana`'s file until the server takes no more of it. Returns the rest.
 fn send_until_held<'a>(ana: &mut Client, file: &'a [u8]) -> &'a [u8] {
     let sent = ana.send_until_blocked(file, Duration::from_millis(300));
     assert!(sent < file.len(), "the sender has to wait");

@@ -1,4 +1,5 @@
-//! Who says too much is slowed down before anybody is closed (D49). The real engine, and a minute on a clock of the test.
+//! A sender of too much is slowed before a receiver is closed (D49). The real engine, and a minute on a clock of the
+//! test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod support;
@@ -34,14 +35,14 @@ fn forwarded(content: &Packet<'_>) -> Vec<u8> {
     encoded(&Packet::PckFwd { destination: ID, content: &encoded(content) })
 }
 
-/// Who reads so much a second, in pieces every `every_ms`: a kernel asks for more in pieces too.
+/// A reader with a fixed rate, in pieces every `every_ms`: a kernel asks for more in pieces too.
 struct Reader {
     peer: Peer,
     bytes_per_second: usize,
     every_ms: u64,
 }
 
-/// Who says the same again and again, as fast as it is read from.
+/// A sender that repeats one message, as fast as it is read from.
 struct Flooder {
     peer: Peer,
     packet: Vec<u8>,
@@ -59,7 +60,7 @@ impl Flooder {
     }
 }
 
-/// Who says something now and then.
+/// A sender of occasional messages.
 struct Talker {
     peer: Peer,
     packet: Vec<u8>,
@@ -87,7 +88,7 @@ impl Room {
         self.readers.push(Reader { peer, bytes_per_second, every_ms });
     }
 
-    /// Thirty who read 1 MB/s each, smoothly or in pieces.
+    /// Thirty readers of 1 MB/s each, smooth or in pieces.
     fn thirty_readers(&mut self) {
         for number in 0..30 {
             self.reader(&format!("reader{number}"), 1_000_000, if number % 2 == 0 { STEP_MS } else { 400 });
@@ -141,7 +142,7 @@ impl Room {
         self.flooders.iter().map(Flooder::handled_bytes).sum::<usize>() * 1000 / self.rig.now_ms() as usize
     }
 
-    /// A minute of it: nobody is closed, and the flood is slowed to what the readers take, but not stopped.
+    /// A minute of it: no reader is closed, and the flood is slowed to what the readers take, but not stopped.
     fn assert_that_a_minute_passes(&mut self) {
         self.run_for(60_000);
         self.assert_that_all_readers_are_there();
@@ -230,7 +231,7 @@ fn files_and_floods_together_throw_out_no_victim() {
     room.assert_that_all_readers_are_there();
 }
 
-/// A room with a link over which somebody floods.
+/// A room with a link over which a flood comes.
 fn with_flood_from_another_server(room: &mut Room, content: &Packet<'_>) {
     let peer = room.rig.link(OTHER);
     room.flooders.push(Flooder::new(peer, forwarded(content)));
@@ -282,7 +283,7 @@ fn who_floods_is_slowed_while_a_link_is_behind_and_the_link_stays() {
     assert!(room.rig.engine.queued_bytes() < 2 * QUEUE_MAX_BYTES, "little waits for it");
 }
 
-/// How long what `ana` says every 100 ms takes to `zoe`, who reads all, at most.
+/// The longest delay of `ana`'s messages, one every 100 ms, to `zoe`, who reads everything.
 fn longest_delay_ms(room: &mut Room, ms: u64) -> u64 {
     let (ana, zoe) = (room.rig.guest("ana"), room.rig.guest("zoe"));
     ana.keep_no_output();

@@ -1,4 +1,4 @@
-//! Wrong passwords: what the log and the metrics say of them, and who waits.
+//! Wrong passwords: their log lines and metrics, and the delayed answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 #[path = "support/node.rs"]

@@ -127,7 +127,7 @@ fn receivers_that_take_turns_at_being_behind_silence_no_link() {
     let to_itself = |name| encoded(&Packet::MsgPrv { destination: support::ID, receiver: name, message: &long });
     let mut heard = 0;
     for step in 0..2_500_u64 {
-        // The far side always has chunks under way for both, and now and then somebody there says something.
+        // The far side always has chunks under way for both, and now and then a public message.
         let missing = (512 * 1024_usize).saturating_sub(room.link.unread_bytes()) / (2 * chunk(0).len());
         let chunks = [forwarded(&chunk_for("bob", 1)), forwarded(&chunk_for("zed", 1))].concat().repeat(missing);
         room.rig.arrive(&room.link, &chunks);

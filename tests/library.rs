@@ -178,7 +178,7 @@ fn the_bridge_passes_on_what_is_said_on_either_side_once() {
     let (left, right) = (Server::start(&[]), Server::start(&[]));
     let (mut ana, mut bob) = (guest(&left, "ana"), guest(&right, "bob"));
     let _bridge = Example::start("bridge", &[left.address().to_string(), right.address().to_string()]);
-    // It is there when what is said comes out on the other side.
+    // It is there when a message comes out on the other side.
     loop {
         ana.say("anybody?").unwrap();
         if let Next::Event(event) = bob.next_event_within(Duration::from_millis(100)).unwrap() {

@@ -60,7 +60,7 @@ fn a_message_as_long_as_allowed_passes_and_one_byte_more_does_not() {
     ana.expect_nothing_but_itself("ana");
 }
 
-/// Somebody who reads nothing of what is said.
+/// A reader that takes none of its messages.
 fn deaf(server: &Server, nickname: &str) -> Client {
     let mut client = Client::connect_with_receive_buffer(server.address(), 4096);
     client.log_in_as_guest(nickname);
@@ -131,7 +131,7 @@ fn without_descriptors_those_who_are_in_are_served_and_the_others_get_in_when_th
     }
     server.wait_for_log("cannot accept");
     let before = server.processor_ticks();
-    // The last one in the kernel's line hears nothing; meanwhile nobody spins.
+    // The last one in the kernel's accept queue gets nothing; meanwhile the loop does not spin.
     assert!(others[39].is_silent_for(Duration::from_secs(1)));
     let used = server.processor_ticks() - before;
     assert!(used < 30, "{used} hundredths of a second of processor time");
@@ -181,8 +181,8 @@ fn what_waits_for_a_link_is_written_at_a_stop_although_a_client_could_not_be_so_
     assert!(link.take_output() == expected, "all of it, as it was said");
 }
 
-/// The server in a mount namespace of its own, where the limit of version 2 of control groups stands in a plain file.
-/// Nothing where that is not allowed.
+/// The server in a mount namespace of its own, in which a plain file has the limit of version 2 of control groups.
+/// `None` if namespaces are not allowed.
 fn start_in_group_of_version_2(limit_bytes: u64) -> Option<Server> {
     let namespace = |script: &str| {
         let mut command = Command::new("unshare");

@@ -1,4 +1,4 @@
-//! Logging in: guests, registered users, and everybody who is turned away.
+//! Logging in: guests, registered users, and refused logins.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod support;

@@ -18,7 +18,7 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/core/state/look_alikes.txt");
 
-/// Accents, and what is not seen at all.
+/// Accents, and invisible characters.
 fn is_removed(c: char) -> bool {
     let is_mark = matches!(c.general_category(), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark);
     // Annotations of ruby texts can't be seen either, but the library keeps them.
@@ -127,7 +127,7 @@ fn a_guest_does_not_get_a_nickname_that_looks_like_a_registered_one() {
     for other in ["mario", "marla", "bobby", "\u{43c}\u{430}\u{448}\u{430}"] {
         assert_eq!(answer_to_guest(&server, other), AuthResponse::Accepted, "{other:?}");
     }
-    // Who is registered is who they are, byte for byte.
+    // A registered user is known by the exact bytes of the nickname.
     for (nickname, password) in [("maria", "open sesame"), ("M\u{e1}ria", "x")] {
         let mut client = server.connect();
         client.send(&Packet::AuthUsr { nickname, password });

@@ -1,4 +1,4 @@
-//! What is written about the options is what the programs have: in the manual, in `--help`, in the README.
+//! The options in the manual, in `--help` and in the README are those of the programs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 #[path = "support/help.rs"]
@@ -13,7 +13,7 @@ use cfp::limits;
 use cfp::shell::options::{self, Command as Asked};
 use cfp::wire::{Code, Decoder, ErrorReason, FileChunk, Packet, ServerId};
 
-/// An option as it is written down: `-l, --listen IP:PORT`, and what is said of its default.
+/// An option in its written form, `-l, --listen IP:PORT`, and its default.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Written {
     long: String,
@@ -177,7 +177,7 @@ fn the_sections_of_the_readme_do_not_disturb_each_other() {
     }
 }
 
-/// One path of the control socket, so that what one page shows works with what another one set up.
+/// One path of the control socket, so that the examples of one page work with those of another.
 #[test]
 fn all_pages_have_the_control_socket_at_the_same_path() {
     let mut count = 0;

@@ -1,4 +1,5 @@
-//! Who may use up the server's memory, and who pays for it: the bounds on what is kept of strangers and on all queues.
+//! Which connections may use up the server's memory, and which are closed for it: the bounds on input before a login,
+//! and on all queues.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod support;
@@ -30,7 +31,7 @@ fn guest(rig: &mut Rig, from: SocketAddr, nickname: &str) -> Peer {
     peer
 }
 
-/// A guest for whom about so much waits that is its alone: what it says to itself, and does not take.
+/// A guest with about this much private output: its own messages to itself, which it does not read.
 fn slow_guest(rig: &mut Rig, from: SocketAddr, nickname: &str, bytes: usize) -> Peer {
     let peer = guest(rig, from, nickname);
     peer.stop_taking();
@@ -232,7 +233,7 @@ fn those_who_are_behind_with_what_all_have_yet_to_get_share_it() {
     let private = slow_guest(&mut rig, from(2), "private", 200 * KIB);
     // More than the other has, and kept once for all ten.
     let say = encoded(&Packet::MsgPbl { message: &"x".repeat(60 * KIB) });
-    // Nine who speak: one alone would be slowed, since others are behind.
+    // Nine senders: one alone would be slowed, because readers are behind.
     for number in 0..9 {
         let speaker = guest(&mut rig, from(200 + number), &format!("speaker{number}"));
         rig.send(&speaker, &say);

@@ -114,7 +114,7 @@ fn what_the_readme_types_gives_what_it_shows() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let server = Server::start(&[]);
     let port = server.address().port().to_string();
-    // Who stays for company, in the README in another terminal.
+    // The reader of the README's other terminal.
     let mut zoe = server.guest("zoe");
     let mut lines = readme.lines().peekable();
     let mut commands = 0;
@@ -125,7 +125,7 @@ fn what_the_readme_types_gives_what_it_shows() {
             shown.push_str(line.strip_prefix("    ").unwrap());
             shown.push('\n');
         }
-        // The shell that it is for: dash's printf and bash's take the same.
+        // The shell of the examples: dash's printf and bash's take the same.
         let output = Command::new("sh").arg("-c").arg(format!("printf {}", command.replace("7777", &port))).output();
         assert_eq!(String::from_utf8(output.unwrap().stdout).unwrap(), shown, "{command}");
         commands += 1;

@@ -98,7 +98,7 @@ fn every_warning_and_error_of_the_source_is_on_the_page() {
         for call in ["log::warn!(", "log::error!(", "log::log!("] {
             for rest in text.split(call).skip(1) {
                 let literal = rest.split('"').nth(1).unwrap_or_else(|| panic!("a text in {}", path.display()));
-                // What is filled in has three dots, letters or a word on the page: the longest piece of the rest counts.
+                // On the page, values are three dots, letters or a word: the longest piece of the rest counts.
                 let pieces = literal.split('{').map(|piece| piece.split_once('}').map_or(piece, |(_, rest)| rest));
                 let longest = pieces.max_by_key(|piece| piece.len()).unwrap().trim_matches([' ', ':']);
                 assert!(page.contains(longest), "{literal:?} of {} is not on the page", path.display());

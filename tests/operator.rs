@@ -59,7 +59,7 @@ fn ask_gives_up_on_a_server_that_hangs() {
     std::fs::remove_file(&control).unwrap();
 }
 
-/// A listener with so many connections waiting that nobody more can connect.
+/// A listener with a full accept queue, so that no more connections can be made.
 fn hung_with_a_full_queue(control: &Path) -> (UnixListener, Vec<socket2::Socket>) {
     let listener = UnixListener::bind(control).unwrap();
     let mut waiting = Vec::new();
@@ -88,7 +88,7 @@ fn behind_a_hung_server_whose_queue_is_full_neither_ask_nor_a_second_start_hangs
 fn ask_gives_up_on_an_answer_that_drips() {
     let control = fresh_path("control");
     let listener = UnixListener::bind(&control).unwrap();
-    // A byte now and then for as long as somebody listens: that is not an answer.
+    // A byte now and then, for as long as the other end listens: that is not an answer.
     let dripping = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         while stream.write_all(b"x").is_ok() {
@@ -183,7 +183,7 @@ fn status_says_how_the_server_does() {
     assert_eq!(before, ["7", version, &node.place(), "127.1.2.3:4567", "0", "0", "0"]);
     assert!(node.status("uptime_seconds").parse::<u64>().is_ok());
     let _ana = node.guest("ana");
-    // Not told to others by its advertised address, which is nobody's: it dials.
+    // Its advertised address is never told to others, and no server has it: it dials.
     node.merge(&other);
     assert_eq!((node.status("clients"), node.status("siblings")), ("1".to_owned(), "1".to_owned()));
     assert_eq!(node.ask("status").last().unwrap(), "ok");
@@ -197,7 +197,7 @@ fn clients_are_listed_with_their_kind_address_queue_and_time() {
     let (ana, mut maria) = (node.guest("ana"), node.server.connect());
     maria.send(&cfp::wire::Packet::AuthUsr { nickname: "maria", password: "open sesame" });
     maria.receive();
-    // Connected, and nobody yet.
+    // Connected, but not logged in.
     let _nobody = node.server.connect();
     let mut lines = node.ask("clients");
     lines.sort_unstable();
@@ -217,7 +217,7 @@ fn no_nickname_is_taken_for_the_end_of_an_answer_or_changes_how_it_looks() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     let mut lines: Vec<&str> = text.lines().collect();
-    // Whoever reads as it stands in the manual finds one end.
+    // A reader that follows the manual finds one end.
     assert!(lines[..lines.len() - 1].iter().all(|line| !line.starts_with("error ") && *line != "ok"), "{text}");
     assert_eq!(lines.pop(), Some("ok"));
     let mut shown: Vec<&str> = lines.iter().map(|line| line.split('\t').next().unwrap()).collect();
@@ -225,7 +225,7 @@ fn no_nickname_is_taken_for_the_end_of_an_answer_or_changes_how_it_looks() {
     let mut expected = ["error\\u{20}no such thing", "ok", "a\\u{202e}b", "back\\\\slash", "\\u{200d}"];
     expected.sort_unstable();
     assert_eq!(shown, expected);
-    // What is shown can be used, and so can the nickname itself.
+    // The shown form can be used, and the nickname itself, too.
     assert_eq!(node.ask("kick error\\u{20}no such thing"), ["ok"]);
     assert_eq!(node.ask("kick a\\u{202e}b"), ["ok"]);
     assert_eq!(node.ask("kick back\\slash"), ["ok"]);

@@ -1,4 +1,4 @@
-//! The bounds on operators and on connections: who gives way, what waits, and what is said.
+//! The bounds on operators and on connections: which are closed, which wait, and the log lines.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 #[path = "support/node.rs"]
@@ -45,7 +45,7 @@ fn a_health_check_gets_in_although_all_places_are_held_and_the_idle_give_way_fir
     let mut answer = [0; 2];
     newest.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"-\t");
-    // Who waits for an answer gets it.
+    // An operator that waits for an answer gets it.
     drop((dialled, silent));
     let mut answer = [0; 18];
     waiting.read_exact(&mut answer).unwrap();

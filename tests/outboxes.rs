@@ -1,4 +1,4 @@
-//! What waits to be written, against the plainest thing that could do the same: a `Vec<u8>` for each connection.
+//! Waiting output, compared with the plainest model: a `Vec<u8>` for each connection.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 use std::io::IoSlice;
@@ -15,13 +15,13 @@ const LINKS: usize = 2;
 /// What happens to them.
 #[derive(Debug, Clone)]
 enum Step {
-    /// A message for all, with so many bytes.
+    /// A message of this size for all.
     Publish(usize),
-    /// The same for one alone.
+    /// A message of this size for one connection alone.
     Push(Index, usize),
-    /// The kernel takes so many bytes of one.
+    /// The kernel takes this many bytes of one.
     Write(Index, usize),
-    /// Everybody is offered all that waits for them, and takes so much at most. Then the turn is over.
+    /// Every connection is offered its waiting output, and takes at most this much. Then the turn is over.
     EndTurn(usize),
     /// One gets nothing more.
     Leave(Index),
@@ -93,7 +93,7 @@ impl Pair {
         }
     }
 
-    /// The packets of a link that nothing was written of, and those that the link says are so.
+    /// A link's packets of which nothing was written, in the model and as the link reports them.
     fn check_undelivered(&mut self, output: &mut Output) {
         if self.server.is_none() {
             return;

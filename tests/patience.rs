@@ -121,7 +121,7 @@ fn who_is_late_is_judged_after_all_that_it_has_sent_was_read_however_many_they_a
     rig.run_until_idle();
     assert!(clients.iter().chain(&nobody).all(|peer| rig.is_open(peer)));
     assert_eq!(rig.engine.core().directory.len(), 2 * count);
-    // Who still says nothing, or sends without an end, is closed as before.
+    // A client that still says nothing, or sends without an end, is closed as before.
     let (silent, endless) = (rig.connect(), rig.connect());
     rig.send(&endless, b"\x20\xff\xff\xff\xff");
     for _ in 0..HANDSHAKE_MS / 100 {
@@ -199,7 +199,7 @@ fn a_process_that_was_stopped_hears_whoever_spoke_meanwhile_before_it_closes_the
     for (i, client) in clients[..EVENTS_PER_TURN + 199].iter_mut().enumerate() {
         client.send(&Packet::AuthGst { nickname: &format!("guest {i}") });
     }
-    // Time has to pass while it stands still: that is what is tested.
+    // Time has to pass while the process is stopped: that is what is tested.
     std::thread::sleep((LIMIT + Duration::from_millis(500)).saturating_sub(began.elapsed()));
     server.signal(Signal::CONT);
     for client in &mut clients[..EVENTS_PER_TURN + 199] {

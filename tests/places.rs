@@ -1,4 +1,4 @@
-//! Who holds the places of `--max-clients` and `--max-per-address`, and who gives one up for a newcomer (D62).
+//! The places of `--max-clients` and `--max-per-address`, and which connection is closed for a new one (D62).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 #[path = "support/node.rs"]
@@ -100,7 +100,7 @@ fn who_is_logged_in_never_gives_way_and_then_the_newcomer_is_turned_away() {
     assert!(rig.try_connect_from(at(ANA)).is_none());
     assert!(guests.iter().all(|peer| rig.is_open(peer)));
     assert_eq!(closed(&rig.engine.core().counters, CloseReason::TooMany), 1);
-    // Who has left makes room.
+    // A client that has left makes room.
     rig.reset(&guests[0]);
     guest(&mut rig, ANA, "ana");
 }
@@ -197,12 +197,12 @@ fn those_for_whom_a_proxy_says_nothing_are_one_crowd() {
     let mut rig = behind_a_proxy(5, Some(2));
     let mute = strangers(&mut rig, PROXY, 3);
     let direct = strangers(&mut rig, BOB, 2);
-    // Its own address has no limit as long as it names nobody.
+    // The proxy's address has no limit as long as its header names no client.
     let ana = strangers(&mut rig, PROXY, 1).remove(0);
     rig.send(&ana, &header("192.0.2.1"));
     log_in(&mut rig, &ana, "ana");
     assert!(mute[0].is_closed() && mute[1..].iter().chain(&direct).all(|peer| rig.is_open(peer)));
-    // Those of one address give way to each other when it is named.
+    // Connections of one client address are closed for each other when the header names it.
     rig.send(&mute[1], &header("192.0.2.2"));
     assert!(direct[0].is_closed() && rig.is_open(&direct[1]) && rig.is_open(&mute[1]));
     for peer in [&direct[1], &mute[1]] {
@@ -229,7 +229,7 @@ fn a_crowd_that_says_nothing_keeps_nobody_out_and_the_log_says_who_gave_way() {
     let from = |last: u8| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), node.address);
     let mut crowd: Vec<Client> = (0..5).map(|_| from(66)).collect();
     wait_until(|| node.status("client_connections") == "5", || "all places are taken".to_owned());
-    // One after the other: before it logs in, each is a stranger like those.
+    // One after the other: before it logs in, each is a newcomer like the others.
     let guest = |index: usize| {
         let mut guest = from(2);
         guest.log_in_as_guest(&format!("guest{index}"));

@@ -1,4 +1,4 @@
-//! Passwords typed on a terminal: not seen, typed twice where they are new, and the terminal as it was afterwards.
+//! Passwords typed on a terminal: not echoed, asked for twice if they are new. Afterwards the terminal is as before.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs, dead_code)]
 
 #[path = "support/console.rs"]

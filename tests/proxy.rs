@@ -1,4 +1,4 @@
-//! Connections that come through a proxy which says from where (D46, D47).
+//! Connections through a proxy that names the client's address (D46, D47).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 #[path = "support/node.rs"]
@@ -13,7 +13,7 @@ use node::{Node, wait_until};
 use support::Client;
 use support::client::encoded;
 
-/// From where the tests' proxies come.
+/// The addresses of the tests' proxies.
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
 fn node(arguments: &[&str]) -> Node {

@@ -27,7 +27,7 @@ fn many(password: &str) -> String {
     text
 }
 
-/// An operator who has asked for a reload and not read the answer.
+/// An operator that has asked for a reload and not read the answer.
 fn ask_for_reload(node: &Node) -> UnixStream {
     let mut operator = UnixStream::connect(node.control()).unwrap();
     operator.set_read_timeout(Some(PATIENCE)).unwrap();

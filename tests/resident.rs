@@ -60,7 +60,7 @@ fn guest(node: &Node, nickname: &str) -> Client {
     guest
 }
 
-/// Says things in public until the kernel takes no more for those who do not read.
+/// Sends public messages until the kernel takes no more for the clients that do not read.
 fn fill_the_kernels_buffers(node: &Node, speaker: &mut Client) {
     let message = "x".repeat(16 * 1024);
     while node.metric("cfp_largest_queue_bytes") == 0 {
@@ -97,7 +97,7 @@ fn empty_private_messages(node: &Node) {
     let guests = deaf_guests(node, 100);
     fill_the_kernels_buffers(node, &mut speaker);
     let mut senders: Vec<Client> = (0..10).map(|index| guest(node, &long_name(1000 + index))).collect();
-    // A turn's worth for everybody at once: 71 bytes in, 146 out.
+    // A turn's worth for every client at once: 71 bytes in, 146 out.
     let round: Vec<u8> = (0..guests.len())
         .flat_map(|index| {
             let receiver = long_name(index);

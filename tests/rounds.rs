@@ -1,4 +1,4 @@
-//! Rounds of reads within a turn: what they are bounded by, who goes first, and that nothing public waits longer.
+//! Rounds of reads within a turn: their bounds, their order, and that no public message waits longer.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod support;
@@ -47,7 +47,7 @@ fn chunk_for(receiver: &str) -> Vec<u8> {
     encoded(&Packet::FileChnk { destination: ID, receiver, chunk })
 }
 
-/// Ana talks, and somebody sends a file to somebody else.
+/// Ana talks while a file passes between two others.
 struct Play {
     rig: Rig,
     ana: Peer,
@@ -158,7 +158,7 @@ fn kept_input_counts_when_it_is_handled_and_a_turn_takes_no_more_of_it_than_of_n
     rig.run_until_idle();
     let kept = rig.engine.queued_bytes();
     assert!(kept > 20 * 1024 * 1024, "they wait, with what was read of them: {kept}");
-    // Each of them has more, which nobody has read.
+    // Each of them has more, which was not read.
     senders.iter().for_each(|sender| rig.arrive(sender, &chunks));
     bob.take_output();
     rig.let_take(&bob, usize::MAX);

@@ -106,7 +106,7 @@ fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
 #[test]
 fn a_health_check_gets_in_whoever_holds_all_the_places() {
     let scraped = Scraped::start();
-    // Some who say nothing, some who are slow with their request, and some who don't take the answer.
+    // Scrapers that say nothing, that are slow with their request, and that do not take the answer.
     let mut held = Vec::new();
     for (count, begun) in [(cfp::limits::SCRAPERS_MAX, ""), (20, "GET /met"), (20, "GET /metrics HTTP/1.1\r\n\r\n")] {
         for _ in 0..count {

@@ -27,7 +27,7 @@ impl Manager {
         Manager { socket, path }
     }
 
-    /// Starts a server that reports here; with a watchdog where `watchdog_us` is more than 0.
+    /// Starts a server that reports here; with a watchdog if `watchdog_us` is more than 0.
     fn start(&self, watchdog_us: u64, arguments: &[&str]) -> Server {
         // The watchdog is for the process that WATCHDOG_PID names, which a shell knows and we don't yet.
         let watchdog = format!("export WATCHDOG_USEC={watchdog_us} WATCHDOG_PID=$$;");
@@ -69,7 +69,7 @@ fn ready_is_the_first_word_and_stopping_the_last() {
     let manager = Manager::new("ready");
     let server = manager.start(0, &[]);
     assert_eq!(manager.receive(), ["READY=1"]);
-    // Somebody can connect by then.
+    // Connections are possible by then.
     server.guest("ana");
     server.signal(Signal::TERM);
     manager.wait_for(|line| line == "STOPPING=1");
@@ -168,7 +168,7 @@ fn a_manager_that_does_not_listen_is_not_waited_for_and_hears_later_that_the_ser
     server.signal(Signal::HUP);
     server.wait_for_log("users file read again");
     server.guest("bob").expect_nothing_but_itself("bob");
-    // There is room again.
+    // The queue has room again.
     for _ in 0..filled {
         assert_eq!(manager.receive(), ["X=1"]);
     }
@@ -213,7 +213,7 @@ fn in_the_journal_lines_have_a_priority_and_no_time_of_their_own() {
         ana.send_bytes(&[0xff]);
     }
     assert!(server.wait_for_log("too many ignored packets").starts_with("<4>client \"ana\""));
-    // Another stream than the one that is named is no journal.
+    // A stream other than the named one is no journal.
     let mut command = Command::new(BINARY);
     command.args(["--id", "7", "--listen", "127.0.0.1:0"]).env("JOURNAL_STREAM", "1:1");
     assert!(Server::spawn(command).wait_for_log("listens on").starts_with('['));
@@ -225,7 +225,7 @@ fn the_unit_is_one_that_systemd_takes() {
     let unit = std::fs::read_to_string("docs/cfp-server.service").unwrap();
     let runs = "ExecStart=/usr/local/bin/cfp-server ";
     assert!(unit.contains(runs), "{unit}");
-    // It wants to see the program, which nobody has installed here.
+    // It checks that the program is there, which is not installed here.
     let folder = std::env::temp_dir().join(format!("cfp-unit-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
     let file = folder.join("cfp-server.service");

@@ -124,7 +124,7 @@ fn sighup_reads_the_users_again_and_closes_whose_login_no_longer_stands() {
     server.signal(Signal::HUP);
     let line = server.wait_for_log("users file read again");
     assert!(line.ends_with("2 added, 1 removed, 1 changed"), "{line}");
-    // A user who was removed, and a guest whose nickname is somebody's now.
+    // A removed user, and a guest whose nickname is now registered.
     maria.expect_end();
     bob.expect_end();
     ana.expect_nothing_but_itself("ana");

@@ -201,6 +201,6 @@ fn a_server_that_stands_still_is_lost_to_its_siblings_and_linked_again_when_it_g
     nodes[2].server.signal(Signal::CONT);
     wait_until(|| nodes[2].status("mesh_complete") == "1", || "it is not linked again".to_owned());
     wait_for_clique(&nodes);
-    // Those who live hear of it in time, and lose nobody else.
+    // Living servers answer in time, and keep their links.
     assert!(nodes[..2].iter().all(|node| node.server.count_in_log("lost the link") == 1));
 }

@@ -1,9 +1,9 @@
 //! Whole networks of servers in one process, driven by a seed.
 //!
-//! The engines are the real ones; the network between them, their clients and their operators are made up. Everything
-//! that happens follows from the seed: who runs next, how many bytes move, what breaks. A seed that fails is run again,
-//! with every step told, by `CFP_SIM_SEED=N cargo test --test simulation -- --nocapture`; a range of seeds by
-//! `CFP_SIM_SEEDS=A..B`.
+//! The engines are real. The network between them, their clients and their operators are made up. Everything follows
+//! from the seed: what runs next, how many bytes move, what breaks. To run a failing seed again, with every step
+//! printed, use `CFP_SIM_SEED=N cargo test --test simulation -- --nocapture`. `CFP_SIM_SEEDS=A..B` runs a range of
+//! seeds.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 use std::hash::Hasher;
@@ -86,7 +86,7 @@ fn sometimes(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// With one seed, what the servers write to their logs is told too.
+/// With one seed, the servers' log lines are printed, too.
 struct Told;
 
 impl log::Log for Told {

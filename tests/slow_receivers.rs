@@ -1,4 +1,4 @@
-//! What one receiver that is behind does to those who send to it: little, whatever it and its friends do (D49, D50).
+//! The effect of one receiver that is behind on its senders: little, whatever it and its friends do (D49, D50).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod support;

@@ -1,4 +1,4 @@
-//! Standard error that nobody reads, whatever it is: the server goes on, and says later how many lines are missing.
+//! Standard error that is not read, of every kind: the server goes on, and says later how many lines are missing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 #[path = "support/node.rs"]
@@ -106,7 +106,7 @@ fn the_server_goes_on(mut reader: File, stderr: OwnedFd, wrapper: &str) {
     let mut ana = Client::connect(address);
     ana.log_in_as_guest("ana");
     ana.expect_nothing_but_itself("ana");
-    // Now somebody reads, and hears what they have missed.
+    // Now the reader reads, and learns how many lines are missing.
     let reading = std::thread::spawn(move || {
         let (mut text, mut buffer) = (Vec::new(), [0; 65536]);
         // A terminal that is gone is an error, and an end like any other.
@@ -199,7 +199,7 @@ fn a_second_stop_ends_the_server_although_its_last_words_go_nowhere() {
     let (_reader, writer) = terminal();
     fill(&writer);
     let (mut process, address) = start(writer, "");
-    // Somebody who does not read keeps the first stop waiting.
+    // A client that does not read delays the first stop.
     let mut ana = Client::connect_with_receive_buffer(address, 4096);
     ana.log_in_as_guest("ana");
     process.signal(Signal::TERM);

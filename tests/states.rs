@@ -39,7 +39,7 @@ const TABLE: [(Code, Outcome, Outcome, Outcome, Outcome); 14] = [
     (Code::Error, Ignored, Ignored, Ignored, Ignored),
 ];
 
-/// A sound packet of each code, with what comes back for it where it is handled.
+/// A sound packet of each code, with its answer if it is handled.
 fn sample(code: Code) -> (Vec<u8>, Vec<u8>) {
     let content = [0; CHUNK_BYTES];
     let chunk = FileChunk { transfer_id: 1, file_name: "f", chunks: 1, content: &content };

@@ -12,7 +12,7 @@ use cfp::wire::{ErrorReason, Packet};
 use node::{Node, expect_nothing_else, expect_private, expect_public, fresh_address, tell, wait_for_clique};
 use support::Client;
 
-/// Server `id` at its address, told of all the others: then it is dialled, and dials, whoever is up first.
+/// Server `id` at its address, with `--merge` for all the others: so it is dialled, and dials, whichever is up first.
 fn start(id: u32, addresses: &[SocketAddr]) -> Node {
     let address = addresses[id as usize - 1];
     let others = addresses.iter().filter(|other| **other != address).map(SocketAddr::to_string);
@@ -24,7 +24,7 @@ fn name(id: u32) -> String {
     format!("guest {id}")
 }
 
-/// Everybody says something, and everybody hears it.
+/// Every client sends a message, and every client gets it.
 fn expect_talk(guests: &mut [Client]) {
     for speaker in 1..=guests.len() as u32 {
         guests[speaker as usize - 1].say("still there?");
@@ -65,7 +65,7 @@ fn while_one_server_after_the_other_is_replaced_clients_of_the_others_miss_nothi
             nodes[id as usize - 1].wait_until_lost(victim);
         }
 
-        // Who writes to its users now is told at once.
+        // A message to its users gets an ERROR at once.
         let sender = &mut guests[one as usize - 1];
         tell(sender, victim, &name(victim), "are you there?");
         sender.expect(&Packet::Error { sender: &name(one), reason: ErrorReason::UnknownServer });

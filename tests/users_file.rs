@@ -1,4 +1,4 @@
-//! The users file as people write it, and as it should not be: what is refused, and with which words.
+//! The users file as people write it, and with mistakes: what is refused, and with which words.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 #[path = "support/node.rs"]
@@ -119,7 +119,7 @@ fn a_byte_order_mark_before_the_first_line_is_taken_off() {
     expect_login(&server, "maria", "open sesame");
     users.write_text("\u{feff}# nobody\n");
     assert!(registered(users.path()).contains("0 registered users"));
-    // In the middle, two files were put together: nobody could log in as that user.
+    // Two files were put together in the middle: that user could never log in.
     users.write_text(&format!("{}\u{feff}{}", line("zoe", "x"), line("maria", "open sesame")));
     assert!(problem(users.path()).contains("line 2: begins with a byte-order mark"));
     std::fs::write(users.path(), [0xff, 0xfe, b'm', 0, b'a', 0]).unwrap();

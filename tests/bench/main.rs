@@ -41,7 +41,7 @@ fn faulty_floor(members: usize, relay: fn(&[u8]) -> Vec<u8>) -> SocketAddr {
 /// Size of a delivery: code, origin, nickname of 10 bytes, message of 64 bytes.
 const DELIVERY_BYTES: usize = 1 + 4 + 4 + 10 + 4 + 64;
 
-/// Runs a room against it and returns the exit status and what was said.
+/// Runs a room against it and returns the exit status and the output.
 fn run_room(relay: fn(&[u8]) -> Vec<u8>) -> (Option<i32>, String) {
     let server = faulty_floor(3, relay).to_string();
     let arguments =

@@ -1,4 +1,4 @@
-//! How fast packets are framed, decoded and encoded, and what a public message costs the engine itself, without the
+//! How fast packets are framed, decoded and encoded. Also the cost of a public message in the engine, without the
 //! kernel, for each client and each link: `cargo bench`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 

@@ -1,5 +1,5 @@
-//! Containers and networks of Docker. What a test makes is named after its process and goes when it is dropped;
-//! nobody else's is ever touched.
+//! Containers and networks of Docker. What a test makes is named after its process and removed when it is dropped. No
+//! other container is ever touched.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// How often a container is started that runc, which needs more threads than the server, did not get started.
 const STARTS_MAX: usize = 10;
 
-/// Where every server listens.
+/// The port of every server.
 const PORT: u16 = 7777;
 const METRICS_PORT: u16 = 9100;
 const CONTROL: &str = "/run/cfp/control";
@@ -31,10 +31,10 @@ const NOTHING_ALLOWED: &[&str] = &[
     "--cpus=0.1",
     "--tmpfs=/run/cfp:uid=65532,gid=65532,mode=0700,size=64k",
 ];
-/// Room for the server alone, which has one thread.
+/// Processes for the server alone, which has one thread.
 const PIDS_OF_SERVER: u8 = 4;
-/// Room for `docker exec` and health checks too: before it becomes the program, runc is a Go process with its threads,
-/// and one time in twenty they need more than that.
+/// Processes for `docker exec` and health checks, too. Before it becomes the program, runc is a Go process with its
+/// threads, and one time in twenty they need more.
 const PIDS_WITH_EXEC: u8 = 32;
 
 /// The image to test.
@@ -84,7 +84,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network of 10.x.y.0/24 that nobody uses yet.
+    /// A network of 10.x.y.0/24 that is not in use.
     pub fn new() -> Network {
         Network::create(&[])
     }
@@ -96,7 +96,7 @@ impl Network {
 
     fn create(options: &[&str]) -> Network {
         let name = unique_name("net");
-        // Where the addresses are taken, Docker says so, and the next ones are tried.
+        // If the addresses are taken, Docker says so, and the next ones are tried.
         static NEXT: AtomicU32 = AtomicU32::new(0);
         for _ in 0..64 {
             let number = std::process::id().wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -123,7 +123,7 @@ impl Network {
         format!("{}/28", self.address(0))
     }
 
-    /// Where server `id` is: the first address of the network is Docker's own.
+    /// The address of server `id`: the first address of the network is Docker's own.
     pub fn address_of(&self, id: u8) -> Ipv4Addr {
         self.address(id + 1)
     }
@@ -153,12 +153,12 @@ impl Host {
         Host::start_with(&["--no-healthcheck"], PIDS_WITH_EXEC, image, network, id, arguments)
     }
 
-    /// The same, with the image's own health check, only more often.
+    /// A server with the image's own health check, only more often.
     pub fn start_with_health_check(image: &str, network: &Network, id: u8, arguments: &[&str]) -> Host {
         Host::start_with(&["--health-interval=1s"], PIDS_WITH_EXEC, image, network, id, arguments)
     }
 
-    /// The same, where no process can be started beside it.
+    /// A server in whose container no other process can be started.
     pub fn start_alone(image: &str, network: &Network, id: u8, arguments: &[&str]) -> Host {
         Host::start_with(&["--no-healthcheck"], PIDS_OF_SERVER, image, network, id, arguments)
     }
@@ -200,12 +200,12 @@ impl Host {
         host
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         (self.address, PORT).into()
     }
 
-    /// The same as text.
+    /// Its address as text.
     pub fn target(&self) -> String {
         self.address().to_string()
     }
@@ -222,7 +222,7 @@ impl Host {
         must(&["network", "disconnect", &network.name, &self.name]);
     }
 
-    /// Puts it in again, with the same address.
+    /// Connects it again, with the same address.
     pub fn reconnect(&self, network: &Network) {
         must(&["network", "connect", "--ip", &self.address.to_string(), &network.name, &self.name]);
     }
@@ -250,7 +250,7 @@ impl Host {
         })
     }
 
-    /// Its metrics, over the network; nothing where it can't be reached.
+    /// Its metrics, over the network; `None` if it cannot be reached.
     pub fn metrics(&self) -> Option<String> {
         let limit = Duration::from_secs(1);
         let mut stream = TcpStream::connect_timeout(&(self.address, METRICS_PORT).into(), limit).ok()?;
@@ -281,7 +281,7 @@ impl Host {
         });
     }
 
-    /// The same for a server that can't be reached over the network.
+    /// Its metrics, for a server that cannot be reached over the network.
     pub fn wait_until_cut_off(&self) {
         wait_every(Duration::from_secs(1), &format!("{} misses a link", self.name), || {
             self.ask("status").ok()?.contains("mesh_complete\t0").then_some(())

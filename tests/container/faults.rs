@@ -8,9 +8,10 @@ use crate::docker::{Host, Network, image, wait_for};
 use crate::support::Client;
 use crate::support::client::encoded;
 
-/// Cycles of cut and heal where `CFP_CYCLES` does not say how many.
+/// Cycles of cut and heal, unless `CFP_CYCLES` has another number.
 const CYCLES: usize = 20;
-/// Meshes that are cut and healed at the same time where `CFP_MESHES` does not say: a cycle is mostly waiting for TCP.
+/// Meshes that are cut and healed at the same time, unless `CFP_MESHES` has another number: a cycle is mostly waiting
+/// for TCP.
 const MESHES: usize = 4;
 
 /// Three servers, each linked with the others.
@@ -36,7 +37,7 @@ impl Mesh {
         self.hosts.iter().for_each(|host| host.wait_until_merged_with(2));
     }
 
-    /// Everybody hears everybody.
+    /// Every client gets the messages of every other.
     fn expect_talk(&self, label: &str) {
         let mut guests: Vec<Client> = self.hosts.iter().map(|host| Client::connect(host.address())).collect();
         for (i, guest) in guests.iter_mut().enumerate() {
@@ -52,7 +53,7 @@ impl Mesh {
     }
 }
 
-/// A guest on a server that has lost server 3 is told so, once the loss is known.
+/// A guest on a server that has lost server 3 gets an ERROR, once the loss is known.
 fn expect_unreachable(host: &Host) {
     let mut guest = Client::connect(host.address());
     guest.log_in_as_guest("ana");
@@ -84,8 +85,8 @@ fn a_mesh_heals_after_every_cut() {
     );
 }
 
-/// Cuts server 2 or 3 off, until all sides know it, and puts it back; returns how long it took each time until every
-/// server had all its links again, from the moment at which Docker was told to put the cable in.
+/// Cuts server 2 or 3 off until all sides know it, and connects it again. Returns the time until every server had all
+/// its links again, from the moment of the command to Docker.
 fn cut_and_heal(image: &str, cycles: usize) -> Vec<Duration> {
     let mesh = Mesh::start(image);
     let times = (0..cycles).map(|cycle| {
@@ -134,8 +135,8 @@ fn a_paused_server_holds_nobody_up_and_gets_what_was_sent_to_it() {
     assert!(mesh.hosts.iter().all(|host| host.is_merged_with(2)));
 }
 
-/// Its kernel's window fills, then our kernel's buffers, then the link's queue: from a quarter of its limit on, who sends
-/// private messages there is not read from. After 14 s in which nothing was taken the kernel gives the connection up
+/// Its kernel's window fills, then our kernel's buffers, then the link's queue. From a quarter of its limit on, senders
+/// of private messages to it are paused. After 14 s in which nothing was taken, the kernel gives the connection up
 /// (TCP_USER_TIMEOUT).
 #[test]
 #[ignore = "needs Docker and an image: scripts/container-faults.sh runs it"]

@@ -118,7 +118,7 @@ fn two_networks_of_servers_that_never_heard_of_one_another_become_one_mesh() {
     let image = image();
     let network = Network::new();
     let cidr = network.cidr();
-    // Only servers 1 and 3 let strangers in; the others must learn from them whom to accept (D20, D23).
+    // Only servers 1 and 3 admit unknown servers; the others must learn from them which to accept (D20, D23).
     let one = Host::start(&image, &network, 1, &["--allow-peer", &cidr]);
     let two = Host::start(&image, &network, 2, &["--merge", &one.target()]);
     let three = Host::start(&image, &network, 3, &["--allow-peer", &cidr]);

@@ -37,7 +37,7 @@ impl Capture {
                 writer.1.notify_all();
             }
         });
-        // It names its output once it captures; where it may not, it says why and ends.
+        // It names its output once it captures. Without the right to, it says why and ends.
         let (mut said, mut line) = (String::new(), String::new());
         while stderr.read_line(&mut line).is_ok_and(|count| count > 0) {
             if line.starts_with("File: ") {

@@ -17,7 +17,7 @@ impl CaptureFile {
         CaptureFile(path)
     }
 
-    /// Where it is.
+    /// Its address.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -60,7 +60,7 @@ impl Pcap {
         packet.extend([0, 0, 0, 0, 64, 6, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1]);
         packet.extend([from, to].into_iter().flat_map(u16::to_be_bytes));
         packet.extend([*sequence, acknowledged].into_iter().flat_map(u32::to_be_bytes));
-        // Five words of header, PSH and ACK, the window; no checksum, since nobody looks.
+        // Five words of header, PSH and ACK, the window. There is no checksum, because none is checked.
         packet.extend([0x50, 0x18, 0xff, 0xff, 0, 0, 0, 0]);
         packet.extend(data);
         *sequence = sequence.wrapping_add(data.len() as u32);

@@ -155,7 +155,7 @@ fn a_tenth_sibling_is_declined() {
     assert_eq!(node.siblings().len(), 9);
     expect_declined(&node, "A0 00000005 00000000", "A2 01");
     drop(links);
-    // Nobody can dial those that don't describe themselves: they keep no place.
+    // A server that does not describe itself cannot be dialled: it keeps no place.
     wait_until(|| node.siblings().is_empty(), || format!("they are kept: {:?}", node.siblings()));
     node.server.wait_for_log("lost the link to server 28, which never said where it listens");
     linked_without_description(&node, 5);
@@ -200,7 +200,7 @@ fn a_stranger_is_closed_before_its_request_is_looked_at() {
 
     let permitting = Node::start_at(8, listen, &["--allow-peer", &format!("{}/32", outer.ip())]);
     linked_without_description(&permitting, 9);
-    // Whom we were told to merge with may merge with us.
+    // A server named with `--merge` may merge with us.
     assert_eq!(node.ask(&format!("merge {}", permitting.address)), ["ok"]);
     linked_without_description(&node, 5);
 }

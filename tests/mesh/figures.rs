@@ -32,7 +32,7 @@ fn latency_of_a_private_message_on_one_server_and_across_two() {
     one.merge(&two);
     wait_until(|| one.status("connections") == "2", || "more connections than the link".to_owned());
     let (mut ana, mut bob, mut eve) = (one.guest("ana"), one.guest("bob"), two.guest("eve"));
-    // Alternating, so that whatever else the machine does hits both alike.
+    // Alternating, so that the machine's other load affects both alike.
     let (mut here, mut across) = (Vec::new(), Vec::new());
     for _ in 0..20_000 {
         here.push(latency(&mut ana, 1, "bob", &mut bob));

@@ -1,4 +1,4 @@
-//! Files across servers: back-pressure goes over the link as far as it holds up nobody else for long.
+//! Files across servers: back-pressure goes over the link, but delays other users only for a short time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -16,8 +16,8 @@ fn content(index: u32) -> [u8; CHUNK_BYTES] {
     std::array::from_fn(|i| (index as usize * 31 + i * 7) as u8)
 }
 
-/// Chunks of a file of `ana` on server 1 for `bob` on server 2, who reads so many of them in a second; checks that each
-/// of them comes, and in order. Public messages between them are passed over.
+/// Sends chunks of a file of `ana` on server 1 to `bob` on server 2, who reads at a fixed rate. Checks that each of
+/// them comes, and in order. Ignores public messages between them.
 fn carry(ana: &mut Client, bob: &mut Client, chunks: u32, chunks_per_second: Option<u32>) {
     let began = Instant::now();
     thread::scope(|scope| {
@@ -50,7 +50,7 @@ fn next_chunk(client: &mut Client) -> Vec<u8> {
     }
 }
 
-/// Chunks for `bob`, who reads nothing, until his server has closed him and the sender was told.
+/// Sends chunks to `bob`, who reads nothing, until his server has closed him and the sender was told.
 fn send_to_a_deaf_receiver(ana: &mut Client, two: &Node) {
     let chunk = FileChunk { transfer_id: 9, file_name: "a.bin", chunks: u32::MAX, content: &content(0) };
     let chunk = encoded(&Packet::FileChnk { destination: ServerId(2), receiver: "bob", chunk });

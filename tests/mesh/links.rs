@@ -107,7 +107,7 @@ fn an_error_that_answers_nothing_is_not_passed_on_and_is_counted() {
     assert_eq!(peer.receive()[0], 0xA0);
     let error = |name| format!("50 00000007 F0 {} 01", text(name));
     let before = ignored(&node, "misaddressed");
-    // She has told somebody of her own server, and all, and another server, but nobody of that one.
+    // She has sent packets to a client of her own server, to all, and to another server, but none to that one.
     tell(&mut ana, 7, "bob", "psst");
     expect_private(&mut bob, 7, "ana", "bob", "psst");
     ana.say("hi");
@@ -119,7 +119,7 @@ fn an_error_that_answers_nothing_is_not_passed_on_and_is_counted() {
         send(&mut peer, &error("ana"));
         send(&mut peer, &error("bob"));
     }
-    // One for one packet, whatever it says of the reason; a second one is none. Whoever is not here is nobody.
+    // One ERROR for one packet, whatever its reason. A second one is ignored, and so is one for an unknown client.
     tell(&mut bob, 9, "eve", "psst");
     (0..2).for_each(|_| drop(peer.receive()));
     for name in ["bob", "bob", "nobody", "eve"] {
@@ -195,7 +195,7 @@ fn packets_that_do_not_belong_on_a_link_are_ignored_and_it_stays() {
         format!("50 00000007 32 00000007 {}", public(9, "bob", "nested")),
         // Not UTF-8.
         format!("50 00000007 30 00000009 {} 00000001 ff", text("bob")),
-        // A sender that nobody can have.
+        // An impossible sender.
         format!("50 00000007 {}", public(9, " bob", "hi")),
         format!("50 00000007 {}", public(9, &"x".repeat(65), "hi")),
         // A message longer than is allowed here.

@@ -1,4 +1,4 @@
-//! Networks of real servers that grow, and don't where they must not.
+//! Networks of real servers that grow, and stop at the limits.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -9,7 +9,7 @@ use crate::node::{Node, fresh_address, wait_for_clique};
 pub struct Lottery(u64);
 
 impl Lottery {
-    /// From the environment's `CFP_SEED`, else from the clock; printed, so that a failure names it.
+    /// From the environment's `CFP_SEED`, else from the clock. It is printed, so that a failure names it.
     pub fn new() -> Lottery {
         let seed = match std::env::var("CFP_SEED") {
             Ok(seed) => seed.parse().expect("CFP_SEED is a number"),
@@ -56,7 +56,7 @@ pub fn start_ten(lottery: &mut Lottery) -> Vec<Node> {
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
-/// Each first is told to merge with the second, all at the same time.
+/// The first server of each pair merges with the second, all at the same time.
 fn merge_at_once(nodes: &[Node], merges: &[(usize, usize)]) {
     thread::scope(|scope| {
         for &(from, to) in merges {
@@ -206,7 +206,7 @@ fn two_servers_that_dial_each_other_at_the_same_time_keep_one_link() {
     }
 }
 
-/// Each of the two has the link and the operator who asks, and in the end nothing else.
+/// Each of the two has the link and an operator that asks, and in the end nothing else.
 fn expect_one_link(nodes: &[Node; 2]) {
     for node in nodes {
         crate::node::wait_until(

@@ -47,7 +47,7 @@ fn packets_queued_for_a_link_that_is_lost_are_answered_with_an_error() {
     let (node, home) = (Node::start(7, &[]), Home::new());
     let stuck = slow_link(&node, 9, &home);
     let mut ana = node.guest("ana");
-    // More than the kernel takes; less than where she would have to wait.
+    // More than the kernel takes, but less than she would have to wait for.
     let message = "x".repeat(5_000);
     let mut sent: u64 = 0;
     while node.metric("cfp_link_queued_bytes{server=\"9\"}") < 100_000 {

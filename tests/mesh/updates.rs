@@ -64,7 +64,7 @@ fn announced_servers_that_conflict_or_are_too_many_have_no_place() {
     let _other = linked(&node, 3, &other_home);
     // We are elsewhere, and 3 is linked from elsewhere: neither changes anything.
     send(&mut peer, &format!("A0 00000009 00000002 {} {}", described(7, "127.0.0.1:9"), described(3, "127.0.0.1:9")));
-    // More than there is room for: all of them are dialled, and none has a place before it is linked.
+    // More servers than there are places: all of them are dialled, and none has a place before it is linked.
     let homes: Vec<Home> = (0..9).map(|_| Home::new()).collect();
     let list: String = homes.iter().zip(20..).map(|(home, id)| home.described(id)).collect();
     send(&mut peer, &format!("A0 00000009 00000009 {list}"));

@@ -11,7 +11,7 @@ use super::pipes::{EndId, Later, Owner};
 use super::world::{Event, World, pair};
 
 impl World {
-    /// Something goes wrong, or somebody comes; and then again.
+    /// Something goes wrong, or a client comes; and then again.
     pub fn fault(&mut self) {
         if !self.is_chaos {
             return;
@@ -52,7 +52,7 @@ impl World {
         }
     }
 
-    /// Faults end: everybody who is to be there comes back, and everything gets through again.
+    /// Faults end: every server that belongs to the world comes back, and everything gets through again.
     pub fn calm(&mut self) {
         self.trace(|_| "faults stop".to_owned());
         self.is_chaos = false;
@@ -153,7 +153,7 @@ impl World {
         self.count("stalls");
     }
 
-    /// An operator comes with one command. Returns who.
+    /// An operator comes with one command. Returns the operator.
     pub fn operate(&mut self, host: usize, command: &str) -> Option<usize> {
         let number = self.visit(Role::Operator, host)?;
         self.trace(|_| format!("operator {number} at {host}: {command}"));
@@ -162,7 +162,7 @@ impl World {
         Some(number)
     }
 
-    /// An operator who asks for many things at once, and leaves without a word, whatever he waits for.
+    /// An operator that sends many commands at once, and leaves without reading the answers.
     fn add_busybody(&mut self) {
         let Some(&(host, asked)) = self.dice.pick(&self.plan.merges) else { return };
         let merge = format!("merge {}", self.plan.name(asked, self.hosts[asked].moved));
@@ -185,7 +185,7 @@ impl World {
         let host = self.dice.below(self.hosts.len());
         let come = if is_vandal { self.visit(Role::Vandal, host) } else { self.add_talker(host) };
         let Some(number) = come else {
-            // Nobody listens there yet.
+            // No server listens there yet.
             if self.is_chaos {
                 let delay = self.dice.between(1, 2000);
                 self.after(delay, Event::Come);
@@ -202,7 +202,7 @@ impl World {
         Some(number)
     }
 
-    /// Somebody does something.
+    /// One of the people does something.
     pub fn act(&mut self, number: usize) {
         if !self.is_chaos || self.people[number].end.is_none() {
             return;
@@ -262,7 +262,7 @@ impl World {
         self.people[sender].say(&Packet::MsgPbl { message: &message });
     }
 
-    /// A message or a chunk, to somebody or to a nickname that nobody has.
+    /// A message or a chunk, to a client or to an unused nickname.
     fn say_in_private(&mut self, sender: usize, receiver: Option<usize>) {
         let host = receiver.map_or_else(|| self.dice.below(self.hosts.len()), |number| self.people[number].host);
         let destination = self.hosts[host].id;
@@ -271,7 +271,7 @@ impl World {
         }
     }
 
-    /// The same at a server of which it is known that its ID means no other one to the sender's server.
+    /// A message or a chunk to a server whose ID, as the sender's server knows it, means no other one.
     pub fn say_in_private_at(&mut self, sender: usize, receiver: Option<usize>, host: usize) {
         let destination = self.hosts[host].id;
         let nickname = receiver.map_or("ghost".to_owned(), Person::nickname);

@@ -34,7 +34,7 @@ pub fn run(mut world: World) -> World {
     world.calm();
     quieten(&mut world);
     world.trace(|_| "quiet".to_owned());
-    // What is sent to a server under whose ID a liar is linked, is gone.
+    // Packets to a server under whose ID a liar is linked are lost.
     if !has_squatters(&world) {
         check_people(&mut world);
     }
@@ -57,8 +57,8 @@ pub fn run(mut world: World) -> World {
     world
 }
 
-/// Servers that fit together are done when all their links are up. Those that don't may look as if they were done while
-/// they only wait.
+/// Servers that fit together are done when all their links are up. Servers that conflict may seem done while they only
+/// wait.
 fn quieten(world: &mut World) {
     let until = world.now + QUIET_MS;
     match world.plan.kind {
@@ -132,7 +132,7 @@ fn component(world: &World, number: usize) -> BTreeSet<usize> {
     found
 }
 
-/// S3 where all fits together, S8 where not.
+/// S3 if all fits together, S8 if not.
 fn check_cliques(world: &World) {
     for number in up(world) {
         let component = component(world, number);
@@ -205,7 +205,7 @@ fn check_reach(world: &mut World) {
     check_people(world);
 }
 
-/// Who was linked, and did not restart since, is linked; and so is who is told to by `--merge`.
+/// A server that was linked, and did not restart since, is linked; and so is one that `--merge` names.
 fn check_reunions(world: &World) {
     for &(a, a_incarnation, b, b_incarnation) in &world.were_linked {
         let same = |number: usize, incarnation| {
@@ -240,7 +240,7 @@ fn check_people(world: &mut World) {
 fn check_collisions(world: &World) {
     let net = world.net.borrow();
     let dialler = |pipe: usize| net.pipes[pipe].ends[0].owner;
-    // Where neither could know whom it dialled, one may be answered before the other is seen.
+    // If neither knew which server it dialled, one may be answered before the other is seen.
     let is_accepted = |pipe: usize| net.pipes[pipe].ends[1].first_said() == Some(Code::MrgRsp.byte());
     let is_decided = |pipe: &&usize| !world.plan.uses_aliases || is_accepted(**pipe);
     let diallers: BTreeSet<Owner> = world.collided.iter().filter(is_decided).map(|&pipe| dialler(pipe)).collect();
@@ -293,7 +293,7 @@ fn check_unfit(world: &mut World) {
     }
 }
 
-/// S7: everybody leaves, every server is cut off from the others and told to forget them.
+/// S7: every client leaves, and every server is cut off from the others and forgets them.
 fn close(world: &mut World) {
     world.is_over = true;
     for person in &mut world.people {
@@ -340,7 +340,7 @@ fn close(world: &mut World) {
         if core.mesh.pending_merges() == 0 {
             assert_eq!(engine.next_deadline(), None, "S7: {number} waits for something");
         }
-        // What `--merge` names is tried for ever, where it was never reached.
+        // A server that `--merge` names is tried for ever if it was never reached.
         let named = world.plan.hosts[number].merges.len();
         assert!(core.mesh.pending_merges() <= named, "S7: {number} still tries {} merges", core.mesh.pending_merges());
     }

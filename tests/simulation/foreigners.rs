@@ -29,12 +29,12 @@ pub struct Foreigner {
 #[derive(Debug)]
 pub struct Line {
     pub end: Option<PipeEnd>,
-    /// Where it was dialled.
+    /// The address at which it was dialled.
     dialled: Option<SocketAddrV4>,
     state: State,
     /// What its request said.
     told: Vec<u8>,
-    /// What went to nobody, and the ERRORs that came back.
+    /// Packets without a receiver, and the ERRORs that came back.
     pub failed: usize,
     pub errors: usize,
     input: Vec<u8>,
@@ -104,7 +104,7 @@ impl Foreigner {
         linked.filter_map(|(id, dialled)| Some((id, self.known.get(&id).map(|known| known.0).or(dialled)?))).collect()
     }
 
-    /// Itself, where it does so and the other side too, and its siblings but for `receiver`.
+    /// Itself, if it does so and the other side does too, and its siblings, without `receiver`.
     fn list(&self, with_self: bool, receiver: Option<ServerId>) -> Vec<u8> {
         let own = with_self.then_some((self.plan.id, self.plan.address));
         let mut siblings = self.siblings();
@@ -118,7 +118,7 @@ impl Foreigner {
         bytes
     }
 
-    /// Whom it would dial now: whom it was told to merge with, and whom it has heard of.
+    /// The servers that it would dial now: those that it was told to merge with, and those that it has heard of.
     pub fn wants_to_dial(&mut self, asked: Option<SocketAddrV4>, now: u64) -> Vec<SocketAddrV4> {
         self.lines.retain(|line| line.end.is_some());
         let linked: BTreeSet<ServerId> = self.lines.iter().filter_map(Line::server).collect();
@@ -132,7 +132,7 @@ impl Foreigner {
         wanted.into_iter().collect()
     }
 
-    /// Whether it has yet to be linked with somebody it has heard of.
+    /// Whether it has heard of a server that it is not linked with yet.
     pub fn is_waiting(&self) -> bool {
         self.known.keys().any(|&id| self.link(id).is_none())
     }
@@ -195,7 +195,7 @@ impl Foreigner {
                 if self.plan.describes {
                     self.learn(server, siblings, now);
                 } else {
-                    // To whom knows only the RFC, this is a request to merge like any other.
+                    // To a server that knows only the RFC, this is an ordinary request to merge.
                     self.lines[place].say(&Packet::MrgDecl { reason: DeclineReason::AlreadyMerged });
                 }
             }
@@ -298,7 +298,8 @@ impl Foreigner {
         }
     }
 
-    /// Says something on a link, sound or not. `overheard` is a public message of somebody else: number, sender, origin.
+    /// Sends a packet on a link, sound or not. `overheard` is a public message of another client: number, sender,
+    /// origin.
     pub fn talk(&mut self, overheard: Option<(usize, String, ServerId)>, dice: &mut Dice) {
         let own = self.plan.id;
         let linked: Vec<usize> = (0..self.lines.len()).filter(|&place| self.lines[place].server().is_some()).collect();
@@ -313,7 +314,7 @@ impl Foreigner {
                 Packet::MsgPrvInc { origin: own, sender: "f", receiver: "ghost", message: "boo" }.encode(&mut content);
                 line.failed += 1;
             }
-            // It speaks for somebody else's client.
+            // It speaks for another server's client.
             3 | 4 => {
                 let Some((number, sender, origin)) = overheard else { return };
                 let message = &format!("#{number}#");

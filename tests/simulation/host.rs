@@ -127,7 +127,7 @@ impl Host {
             match request {
                 Request::Dial { dial_for, address } => outcome.dials.push((dial_for, address)),
                 Request::Ask { link, address } => {
-                    // Nobody can be asked here. tests/silence.rs has the questions.
+                    // The simulator cannot ask silent siblings. tests/silence.rs has these cases.
                     engine.on_ask_dialled(link, address, Err("no dial".to_owned()), clock);
                 }
                 Request::Resolve { dial_for, host, port } => outcome.lookups.push((dial_for, host, port)),

@@ -1,10 +1,10 @@
-//! Who sent what to whom, and what became of it: S5 and S6.
+//! Every packet with its sender, its receiver and its outcome: S5 and S6.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::dice::Dice;
 
-/// What is told apart in the order of delivery (D12).
+/// The kinds that keep an order of their own (D12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     Public,
@@ -23,12 +23,12 @@ pub struct LinkState {
     pub both_up: bool,
 }
 
-/// Something that somebody sent.
+/// A sent packet.
 #[derive(Debug)]
 pub struct Item {
     pub sender: usize,
     pub class: Class,
-    /// A private one's receiver; nobody, where it went to a nickname that nobody has.
+    /// A private packet's receiver; `None` if the nickname was not in use.
     pub receiver: Option<usize>,
     /// A private one's destination.
     pub destination: usize,
@@ -71,7 +71,7 @@ impl Ledger {
         self.items.iter().map(|item| item.delivered.len()).sum()
     }
 
-    /// Notes what is about to be sent; the number that comes back has to be part of it.
+    /// Notes a packet that is about to be sent. The number that comes back has to be part of it.
     pub fn add(
         &mut self,
         sender: usize,
@@ -92,7 +92,7 @@ impl Ledger {
         self.items.get(number).map(|item| item.sender)
     }
 
-    /// Some public message, and who sent it.
+    /// A public message, and its sender.
     pub fn overhear(&self, dice: &mut Dice) -> Option<(usize, usize)> {
         let number = dice.below(self.items.len());
         self.items.get(number).filter(|item| item.class == Class::Public).map(|item| (number, item.sender))

@@ -1,8 +1,8 @@
 //! Servers that lie, in every way that their packets allow.
 //!
-//! A liar asks hosts to merge, accepts or refuses whoever dials it, and tells each sibling what it likes: servers that
-//! do not exist, real ones at false addresses, half of the truth, something else each time. It may call itself what it
-//! likes too. It goes on when the faults have stopped, until the end.
+//! A liar asks hosts to merge, and accepts or refuses servers that dial it. It tells each sibling what it likes:
+//! servers that do not exist, real ones at false addresses, half of the truth, something else each time. It may call
+//! itself what it likes, too. It goes on when the faults have stopped, until the end.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -32,7 +32,7 @@ pub struct LiarPlan {
     pub renames: u64,
     /// The host under whose ID it asks now and then, at its own address or the host's.
     pub claims: Option<usize>,
-    /// It says that it listens at somebody else's address.
+    /// It says that it listens at another server's address.
     pub hides: bool,
     pub interval_ms: u64,
     /// Announcements at a time.
@@ -159,7 +159,7 @@ fn described(entries: &[(u32, Ipv4Addr, u32)]) -> Vec<u8> {
 }
 
 impl World {
-    /// A connection of somebody else to a liar.
+    /// A connection of another host to a liar.
     pub fn meet_liar(&mut self, number: usize, end: PipeEnd, from: Owner) {
         let Owner::Host(host) = from else { return };
         let id = self.liars[number].plan.id;
@@ -325,12 +325,12 @@ impl World {
         let (real_id, real) = (self.hosts[host].id.0, self.address(host));
         let fake = Ipv4Addr::new(10, 9, (made_up >> 8) as u8, made_up as u8);
         Some(match kind {
-            // One that does not exist; the same again, or a new one each time.
+            // A server that does not exist: one that it named before, or a new one.
             0 => (800 + made_up % 9, Ipv4Addr::new(10, 9, 0, (made_up % 9) as u8), u32::from(PORT)),
             1 => (10_000 + made_up, fake, u32::from(PORT)),
             // A victim under ever new IDs and ports.
             2 => (10_000 + made_up, Ipv4Addr::new(203, 0, 113, 7), 1 + made_up % 60_000),
-            // A real one elsewhere, where it is, or where the other liar is.
+            // A real server at another address, at its own, or at the other liar's.
             3 => (real_id, fake, u32::from(PORT)),
             4 if self.dice.chance(500) => (real_id, *real.ip(), u32::from(real.port())),
             4 => {
@@ -339,7 +339,7 @@ impl World {
                 let id = claimed.filter(|_| made_up.is_multiple_of(2)).unwrap_or(other.id);
                 (id.0, *other.address.ip(), u32::from(other.address.port()))
             }
-            // Addresses that nobody may be made to dial.
+            // Addresses that no server may be made to dial.
             _ => {
                 let places = [
                     ([127, 0, 0, 1], 22),
@@ -358,7 +358,7 @@ impl World {
         })
     }
 
-    /// Nobody is dialled where no sibling can be.
+    /// No address is dialled where no sibling can be.
     pub fn check_dial(&mut self, host: usize, to: SocketAddrV4) {
         if self.plan.kind != Kind::Lies {
             return;

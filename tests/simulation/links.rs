@@ -207,7 +207,7 @@ impl World {
         self.net.borrow_mut().silence(pipe);
     }
 
-    /// Pipes between two hosts, or of one host with anybody, that somebody still holds.
+    /// Pipes between two hosts, or of one host with any other end, that are still held.
     pub fn pipes(&self, is_wanted: impl Fn(Owner, Owner) -> bool) -> Vec<usize> {
         let net = self.net.borrow();
         let wanted = |&pipe: &usize| {

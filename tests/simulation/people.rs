@@ -1,4 +1,4 @@
-//! The people at the other ends: clients who talk, vandals, operators.
+//! The people at the other ends: clients that talk, vandals, operators.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -33,7 +33,7 @@ pub struct Person {
     input: Vec<u8>,
 }
 
-/// What somebody got.
+/// A received packet.
 #[derive(Debug)]
 pub enum Got {
     LoggedIn,
@@ -100,7 +100,7 @@ impl Person {
         }
     }
 
-    /// Reads what is there.
+    /// Reads all input.
     pub fn read(&mut self) -> Vec<Got> {
         let mut buffer = [0; 4096];
         let mut got = Vec::new();

@@ -37,7 +37,7 @@ impl EndId {
     }
 }
 
-/// Who holds an end.
+/// The holder of an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Owner {
     /// A server, by its number among the hosts.
@@ -55,13 +55,13 @@ pub enum Owner {
 pub enum Later {
     /// What this end has sent goes on its way.
     Deliver(EndId),
-    /// This end is told that it may write again.
+    /// This end may write again.
     Space(EndId),
     /// This end learns that the connection is broken.
     Reset(EndId),
     /// Nothing has been heard of the other side for this end's patience.
     Patience(EndId),
-    /// Somebody has to look at what is ready.
+    /// The holder has to look at what is ready.
     Wake(Owner),
 }
 
@@ -118,11 +118,11 @@ impl End {
 pub struct Pipe {
     pub ends: [End; 2],
     pub is_connected: bool,
-    /// Nothing gets through in either direction, and nobody is told.
+    /// Nothing gets through in either direction, and neither end is told.
     pub is_silent: bool,
 }
 
-/// All pipes there ever were, and what is to happen to them.
+/// All pipes there ever were, and their planned events.
 #[derive(Debug)]
 pub struct Net {
     pub pipes: Vec<Pipe>,
@@ -130,12 +130,12 @@ pub struct Net {
     ready: BTreeMap<Owner, VecDeque<EndId>>,
     dice: Dice,
     capacity_bytes: usize,
-    /// Everything that was ever written, and where.
+    /// All bytes that were ever written, and where.
     pub hash: Fnv,
     pub bytes: u64,
 }
 
-/// FNV-1a: not a hash of the standard library, since those may change with it.
+/// FNV-1a. The standard library's hashes may change with its version.
 #[derive(Debug)]
 pub struct Fnv(u64);
 
@@ -174,7 +174,7 @@ impl Net {
         &mut self.pipes[id.pipe].ends[id.side]
     }
 
-    /// The engine watches this end from now on: it is told what there is already.
+    /// From now on the engine watches this end, and is told what is there already.
     pub fn watch(&mut self, id: EndId, key: Key) {
         self.end_mut(id).key = Some(key);
         if self.pipes[id.pipe].is_connected {
@@ -182,7 +182,7 @@ impl Net {
         }
     }
 
-    /// Whether any of the two ends is still held by somebody.
+    /// Whether an end is still held.
     pub fn is_open(&self, pipe: usize) -> bool {
         self.pipes[pipe].ends.iter().any(|end| end.is_open)
     }
@@ -256,7 +256,7 @@ impl Net {
             return;
         }
         let far = self.end(from.other());
-        // One that knows of the break takes nothing more: what it has thrown away would be a gap.
+        // An end that knows of the break takes nothing more: its lost bytes would be a gap.
         if !far.is_open || far.error.is_some() {
             self.end_mut(from).sending = VecDeque::new();
             if self.end(from).is_open && self.end(from).error.is_none() {
@@ -285,7 +285,7 @@ impl Net {
         }
     }
 
-    /// An edge for a writer that was told that there is no more room.
+    /// An edge for a writer whose last write found no room.
     pub fn tell_space(&mut self, id: EndId) {
         let end = self.end(id);
         if end.wants_space && end.sending.len() < self.capacity_bytes && self.pipes[id.pipe].is_connected {

@@ -31,7 +31,7 @@ pub struct HostPlan {
     pub group: usize,
     /// What its `--merge` options name.
     pub merges: Vec<usize>,
-    /// Whose requests it accepts, where not everybody's.
+    /// The servers whose requests it accepts, if not all of them.
     pub permits: Vec<usize>,
 }
 
@@ -52,12 +52,13 @@ pub struct Plan {
     pub hosts: Vec<HostPlan>,
     pub foreigners: Vec<ForeignerPlan>,
     pub liars: Vec<LiarPlan>,
-    /// Who may be asked by an operator to merge with whom.
+    /// The pairs of servers that an operator may ask to merge.
     pub merges: Vec<(usize, usize)>,
-    /// Allow-lists name only who will ask.
+    /// Allow-lists name only the servers that will ask.
     pub is_restricted: bool,
     pub uses_names: bool,
-    /// Merges are asked for under addresses that are not the advertised ones: who dials does not know whom.
+    /// Merges are asked for under addresses that are not the advertised ones, so the dialler does not know which server
+    /// it dials.
     pub uses_aliases: bool,
     /// Nothing goes wrong.
     pub is_calm: bool,
@@ -81,7 +82,7 @@ pub fn address(host: usize, moved: u8) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(10, 0, moved, host as u8 + 1), PORT)
 }
 
-/// Another address of the same host, which nobody advertises.
+/// Another address of the same host, which is not advertised.
 pub fn alias(host: usize, moved: u8) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(10, 1, moved, host as u8 + 1), PORT)
 }
@@ -133,7 +134,7 @@ impl Plan {
         for group in 0..2 {
             let members: Vec<usize> = order.iter().copied().filter(|&host| hosts[host].group == group).collect();
             for (place, &host) in members.iter().enumerate().skip(1) {
-                // A star, a chain, or any tree; the one or the other asks.
+                // A star, a chain, or any tree; either end of each pair asks.
                 let other = members[if dice.chance(300) { place - 1 } else { dice.below(place) }];
                 merges.push(if dice.chance(500) { (host, other) } else { (other, host) });
             }
@@ -194,7 +195,7 @@ impl Plan {
         }
     }
 
-    /// Servers with these `--merge` options, in a world where what goes wrong is written down in a test.
+    /// Servers with these `--merge` options, in a world whose faults a test plans.
     pub fn scripted(merges: &[&[usize]], dice: &mut Dice) -> Plan {
         let host = |(number, merges): (usize, &&[usize])| HostPlan {
             id: ServerId(number as u32 + 1),
@@ -218,7 +219,7 @@ impl Plan {
         }
     }
 
-    /// Where `host` is dialled by who does not know it yet.
+    /// The address at which `host` is dialled by servers that do not know it yet.
     pub fn merge_address(&self, host: usize, moved: u8) -> SocketAddrV4 {
         if self.uses_aliases { alias(host, moved) } else { address(host, moved) }
     }
@@ -230,7 +231,7 @@ impl Plan {
     }
 }
 
-/// Servers of another make, where a group has room for them.
+/// Servers of another make, if a group has room for them.
 fn draw_foreigners(kind: Kind, hosts: &[HostPlan], dice: &mut Dice) -> Vec<ForeignerPlan> {
     let mut foreigners: Vec<ForeignerPlan> = Vec::new();
     for describes in [false, true] {
@@ -240,7 +241,7 @@ fn draw_foreigners(kind: Kind, hosts: &[HostPlan], dice: &mut Dice) -> Vec<Forei
         if kind == Kind::Duel || kind == Kind::Lies || !dice.chance(300) || members.is_empty() || !is_room {
             continue;
         }
-        // Between those of the hosts.
+        // The links between those of the hosts.
         let (id, place) = if describes { (ServerId(5), 2) } else { (ServerId(9), 1) };
         let address = SocketAddrV4::new(Ipv4Addr::new(10, 0, 200, place), PORT);
         let asks = (0..2).filter_map(|_| dice.pick(&members).copied()).collect();

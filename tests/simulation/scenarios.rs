@@ -18,7 +18,7 @@ fn planned(seed: u64, merges: &[&[usize]]) -> World {
     World::of(plan, dice, false)
 }
 
-/// The same, each linked with each.
+/// Such a world, once each server is linked with each.
 fn network(seed: u64, merges: &[&[usize]]) -> World {
     let mut world = planned(seed, merges);
     pass(&mut world, PATIENCE_MS);

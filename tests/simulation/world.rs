@@ -1,4 +1,4 @@
-//! The world: what happens next, and to whom.
+//! The world: the next event, and its target.
 //!
 //! Everything that will happen is an event with a time. One step takes the next one, and lets it cause others, after
 //! delays drawn from the seed. Nothing else moves time.
@@ -67,7 +67,7 @@ pub struct World {
     pub hosts: Vec<Host>,
     pub foreigners: Vec<Foreigner>,
     pub liars: Vec<Liar>,
-    /// When a host, in one of its lives, dialled an address where nobody is.
+    /// When a host, in one of its lives, dialled an address without a server.
     pub stranger_dials: BTreeMap<(usize, u32, SocketAddrV4), Vec<u64>>,
     /// Links between hosts that broke although nothing went wrong.
     pub broken_since: BTreeMap<(usize, u32, usize, u32), u64>,
@@ -364,7 +364,7 @@ impl World {
         }
     }
 
-    /// Whether two servers agree that they are linked. Where nothing goes wrong, they go on doing so.
+    /// Whether two servers agree that they are linked. Without faults, they go on agreeing.
     fn note_joint(&mut self, near: usize, far: usize) {
         let (a, b) = pair(near, far);
         if self.link(a, b).both_up {
@@ -408,7 +408,7 @@ impl World {
         }
     }
 
-    /// Somebody comes to a server.
+    /// A client comes to a server.
     pub fn visit(&mut self, role: Role, host: usize) -> Option<usize> {
         self.hosts[host].engine.as_ref()?;
         let number = self.people.len();

@@ -91,12 +91,12 @@ pub fn slices(options: &[String]) -> Vec<&str> {
     options.iter().map(String::as_str).collect()
 }
 
-/// A client with TLS at this address; `ca` is whom it trusts.
+/// A client with TLS at this address, which trusts `ca`.
 pub fn connect(address: SocketAddr, ca: &str) -> Client {
     connect_from(Ipv4Addr::LOCALHOST, address, ca)
 }
 
-/// The same, from this address of the machine.
+/// Such a client, from this address of the machine.
 pub fn connect_from(source: Ipv4Addr, address: SocketAddr, ca: &str) -> Client {
     let tcp = Client::connect_from(source, address).into_stream();
     bridge(shake_hands(tcp, &Trust::File(ca.into())).expect("the handshake succeeds"))

@@ -1,4 +1,4 @@
-//! A client that blocks: it sends what it is told to and compares what comes back.
+//! A client that blocks: it sends given packets and compares the answers.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};

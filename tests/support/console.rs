@@ -15,7 +15,7 @@ use cfp::wire::pool::BufferPool;
 use cfp::wire::{FileChunk, FrameLimits, Inbox, Input, Packet, ServerId};
 use sha2::{Digest, Sha256};
 
-/// Far longer than anything takes: who waits for so long has a bug.
+/// Far longer than anything takes: a test that waits for this long has found a bug.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A process that ends with its test.
@@ -270,7 +270,7 @@ impl Scratch {
         self.0.to_str().unwrap()
     }
 
-    /// A file with content that is the same for the same size, and no two chunks alike.
+    /// A file whose content depends on its size alone, with no two chunks alike.
     pub fn file(&self, name: &str, size: usize) -> String {
         let mut numbers = Random::new(size as u64);
         let mut content = Vec::with_capacity(size + 8);

@@ -12,7 +12,7 @@ pub struct Feed {
     pub events: Vec<Event>,
     pool: BufferPool,
     limits: FrameLimits,
-    /// The last walk was stopped before its input's end: what is kept has not been looked at.
+    /// The last walk stopped before its input's end: the kept bytes were not walked yet.
     stopped: bool,
 }
 
@@ -21,8 +21,8 @@ impl Feed {
         Feed { inbox: Inbox::default(), events: Vec::new(), pool: BufferPool::default(), limits, stopped: false }
     }
 
-    /// Feeds all of `stream`. Each of the `choices` decides the size of a read or whether a walk stops; 0 stands for the
-    /// plainest, and so do the choices that are missing.
+    /// Feeds all of `stream`. Each of the `choices` decides the size of a read or whether a walk stops. 0 is the
+    /// plainest choice, and missing choices are 0.
     pub fn all(&mut self, mut stream: &[u8], mut choices: impl Iterator<Item = u8>) {
         let mut choice = || choices.next().unwrap_or(0);
         while !stream.is_empty() {
@@ -43,7 +43,7 @@ impl Feed {
         self.resume(&mut choice);
     }
 
-    /// Takes up again what was stopped, to the end of what is kept.
+    /// Resumes a stopped walk, to the end of the kept bytes.
     fn resume(&mut self, choice: &mut impl FnMut() -> u8) {
         while self.stopped {
             let kept = self.inbox.take_kept();
@@ -52,7 +52,7 @@ impl Feed {
         }
     }
 
-    /// One walk; true where it was stopped. One that is `resumed` handles at least one packet.
+    /// One walk; returns true if it stopped. A `resumed` walk handles at least one packet.
     fn walk(&mut self, input: &[u8], resumed: bool, choice: &mut impl FnMut() -> u8) -> bool {
         let mut rest = input;
         let mut must_handle = resumed;

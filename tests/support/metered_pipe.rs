@@ -1,6 +1,6 @@
-//! The far end of a connection, in memory: what a client has sent and got, and how its kernel behaves. The one socket
-//! of all tests that drive an engine by hand; the simulator's (`tests/simulation/pipes.rs`) has two ends and a network
-//! between them.
+//! The far end of a connection, in memory: the bytes of a client in both directions, and the behaviour of its kernel.
+//! It is the one socket of all tests that drive an engine by hand. The simulator's (`tests/simulation/pipes.rs`) has
+//! two ends and a network between them.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -25,7 +25,7 @@ pub struct Pipe {
     pub room_bytes: usize,
     /// Written by the server, if `keeps_output`.
     pub output: Vec<u8>,
-    /// Whether `output` is kept. If not, what is written is only counted.
+    /// Whether `output` is kept. If not, written bytes are only counted.
     pub keeps_output: bool,
     /// The server has shut its sending side.
     pub is_shut: bool,
@@ -60,7 +60,7 @@ impl PipeEnd {
 }
 
 impl Pipe {
-    /// One system call that writes `bytes` after what the same call has written.
+    /// One system call that writes `bytes`, after the bytes that this call has written before.
     fn take(&mut self, bytes: &[u8]) -> usize {
         let count = bytes.len().min(self.room_bytes);
         if self.room_bytes != usize::MAX {

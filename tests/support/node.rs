@@ -143,7 +143,7 @@ pub fn wait_for_clique<'a>(nodes: impl IntoIterator<Item = &'a Node>) {
     }
 }
 
-/// Waits for a condition; `problem` says what is the case instead.
+/// Waits for a condition. `problem` says what is the case instead.
 pub fn wait_until(mut condition: impl FnMut() -> bool, problem: impl FnOnce() -> String) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {

@@ -1,6 +1,6 @@
 //! Packets for property tests: strategies for all fourteen, and the bytes of each.
 //!
-//! A `Packet` borrows, and a strategy must own what it makes: so `Parts` owns every field that a packet may have, and
+//! A `Packet` borrows, and a strategy must own what it makes. So `Parts` owns every field that a packet may have, and
 //! lends those that its code calls for.
 
 use cfp::limits;
@@ -98,7 +98,7 @@ pub fn text(max_bytes: usize) -> impl Strategy<Value = String> {
     })
 }
 
-/// A nickname that somebody can have.
+/// A legal nickname.
 #[allow(dead_code, reason = "not every test file that has this module needs it")]
 pub fn nickname() -> impl Strategy<Value = String> {
     text(limits::NICKNAME_MAX_BYTES).prop_filter("not a legal nickname", |text| Nickname::parse(text).is_some())

@@ -8,7 +8,7 @@ use crate::support::{Client, PATIENCE};
 
 use super::node::Node;
 
-/// Where a peer says that it listens, and listens.
+/// The address at which a peer says that it listens, and does.
 pub struct Home {
     pub address: SocketAddr,
     listener: TcpListener,
@@ -82,7 +82,7 @@ pub fn linked(node: &Node, id: u32, home: &Home) -> Client {
     peer
 }
 
-/// The same on a connection that is there. Checks no more of the answer than that it is one.
+/// Links over an open connection. Of the answer, it checks only that it is one.
 pub fn link(peer: &mut Client, node: &Node, id: u32, home: &Home) {
     send(peer, &format!("A0 {id:08x} 00000001 {}", home.described(id)));
     assert_eq!(peer.receive()[..5], hex(&format!("A1 {:08x}", node.id)));

@@ -20,7 +20,7 @@ use super::metered_pipe::PipeEnd;
 /// Turns that any amount of work in these tests comes to at most.
 const TURNS_MAX: usize = 1_000_000;
 
-/// Where all peers come from.
+/// The address of all peers.
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
 
 /// A server without sockets and clock.
@@ -33,7 +33,7 @@ pub struct Rig {
     dialled: Vec<Peer>,
     /// Whether dials succeed at once. Otherwise they get no answer.
     pub connects_dials: bool,
-    /// Whether such a connection is refused, and whether it comes about if it is not.
+    /// Whether such a connection is refused, and whether it is made if it is not.
     pub refuses_questions: bool,
     pub connects_questions: bool,
 }
@@ -50,12 +50,12 @@ impl Rig {
         Rig::of(Engine::new(Config::new(ID), users))
     }
 
-    /// The same with these limits, and no users.
+    /// A server with these limits, and no users.
     pub fn with_config(config: Config) -> Rig {
         Rig::of(Engine::new(config, Users::none()))
     }
 
-    /// The same with users.
+    /// A server with these limits and users.
     #[allow(dead_code, reason = "not every test program needs it")]
     pub fn with_users(config: Config, users: Users) -> Rig {
         Rig::of(Engine::new(config, users))
@@ -115,7 +115,7 @@ impl Rig {
         Peer { key, pipe }
     }
 
-    /// The same with these options.
+    /// A server with these options.
     #[allow(dead_code, reason = "not every test program needs it")]
     pub fn with(config: Config) -> Rig {
         Rig::with_config(config)
@@ -127,7 +127,7 @@ impl Rig {
         self.try_connect_from(from).expect("there is room")
     }
 
-    /// The same, if there is a place for it.
+    /// A new connection, if there is a place for it.
     pub fn try_connect_from(&mut self, from: SocketAddr) -> Option<Peer> {
         let pipe = PipeEnd::new();
         let key = self.engine.on_accepted(pipe.clone(), Some(from), self.now)?;
@@ -283,7 +283,7 @@ impl Peer {
         self.pipe.0.borrow().written_bytes
     }
 
-    /// Whether the server has let go of the connection.
+    /// Whether the server has closed the connection.
     pub fn is_closed(&self) -> bool {
         Rc::strong_count(&self.pipe.0) == 1
     }

@@ -1,4 +1,4 @@
-//! Programs of others, which the tests run where they are installed.
+//! Programs of others, which the tests run if they are installed.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};

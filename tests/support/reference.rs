@@ -1,5 +1,5 @@
-//! What a stream of bytes means, said a second time and in the plainest way: over all of it at once, with the numbers
-//! of the protocol written out. What the program makes of the same bytes, in whatever pieces, must be this.
+//! The meaning of a stream of bytes, stated a second time in the plainest way: over all of it at once, with the numbers
+//! of the protocol written out. The program must get this result from the same bytes, in any pieces.
 
 use cfp::wire::Code;
 
@@ -44,12 +44,12 @@ enum End {
 struct Reader<'a> {
     stream: &'a [u8],
     position: usize,
-    /// Where it became known that the packet is to be skipped.
+    /// The position at which it became known that the packet is to be skipped.
     overlong_at: Option<usize>,
     message_max_bytes: usize,
 }
 
-/// Each step is nothing where the stream ends before it does.
+/// Each step is `None` if the stream ends before it does.
 impl Reader<'_> {
     fn packet(&mut self, in_forward: bool) -> Option<End> {
         let code = self.byte()?;

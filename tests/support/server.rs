@@ -38,7 +38,7 @@ impl Server {
         Server::spawn(command)
     }
 
-    /// The same, with at most so many descriptors.
+    /// A server with at most this many descriptors.
     pub fn start_with_descriptors(descriptors: u32, arguments: &[&str]) -> Server {
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")).arg(BINARY);
@@ -58,7 +58,7 @@ impl Server {
         Server { child, address: address.parse().expect("the log names the address"), log }
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -68,7 +68,7 @@ impl Server {
         Client::connect(self.address)
     }
 
-    /// A guest who is logged in.
+    /// Connections through a proxy that names the client's address (D46, D47).
     pub fn guest(&self, nickname: &str) -> Client {
         let mut client = self.connect();
         client.log_in_as_guest(nickname);

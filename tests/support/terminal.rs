@@ -74,7 +74,7 @@ impl Terminal {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Whether the terminal shows what is typed by itself.
+    /// Whether the terminal itself echoes typed characters.
     pub fn has_echo(&self) -> bool {
         tcgetattr(&self.keys).unwrap().local_modes.contains(LocalModes::ECHO)
     }
@@ -89,7 +89,7 @@ impl Terminal {
         self.is_held.store(false, Ordering::Release);
     }
 
-    /// Waits until the screen is as wanted; its rows then, without what is blank at their ends.
+    /// Waits until the screen is as wanted. Returns its rows, without blanks at their ends.
     pub fn wait_until(&self, what: &str, is_so: impl Fn(&[String]) -> bool) -> Vec<String> {
         let until = Instant::now() + PATIENCE;
         let mut shown = self.shown.0.lock().unwrap();
@@ -126,7 +126,7 @@ impl Terminal {
         self.shown.0.lock().unwrap().bytes.clone()
     }
 
-    /// Waits until the terminal echoes what is typed, or until it does not.
+    /// Waits until the terminal echoes typed characters, or until it does not.
     pub fn wait_until_echo_is(&self, is_on: bool) {
         let until = Instant::now() + PATIENCE;
         let is_echoing = || {

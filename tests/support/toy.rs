@@ -69,7 +69,7 @@ pub fn end() -> Vec<u8> {
     record(END, b"")
 }
 
-/// What is in the records of data, and whether an end came.
+/// The content of the records of data, and whether an end came.
 pub fn opened(mut bytes: &[u8]) -> (Vec<u8>, bool) {
     let (mut plain, mut has_end) = (Vec::new(), false);
     while let [kind, _, _, high, low, rest @ ..] = bytes {

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Few, so that tests in debug builds are quick.
+/// Few iterations, so that tests in debug builds are quick.
 pub const ITERATIONS: u32 = 1000;
 
 /// A users file that is removed when dropped.

@@ -23,7 +23,7 @@ const MESSAGE_MAX_BYTES: usize = 40;
 const FED_MAX_BYTES: usize = 24 * 1024;
 /// Password `pw`, hashed in three steps.
 const USERS: &str = "reg:$pbkdf2-sha256$i=3,l=32$c2FsdHNhbHQ$Gw9J7ot0OEClxhiPitRxDqdFt+B56mDlJBu2/LKXQl0";
-/// From where requests to merge are accepted, and from where not.
+/// An address from which requests to merge are accepted, and one from which they are not.
 const PERMITTED: &str = "127.0.0.1:";
 const NOT_PERMITTED: &str = "192.0.2.1:";
 const READABLE: Readiness = Readiness { readable: true, writable: false, read_closed: false, broken: false };
@@ -34,8 +34,8 @@ struct Client {
     pipe: PipeEnd,
 }
 
-/// The server, four clients who do what the input says, and a witness: a good client that is there from the start and
-/// must not be touched by anything the others do.
+/// The server, four clients that follow the input, and a witness. The witness is a well-behaved client that is there
+/// from the start and must not be affected by the others.
 pub struct Server {
     engine: Engine<PipeEnd>,
     slots: [Option<Client>; SLOTS],
@@ -155,7 +155,7 @@ impl Server {
 
     /// Turns until there is nothing to do.
     pub fn run_until_idle(&mut self) {
-        // Each turn reads, writes or works on a password; what is fed in is bounded, and so must this be.
+        // Each turn reads, writes or works on a password. The input is bounded, and so must this be.
         let most_turns = 2 * FED_MAX_BYTES;
         for _ in 0..most_turns {
             if !self.engine.wants_turn() {
@@ -171,7 +171,7 @@ impl Server {
         self.slots[slot].is_none()
     }
 
-    /// The end: everybody takes what waits, the witness still talks, and a stop leaves nothing behind.
+    /// The end: every client takes its output, the witness still talks, and a stop leaves nothing behind.
     pub fn finish(mut self) {
         self.run_until_idle();
         for slot in 0..SLOTS {
@@ -238,8 +238,8 @@ fn publics(output: &[u8]) -> Vec<Vec<u8>> {
     packets.collect()
 }
 
-/// Whole packets that a server may send, public messages in the one order and without a gap (D6), nothing but answers to
-/// logins before one succeeded, and on a link to a server nothing but what links carry (D19).
+/// Whole packets that a server may send; public messages in the one order and without a gap (D6); before a login
+/// succeeded, nothing but answers to logins; and on a link to a server, nothing but the packets of links (D19).
 fn check_output(output: &[u8], heard: &[Vec<u8>]) {
     let (mut is_client, mut is_link) = (false, false);
     for event in reference::events(output, MESSAGE_MAX_BYTES).0 {

@@ -1,4 +1,4 @@
-//! The console client with TLS: whom it trusts, and that it never speaks without.
+//! The console client with TLS: which certificates it trusts, and that it never speaks without TLS.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -60,7 +60,7 @@ fn it_says_why_it_does_not_talk_to_others() {
     // The address in HOST:PORT is not among the certificate's names.
     fails(&place, &["--tls", "--ca", &ca], "not valid for");
     fails(&place, &["--tls", "--ca", &folder.path("none.pem")], "none.pem");
-    // The server learns it, too, by an alert; with a file that is not there nobody is asked.
+    // The server learns it, too, by an alert. With a file that is not there, no server is asked.
     assert_eq!(node.metric("cfp_closed_connections_total{reason=\"tls_failed\"}"), 4);
 }
 

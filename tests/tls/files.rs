@@ -1,4 +1,4 @@
-//! The operator's files: mistakes are said in one line, and reading them again disturbs nobody.
+//! The operator's files: each mistake is one line, and a reload disturbs no connection.
 
 use std::process::Command;
 
@@ -100,7 +100,7 @@ fn a_reload_gives_newcomers_the_new_certificate_and_disturbs_nobody() {
     assert!(shake_hands(raw(), &Trust::File(old_ca.clone().into())).is_err());
     connect(node.address, &folder.path("cert.pem")).log_in_as_guest("bob");
 
-    // A broken file changes nothing, and the log says what is wrong with it.
+    // A broken file changes nothing, and the log names its mistake.
     let good = std::fs::read(folder.path("key.pem")).unwrap();
     folder.write("key.pem", "nothing");
     let answer = node.ask("reload");

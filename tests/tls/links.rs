@@ -214,7 +214,7 @@ fn a_server_dialled_by_id_must_be_that_server() {
     let two = Node::start_at(8, address, &slices(&folder.peer_options(8)));
     one.merge(&two);
     drop(two);
-    // Another server of the same network where it was.
+    // Another server of the same network at its address.
     let nine = Node::start_at(9, address, &slices(&folder.peer_options(9)));
     wait_until(|| failures(&one, "wrong_name") > 0, || one.ask("siblings").join("\n"));
     drop(nine);

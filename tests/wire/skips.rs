@@ -1,4 +1,4 @@
-//! What is ignored is skipped exactly, and not stored, whatever length it announces (D1, D2, D5).
+//! Ignored input is skipped exactly, and not stored, whatever length it announces (D1, D2, D5).
 
 use cfp::wire::pool::BufferPool;
 use cfp::wire::{Code, FrameLimits, Inbox, Input, Scan, Skip, Skipped, scan};
@@ -7,7 +7,7 @@ use crate::feed::Feed;
 use crate::reference::Event;
 use crate::{hex, text};
 
-/// A packet to see that the stream goes on where it should.
+/// A packet to see that the stream goes on at the right position.
 const NEXT: [u8; 2] = [0x10, 0x00];
 
 /// Feeds bytes in one read, then byte by byte.

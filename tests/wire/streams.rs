@@ -1,4 +1,4 @@
-//! Streams in pieces: however they are cut, and wherever handling stops and goes on, they mean the same.
+//! Streams in pieces: wherever they are cut, and wherever handling stops and goes on, the result is the same.
 
 use cfp::wire::{Code, FrameLimits};
 use proptest::collection::vec;
@@ -12,7 +12,7 @@ use crate::{cases, hex, packets, text};
 /// Short messages, so that short streams reach every limit.
 const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 40 };
 
-/// Choices for a feed, most of them small, so that reads are.
+/// Choices for a feed, most of them small, so that reads are small.
 fn choices() -> impl Strategy<Value = Vec<u8>> {
     vec(prop_oneof![1..=8u8, 1..=60u8, any::<u8>()], 0..400)
 }
@@ -57,7 +57,7 @@ fn junk() -> impl Strategy<Value = Vec<u8>> {
     vec(prop_oneof![select(known), 0..4u8, select(vec![40, 41, 64, 65, 255]), any::<u8>()], 0..600)
 }
 
-/// Changes to a stream: what is done at which place.
+/// Changes to a stream: the change and its position.
 fn damaged(stream: Vec<u8>, damages: &[(Index, u8, u8)]) -> Vec<u8> {
     damages.iter().fold(stream, |mut stream, (place, what, byte)| {
         if stream.is_empty() {

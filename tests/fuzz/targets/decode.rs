@@ -1,5 +1,5 @@
-//! Bytes to packets: any stream, in any pieces, must mean what the plain reference says of it, must be kept within the
-//! limit, and each of its packets must be written again as it was read.
+//! Bytes to packets. Any stream, in any pieces, must give the result of the plain reference, and be kept within the
+//! limit. Each of its packets must be encoded to its bytes again.
 //!
 //! ```text
 //!  n | n choices: sizes of reads, where handling stops | the stream
@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// What is framed is never malformed as a frame; what is read is written again as it was.
+/// A framed packet is never malformed as a frame; a decoded packet is encoded to its bytes again.
 fn check(bytes: &[u8]) {
     let packet = match Packet::decode(bytes) {
         Ok(packet) => packet,

@@ -54,7 +54,7 @@ fuzz_target!(|data: &[u8]| {
     server.finish();
 });
 
-/// What is left of the input.
+/// The rest of the input.
 struct Script<'a>(&'a [u8]);
 
 impl<'a> Script<'a> {
