@@ -27,15 +27,6 @@ const SERVER: u16 = 7777;
 const PEER: u16 = 40_000;
 const CONTENT: [u8; CHUNK_BYTES] = [b'z'; CHUNK_BYTES];
 
-fn has_tshark() -> bool {
-    let found = Command::new("tshark").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !found {
-        assert!(std::env::var_os("CI").is_none(), "CI has to install tshark");
-        eprintln!("skipped: no tshark here (apt-get install tshark)");
-    }
-    found
-}
-
 /// What the script prints, with more options for tshark.
 fn dissect(capture: &CaptureFile, ports: &str, options: &[&str]) -> Vec<String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/dissect.sh");
@@ -102,10 +93,8 @@ fn every_packet() -> Vec<(Vec<u8>, &'static str)> {
 }
 
 #[test]
+#[ignore = "needs tshark: .ci/run runs it"]
 fn every_packet_has_a_line_however_it_is_cut_into_segments() {
-    if !has_tshark() {
-        return;
-    }
     let (packets, lines): (Vec<_>, Vec<_>) = every_packet().into_iter().unzip();
     assert_eq!(lines.len(), Code::ALL.len());
     let stream = packets.concat();
@@ -129,10 +118,8 @@ fn every_packet_has_a_line_however_it_is_cut_into_segments() {
 }
 
 #[test]
+#[ignore = "needs tshark: .ci/run runs it"]
 fn fields_can_be_filtered_by() {
-    if !has_tshark() {
-        return;
-    }
     let mut pcap = Pcap::new();
     for (packet, _) in every_packet() {
         pcap.segment(PEER, SERVER, &packet);
@@ -158,10 +145,8 @@ fn fields_can_be_filtered_by() {
 }
 
 #[test]
+#[ignore = "needs tshark: .ci/run runs it"]
 fn an_overlong_length_is_skipped_without_losing_step_or_waiting_for_it() {
-    if !has_tshark() {
-        return;
-    }
     let long_name = [&b"\x01\0\x01\x11\x70"[..], &[b'n'; 70_000], b"\0\0\0\x03pwd"].concat();
     let never_ends = b"\x50\0\0\0\x07\x30\0\0\0\x08\0\0\0\x03bob\xff\xff\xff\xff".to_vec();
     let stream = [long_name, encoded(&Packet::MsgPbl { message: "after" }), never_ends, vec![b' '; 5000]].concat();
@@ -186,10 +171,8 @@ fn an_overlong_length_is_skipped_without_losing_step_or_waiting_for_it() {
 }
 
 #[test]
+#[ignore = "needs tshark: .ci/run runs it"]
 fn what_servers_ignore_has_expert_information_and_the_stream_goes_on() {
-    if !has_tshark() {
-        return;
-    }
     for (bytes, expert) in [
         (&b"\x99\x98"[..], "unknown_code"),
         (b"\x50\0\0\0\x07\x99", "unknown_code"),
@@ -222,10 +205,8 @@ fn what_servers_ignore_has_expert_information_and_the_stream_goes_on() {
 }
 
 #[test]
+#[ignore = "needs tshark: .ci/run runs it"]
 fn a_capture_that_was_cut_off_is_shown_as_far_as_it_goes() {
-    if !has_tshark() {
-        return;
-    }
     let mut pcap = Pcap::new();
     pcap.segment_cut_off(PEER, SERVER, &encoded(&Packet::MsgPbl { message: &"x".repeat(500) }), 100);
     pcap.segment(PEER, SERVER, &encoded(&Packet::MsgPbl { message: "after" }));
@@ -233,10 +214,8 @@ fn a_capture_that_was_cut_off_is_shown_as_far_as_it_goes() {
 }
 
 #[test]
+#[ignore = "needs tshark: .ci/run runs it"]
 fn any_port_is_recognized_only_where_asked_for() {
-    if !has_tshark() {
-        return;
-    }
     let mut pcap = Pcap::new();
     pcap.segment(PEER, SERVER, &encoded(&Packet::AuthGst { nickname: "ana" }));
     pcap.segment(PEER, SERVER, &encoded(&Packet::MsgPbl { message: "hi" }));
@@ -249,10 +228,8 @@ fn any_port_is_recognized_only_where_asked_for() {
 
 /// The dissector finds the same packets as the server's own framing, in streams of good and bad bytes.
 #[test]
+#[ignore = "needs tshark: .ci/run runs it"]
 fn the_dissector_keeps_step_with_the_servers_framing() {
-    if !has_tshark() {
-        return;
-    }
     let packets = every_packet();
     let (mut pcap, mut expected) = (Pcap::new(), Vec::new());
     let mut state = 1_u32;
@@ -325,23 +302,15 @@ impl Drop for ControlPath {
 }
 
 #[test]
+#[ignore = "needs tshark, and the right to capture: .ci/run runs it where that is given"]
 fn a_conversation_over_two_merged_servers_is_dissected() {
-    if !has_tshark() {
-        return;
-    }
     let control = ControlPath(std::env::temp_dir().join(format!("cfp-dissector-{}", std::process::id())));
     let control = control.0.to_str().unwrap();
     let seven = Server::start(&["--control", control]);
     let mut command = Command::new(BINARY);
     command.args(["--id", "8", "--listen", "127.0.0.1:0"]);
     let eight = Server::spawn(command);
-    let capture = match Capture::start(&[seven.address(), eight.address()]) {
-        Ok(capture) => capture,
-        Err(reason) => {
-            eprintln!("skipped: not allowed to capture here ({})", reason.trim());
-            return;
-        }
-    };
+    let capture = Capture::start(&[seven.address(), eight.address()]).unwrap();
     ask(control, &format!("merge {}", eight.address()));
     let (mut ana, mut bob) = (seven.guest("ana"), eight.guest("bob"));
     let origin = ServerId(7);

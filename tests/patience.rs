@@ -182,29 +182,36 @@ fn who_holds_a_nickname_that_its_user_wants_again_is_probed_for_a_while() {
 /// More connections than one poll tells of.
 #[test]
 fn a_process_that_was_stopped_hears_whoever_spoke_meanwhile_before_it_closes_the_late() {
+    // On a busy machine, to connect them all takes its time: then again, with more.
+    let was_in_time = [4, 8, 16, 32].into_iter().any(|seconds| hears_whoever_spoke(Duration::from_secs(seconds)));
+    assert!(was_in_time, "the machine is too busy for every try");
+}
+
+/// Returns whether all could connect within the time limit.
+fn hears_whoever_spoke(limit: Duration) -> bool {
     use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
-    const LIMIT: Duration = Duration::from_secs(4);
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
-    let server = Server::start(&["--handshake-timeout", &LIMIT.as_secs().to_string()]);
+    let server = Server::start(&["--handshake-timeout", &limit.as_secs().to_string()]);
     let began = Instant::now();
     let mut clients: Vec<_> = (0..EVENTS_PER_TURN + 200).map(|_| server.connect()).collect();
     // The last one is in, and with it all that came before.
     clients[EVENTS_PER_TURN + 199].log_in_as_guest("last");
     server.signal(Signal::STOP);
-    if began.elapsed() >= LIMIT {
-        eprintln!("skipped: the machine is too busy to connect them all within the time limit");
-        return;
+    if began.elapsed() >= limit {
+        server.signal(Signal::CONT);
+        return false;
     }
     for (i, client) in clients[..EVENTS_PER_TURN + 199].iter_mut().enumerate() {
         client.send(&Packet::AuthGst { nickname: &format!("guest {i}") });
     }
     // Time has to pass while the process is stopped: that is what is tested.
-    std::thread::sleep((LIMIT + Duration::from_millis(500)).saturating_sub(began.elapsed()));
+    std::thread::sleep((limit + Duration::from_millis(500)).saturating_sub(began.elapsed()));
     server.signal(Signal::CONT);
     for client in &mut clients[..EVENTS_PER_TURN + 199] {
         client.expect(&Packet::AuthRsp { response: AuthResponse::Accepted });
     }
+    true
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod support;
 use std::net::SocketAddr;
 
 use node::{Node, fresh_address, wait_until};
-use program::{Program, is_missing};
+use program::Program;
 use support::Client;
 
 /// A client's address, which no proxy has.
@@ -46,10 +46,8 @@ fn haproxy(node: &Node, proxy: SocketAddr, options: &str) -> Program {
 }
 
 #[test]
+#[ignore = "needs haproxy: .ci/run runs it"]
 fn haproxy_with_either_version_and_its_health_check() {
-    if is_missing("haproxy") {
-        return;
-    }
     for version in
         ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl-cn", "send-proxy-v2 proxy-v2-options unique-id,crc32c"]
     {
@@ -65,10 +63,8 @@ fn haproxy_with_either_version_and_its_health_check() {
 }
 
 #[test]
+#[ignore = "needs nginx: .ci/run runs it"]
 fn nginx() {
-    if is_missing("nginx") {
-        return;
-    }
     let (node, proxy) = (node(), fresh_address());
     let config = format!(
         "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\ndaemon off;\nmaster_process off;\npid {};\nerror_log stderr;\n\

@@ -29,7 +29,6 @@ use certificates::{Folder, connect, shake_hands, slices};
 use cfp::tls::Trust;
 use cfp::wire::{Code, Packet};
 use node::{Node, wait_until};
-use program::is_missing;
 use support::Client;
 use support::client::encoded;
 
@@ -42,10 +41,8 @@ fn failures(node: &Node, reason: &str) -> u64 {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn clients_with_and_without_tls_talk_on_one_port() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::new();
     let node = node(&folder, &[]);
     let (mut secret, mut open) = (connect(node.address, &folder.path("cert.pem")), Client::connect(node.address));
@@ -64,10 +61,8 @@ fn clients_with_and_without_tls_talk_on_one_port() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn megabytes_pass_from_one_to_the_other() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::new();
     let node = node(&folder, &[]);
     let mut ana = connect(node.address, &folder.path("cert.pem"));
@@ -82,10 +77,8 @@ fn megabytes_pass_from_one_to_the_other() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn whoever_must_use_tls_and_does_not_is_closed_without_a_word() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::new();
     let node = node(&folder, &["--require-tls"]);
     node.server.wait_for_log("TLS is required");
@@ -99,10 +92,8 @@ fn whoever_must_use_tls_and_does_not_is_closed_without_a_word() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn what_is_no_tls_or_stops_halfway_is_closed_in_time() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::new();
     let node = node(&folder, &["--handshake-timeout", "1"]);
     let (no_tls, too_long, silent, empty) = (
@@ -138,10 +129,8 @@ fn what_is_no_tls_or_stops_halfway_is_closed_in_time() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn the_end_of_input_is_the_end_whether_it_is_said_or_not() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::new();
     let node = node(&folder, &[]);
     let mut bob = Client::connect(node.address);
@@ -170,10 +159,8 @@ fn the_end_of_input_is_the_end_whether_it_is_said_or_not() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn a_reader_that_is_slow_costs_one_record_and_gets_everything() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::new();
     let node = node(&folder, &[]);
     let mut slow: Vec<_> = (0..8)
@@ -209,10 +196,8 @@ fn a_reader_that_is_slow_costs_one_record_and_gets_everything() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn handshakes_take_turns_and_a_flood_from_one_address_is_turned_away() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::new();
     let node = node(&folder, &[]);
     // A ClientHello as openssl sends it, over and over, and no more.

@@ -73,11 +73,6 @@ fn a_request_from_a_linked_server_is_declined_and_the_link_stays() {
 #[test]
 fn a_link_whose_server_asks_again_is_probed() {
     let (node, home) = (Node::start(7, &[]), Home::new());
-    let Ok(table) = std::fs::read_to_string("/proc/net/tcp") else {
-        eprintln!("skipped: no /proc/net/tcp here");
-        return;
-    };
-    assert!(!table.is_empty());
     // Until a try was quick enough to tell a probe from the keepalive that would be due anyway.
     for id in 20.. {
         let link = linked(&node, id, &home);
@@ -179,11 +174,9 @@ fn outer_address() -> Option<SocketAddr> {
 }
 
 #[test]
+#[ignore = "needs an address that is not a loopback one: .ci/run runs it where there is one"]
 fn a_stranger_is_closed_before_its_request_is_looked_at() {
-    let Some(outer) = outer_address() else {
-        eprintln!("skipped: this machine has no address but loopback ones");
-        return;
-    };
+    let outer = outer_address().expect("this machine has an address that is not a loopback one");
     let listen = SocketAddr::new(outer.ip(), 0);
     let node = Node::start_at(7, listen, &[]);
     // Not even a conflict, or too many descriptions, are answered.

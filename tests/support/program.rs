@@ -1,4 +1,4 @@
-//! Programs of others, which the tests run if they are installed.
+//! Programs of others. The tests that need them are ignored, and .ci/run installs them and runs these tests.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
@@ -52,16 +52,6 @@ fn path_of(name: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
     std::env::split_paths(&folders).chain(more).map(|folder| folder.join(name)).find(|path| path.is_file())
-}
-
-/// Whether the program is not there: the tests must pass on a machine that has only Rust, and CI installs it.
-pub fn is_missing(name: &str) -> bool {
-    let is_missing = path_of(name).is_none();
-    assert!(!is_missing || std::env::var_os("CI").is_none(), "CI has to install {name}");
-    if is_missing {
-        eprintln!("SKIPPED: {name} is not installed");
-    }
-    is_missing
 }
 
 /// A file of its own for a test, with this text.

@@ -7,7 +7,6 @@ use std::process::{Command, Output, Stdio};
 use crate::certificates::Folder;
 use crate::node;
 use crate::node::Node;
-use crate::program::is_missing;
 
 /// Says one line and leaves.
 fn say(place: &str, arguments: &[&str]) -> Output {
@@ -26,10 +25,8 @@ fn fails(place: &str, arguments: &[&str], part: &str) {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn it_talks_to_a_server_that_its_ca_its_fingerprint_or_its_name_vouches_for() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::new();
     let node = node(&folder, &["--require-tls"]);
     let (place, ca) = (node.place(), folder.path("cert.pem"));
@@ -47,10 +44,8 @@ fn it_talks_to_a_server_that_its_ca_its_fingerprint_or_its_name_vouches_for() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn it_says_why_it_does_not_talk_to_others() {
-    if is_missing("openssl") {
-        return;
-    }
     let (folder, other) = (Folder::new(), Folder::new());
     let node = node(&folder, &[]);
     let (place, ca, wrong) = (node.place(), folder.path("cert.pem"), other.path("cert.pem"));

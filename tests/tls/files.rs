@@ -6,7 +6,6 @@ use cfp::tls::Trust;
 
 use crate::certificates::{Folder, connect, shake_hands, slices};
 use crate::node;
-use crate::program::is_missing;
 use crate::support::Client;
 use crate::support::server::BINARY;
 
@@ -39,10 +38,8 @@ fn options_that_need_one_another_are_asked_for() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn a_file_that_is_not_right_is_named_with_what_is_wrong() {
-    if is_missing("openssl") {
-        return;
-    }
     let (folder, other) = (Folder::new(), Folder::new());
     let (cert, key) = (folder.path("cert.pem"), folder.path("key.pem"));
     let with = |cert: &str, key: &str, parts: &[&str]| cannot_start(&["--tls-cert", cert, "--tls-key", key], parts);
@@ -63,10 +60,8 @@ fn a_file_that_is_not_right_is_named_with_what_is_wrong() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn what_is_only_worth_a_warning_is_warned_of() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::with_peers(&[7]);
     let node = node::Node::start(7, &slices(&folder.options("cfp-7")));
     node.server.wait_for_log("fullchain.pem");
@@ -79,10 +74,8 @@ fn what_is_only_worth_a_warning_is_warned_of() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn a_reload_gives_newcomers_the_new_certificate_and_disturbs_nobody() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::new();
     let node = crate::node(&folder, &[]);
     let old_ca = folder.path("old.pem");

@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use crate::certificates::{Folder, slices};
 use crate::failures;
 use crate::node::{Node, fresh_address, wait_until};
-use crate::program::is_missing;
 use crate::support::Client;
 
 /// A request to merge, as server 8.
@@ -31,10 +30,8 @@ fn ask_to_merge(node: &Node, folder: &Folder, certificate: &str) -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn servers_of_one_ca_merge_over_tls_and_say_so() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::with_peers(&[1, 2, 3]);
     let [one, two, three] = [1, 2, 3].map(|id| peer(&folder, id, &["--require-tls"]));
     one.merge(&two);
@@ -54,10 +51,8 @@ fn servers_of_one_ca_merge_over_tls_and_say_so() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn only_a_certificate_of_the_ca_that_names_the_server_lets_it_merge_and_each_fault_has_its_name() {
-    if is_missing("openssl") {
-        return;
-    }
     let (folder, other) = (Folder::with_peers(&[7, 8, 9]), Folder::with_peers(&[8]));
     std::fs::copy(other.path("cfp-8.pem"), folder.path("strange.pem")).unwrap();
     std::fs::copy(other.path("cfp-8.key"), folder.path("strange.key")).unwrap();
@@ -118,10 +113,8 @@ fn sign(folder: &Folder, name: &str, time: &str, uses: &str) {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn without_require_tls_addresses_go_on_to_permit_but_a_certificate_must_be_the_right_one() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::with_peers(&[7, 8, 9]);
     let node = peer(&folder, 7, &[]);
     assert_eq!(ask_to_merge(&node, &folder, "cfp-9"), b"");
@@ -133,10 +126,8 @@ fn without_require_tls_addresses_go_on_to_permit_but_a_certificate_must_be_the_r
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn a_certificate_permits_from_anywhere_also_through_a_proxy() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::with_peers(&[7, 8]);
     let node = peer(&folder, 7, &["--proxy-from", "127.0.0.9"]);
     let raw = Client::connect_from([127, 0, 0, 9].into(), node.address).into_stream();
@@ -163,10 +154,8 @@ fn a_certificate_permits_from_anywhere_also_through_a_proxy() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn a_server_with_a_ca_never_dials_plain() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::with_peers(&[7, 8]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let place = listener.local_addr().unwrap().to_string();
@@ -186,10 +175,8 @@ fn a_server_with_a_ca_never_dials_plain() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn a_server_that_comes_back_without_tls_is_not_linked_again() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::with_peers(&[7, 8]);
     let address = fresh_address();
     let one = peer(&folder, 7, &["--require-tls"]);
@@ -204,10 +191,8 @@ fn a_server_that_comes_back_without_tls_is_not_linked_again() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn a_server_dialled_by_id_must_be_that_server() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::with_peers(&[7, 8, 9]);
     let address = fresh_address();
     let one = peer(&folder, 7, &[]);
@@ -221,10 +206,8 @@ fn a_server_dialled_by_id_must_be_that_server() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn mistakes_with_the_ca_are_said_at_the_start() {
-    if is_missing("openssl") {
-        return;
-    }
     let (folder, other) = (Folder::with_peers(&[7, 8]), Folder::with_peers(&[7]));
     sign(&folder, "server", "-days 9", "serverAuth");
     let start = |id: &str, name: &str, ca: &str| {
@@ -246,10 +229,8 @@ fn mistakes_with_the_ca_are_said_at_the_start() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn a_new_ca_counts_at_once_for_new_links() {
-    if is_missing("openssl") {
-        return;
-    }
     let (folder, other) = (Folder::with_peers(&[7, 8]), Folder::with_peers(&[7, 8]));
     let node = peer(&folder, 7, &["--require-tls"]);
     assert_eq!(ask_to_merge(&node, &other, "cfp-8"), b"");

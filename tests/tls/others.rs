@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::certificates::{Folder, slices};
 use crate::node::{Node, fresh_address, wait_until};
-use crate::program::{self, Program, is_missing};
+use crate::program::{self, Program};
 use crate::support::Client;
 use crate::{failures, node};
 
@@ -22,10 +22,8 @@ fn run(program: &str, arguments: &[&str], input: &[u8]) -> Output {
 const ANSWER: &[u8] = b"\x10\0\x30\0\0\0\x07\0\0\0\x03ana\0\0\0\x02hi";
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn openssl_with_each_kind_of_key() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::empty();
     let subject = "-nodes -days 9 -subj /CN=localhost -addext subjectAltName=DNS:localhost";
     for (name, kind) in [("p256", "ec -pkeyopt ec_paramgen_curve:P-256"), ("ed25519", "ed25519"), ("rsa", "rsa:2048")] {
@@ -45,10 +43,8 @@ fn openssl_with_each_kind_of_key() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn older_versions_and_other_protocols_are_refused_with_an_alert() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::new();
     let node = node(&folder, &[]);
     let place = node.place();
@@ -74,10 +70,8 @@ fn older_versions_and_other_protocols_are_refused_with_an_alert() {
 }
 
 #[test]
+#[ignore = "needs openssl: .ci/run runs it"]
 fn a_key_update_is_answered_and_a_flood_of_them_ends() {
-    if is_missing("openssl") {
-        return;
-    }
     let folder = Folder::new();
     let node = node(&folder, &[]);
     let place = node.place();
@@ -98,10 +92,8 @@ fn a_key_update_is_answered_and_a_flood_of_them_ends() {
 }
 
 #[test]
+#[ignore = "needs openssl and gnutls-cli: .ci/run runs it"]
 fn gnutls() {
-    if is_missing("openssl") || is_missing("gnutls-cli") {
-        return;
-    }
     let folder = Folder::new();
     let node = node(&folder, &[]);
     let script = format!(
@@ -116,10 +108,8 @@ fn gnutls() {
 }
 
 #[test]
+#[ignore = "needs openssl and python3: .ci/run runs it"]
 fn python() {
-    if is_missing("openssl") || is_missing("python3") {
-        return;
-    }
     let folder = Folder::new();
     let node = node(&folder, &[]);
     let program = format!(
@@ -147,10 +137,8 @@ print(version)
 }
 
 #[test]
+#[ignore = "needs openssl and stunnel: .ci/run runs it"]
 fn stunnel_in_front_says_from_where_clients_come() {
-    if is_missing("openssl") || is_missing("stunnel") {
-        return;
-    }
     let folder = Folder::new();
     let (node, proxy) = (Node::start(7, &["--proxy-from", "127.0.0.1"]), fresh_address());
     let config = format!(
@@ -167,10 +155,8 @@ fn stunnel_in_front_says_from_where_clients_come() {
 }
 
 #[test]
+#[ignore = "needs openssl and haproxy: .ci/run runs it"]
 fn haproxy_in_front_of_tls() {
-    if is_missing("openssl") || is_missing("haproxy") {
-        return;
-    }
     let folder = Folder::new();
     let (node, proxy) = (node(&folder, &["--proxy-from", "127.0.0.1", "--require-tls"]), fresh_address());
     let config = format!(
