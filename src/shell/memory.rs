@@ -36,7 +36,7 @@ impl Budget {
     pub fn needed_bytes(self) -> u64 {
         limits::PROCESS_BYTES
             .saturating_add(self.max_clients.saturating_mul(self.connection_bytes()))
-            .saturating_add(self.max_memory_bytes.saturating_mul(2))
+            .saturating_add(self.max_memory_bytes.saturating_mul(limits::ALLOCATOR_SLACK))
             .saturating_add(self.users_bytes.saturating_mul(2))
             .saturating_add(self.sockets_bytes.unwrap_or(0))
     }
@@ -57,7 +57,8 @@ impl Budget {
 
     /// Whether the limit has room for it and, if sockets are counted, for sockets that hold as much as the queues.
     pub fn fits(self, limit: GroupLimit) -> bool {
-        let sockets = if limit.counts_sockets { self.max_memory_bytes.saturating_mul(2) } else { 0 };
+        let sockets =
+            if limit.counts_sockets { self.max_memory_bytes.saturating_mul(limits::ALLOCATOR_SLACK) } else { 0 };
         Budget { sockets_bytes: Some(sockets), ..self }.needed_bytes() <= limit.bytes
     }
 
@@ -66,7 +67,8 @@ impl Budget {
         let affordable = (free / 2 / self.connection_bytes()).max(1);
         let max_clients = if is_clients_chosen { self.max_clients } else { self.max_clients.min(affordable) };
         let left = free.saturating_sub(max_clients.saturating_mul(self.connection_bytes()));
-        let queues = (left / if limit.counts_sockets { 4 } else { 2 }).max(limits::QUEUES_MIN_BYTES);
+        let queues =
+            (left / limits::ALLOCATOR_SLACK / if limit.counts_sockets { 2 } else { 1 }).max(limits::QUEUES_MIN_BYTES);
         Budget { max_clients, max_memory_bytes: self.max_memory_bytes.min(queues), ..self }
     }
 
@@ -89,7 +91,7 @@ pub fn users_bytes(held_bytes: u64) -> u64 {
 /// Most memory that the users at the start may take, so that the least of everything else fits too.
 pub fn users_room_bytes(limit: GroupLimit) -> u64 {
     // Connections get as much as queues and sockets do.
-    let rest = 2 * limits::QUEUES_MIN_BYTES * if limit.counts_sockets { 4 } else { 2 };
+    let rest = limits::ALLOCATOR_SLACK * limits::QUEUES_MIN_BYTES * if limit.counts_sockets { 4 } else { 2 };
     let table = limit.bytes.saturating_sub(limits::PROCESS_BYTES + rest) / 2;
     table.saturating_sub(limits::USERS_GROWTH_BYTES) / 3 * 2
 }

@@ -167,7 +167,9 @@ fn formula(budget: Budget) -> String {
     let (base, connection, queues) =
         (kib(limits::PROCESS_BYTES), kib(budget.connection_bytes()), kib(budget.max_memory_bytes));
     let (total, clients) = (kib(budget.needed_bytes()), budget.max_clients);
-    let mut sum = format!("at most {total} KiB = {base} + {clients} clients × {connection} + 2 × {queues} of queues");
+    let slack = limits::ALLOCATOR_SLACK;
+    let mut sum =
+        format!("at most {total} KiB = {base} + {clients} clients × {connection} + {slack} × {queues} of queues");
     if budget.users_bytes > 0 {
         sum += &format!(" + 2 × {} of users", kib(budget.users_bytes));
     }
