@@ -309,15 +309,16 @@ pub const UNFIT_TRIES_MAX: u32 = 3;
 /// How often a server checks whether its network is a clique, and tells siblings its list again: between half of this
 /// and all of it, so that servers do not do it in step.
 pub const RECONCILE_MS: u64 = 20_000;
-/// Who was last heard so long ago, and said something else than what holds, is not followed: more than two rounds, since
-/// one may just be missed.
+/// A sibling whose last list is this old, and differs from what holds, is not followed. It is more than two rounds,
+/// because one may be missed.
 pub const ANNOUNCEMENT_MS: u64 = 2 * RECONCILE_MS + RECONCILE_MS / 2;
 /// Looks in a row at which the network does not fit, before links are closed: over 30 s, far more than the 15 s within
 /// which a dead link is noticed, and with it what did not fit for a moment.
 pub const CONFLICTS_MAX: u32 = 3;
 /// A link that is younger is not closed for not fitting: within this, an honest newcomer has met all the others.
 pub const SETTLE_MS: u64 = RECONCILE_MS;
-/// How long a server is not taken in again that we left, since it did not fit: until those who keep it have settled.
+/// How long a server that we left is not admitted again, because it conflicted: until the servers that keep it have
+/// settled.
 pub const EXCLUDED_MS: u64 = 120_000;
 /// What a server said that asked us to merge and did not fit is believed for as long: over two of the longest delays
 /// after which it asks again.
@@ -329,19 +330,19 @@ pub const HEARSAY_DELAY_MIN_MS: u64 = 500;
 pub const HEARSAY_DELAY_FACTOR: u64 = 6;
 /// It grows no further. A sibling may make us dial a stranger's address twice in this time, and no more.
 pub const HEARSAY_DELAY_MAX_MS: u64 = 120_000;
-/// After a dial to one port of a host, on the word of somebody elsewhere, no other port of it is dialled for as long.
+/// After a dial to one port of a host that a sibling elsewhere named, no other port of it is dialled for this long.
 pub const HEARSAY_HOST_MS: u64 = 30_000;
-/// Addresses that the siblings on one host may have us dial within `FORGET_MS`: nearly two networks. Who lies uses up
-/// his own host's.
+/// Addresses that the siblings on one host may have us dial within `FORGET_MS`: nearly two networks. Used up by a liar;
+/// it pays with its own host's share.
 pub const HEARSAY_PER_HOST_MAX: usize = 16;
-/// The same, of all siblings: nine hosts that each use up theirs.
+/// Such addresses of all siblings: nine hosts that each use up theirs.
 pub const HEARSAY_MAX: usize = SIBLINGS_MAX * HEARSAY_PER_HOST_MAX;
-/// So often the place is dialled in vain where a server was before it came back elsewhere (D54): some four minutes.
+/// How often the former address of a server is dialled in vain after it came back elsewhere (D54): some four minutes.
 pub const FORMER_TRIES_MAX: u32 = 6;
 /// One line of the log in this time about what one sibling says of others.
 pub const HEARSAY_LOG_MS: u64 = 60_000;
-/// Lost servers that are dialled again, beside those that have a place: whoever comes and goes under ever new IDs
-/// makes the oldest of them be forgotten.
+/// Lost servers that are dialled again, beside those that have a place. Used up by servers that come and go under ever
+/// new IDs; the oldest of them is forgotten.
 pub const LOST_MAX: usize = 32;
 /// A link over which nothing has come for as long is a silent one: its server is asked whether it lives (D57). With the
 /// next one, a stopped server is noticed within a minute; an idle network of ten dials nine times in that time.

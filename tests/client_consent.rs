@@ -128,7 +128,7 @@ fn several_offers_are_told_apart_by_person_and_name() {
     let mut ana = person(&server, "ana", &folder, &[]);
     let mut bob = Bare::log_in(&server.address, "two words");
     ana.type_keys("/accept\r");
-    ana.expect("nobody offers a file");
+    ana.expect("no file is offered");
     for (id, name) in [(1, "same"), (2, "same"), (3, "other")] {
         send(&mut bob, "ana", id, name, b"abc");
     }

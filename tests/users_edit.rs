@@ -84,7 +84,7 @@ fn a_file_that_holds_the_lock_for_ever_is_given_up_on() {
     let output = begin(&["--users", users.path(), "--add-user", "ana"]).wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1));
-    assert!(stderr.contains("is being changed by somebody else"), "{stderr}");
+    assert!(stderr.contains("is being changed by another process"), "{stderr}");
 }
 
 /// A POSIX access list as Linux keeps it: version 2, then for each entry a tag, permissions and an ID.

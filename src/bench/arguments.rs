@@ -19,9 +19,9 @@ use crate::shell::arguments::{Arguments, Spec};
 const USAGE: &str = "\
 usage: cfp-bench COMMAND [OPTIONS]
 
-Without --server, a server is started for the measurement, on a core of its own where there are two.
+Without --server, a server is started for the measurement, on a core of its own if there are two.
 
-  all      every workload, with the server and the floor in turn, and a table
+  all      every workload, with the server and the floor, and a table
   floor    be the floor server
   room     one client writes to a room in bursts        --members --window --bursts
   paced    one client writes to a room at a fixed rate  --members --rate --messages
@@ -32,8 +32,8 @@ Without --server, a server is started for the measurement, on a core of its own 
   files    a file passes while a room talks             --members --rate --messages
   fairness one client floods, a pair writes             --messages
   scale    rooms of 10 to 10,000, and idle clients      --members --messages
-  cross    a message's way to a merged server           --members --window --bursts --second --second-pid
-  slow     some of a room don't read                    --members --slow --bytes
+  cross    a message to a merged server           --members --window --bursts --second --second-pid
+  slow     some members do not read                    --members --slow --bytes
   logins   a flood of wrong passwords, a pair writes    --nickname --idle --members
   start    time until a started server listens, memory  --binary
 ";
@@ -194,13 +194,13 @@ fn options() -> Spec {
         .optopt("", "rate", "messages a second", "N")
         .optopt("", "messages", "messages in all", "N")
         .optopt("", "pairs", "pairs of a sender and a receiver", "N")
-        .optopt("", "idle", "clients who are silent", "N")
-        .optopt("", "slow", "members who don't read", "N")
+        .optopt("", "idle", "clients that are silent", "N")
+        .optopt("", "slow", "members that do not read", "N")
         .optopt("", "bytes", "sent to each member", "N")
         .optopt("", "nickname", "logins: a registered user of the server at --server", "NAME")
         .optopt("", "second", "cross: the other server", "IP:PORT")
         .optopt("", "second-pid", "cross: its process", "PID")
-        .optopt("", "listen", "floor: where to listen (default: 127.0.0.1:7777)", "IP:PORT")
+        .optopt("", "listen", "floor: the listen address (default: 127.0.0.1:7777)", "IP:PORT")
         .optopt("", "paired", "floor: the first N connections are partners, two by two", "N")
         .optopt("", "core", "launch: the processor to use", "N");
     options

@@ -47,11 +47,11 @@ pub const BYTE_ORDER_MARK: char = '\u{feff}';
 /// The commands with what they take, as `/help` shows them.
 pub const HELP: [(&str, &str); 9] = [
     ("some text", "public message"),
-    ("/msg NICKNAME@ID some text", "private message (\"two words\"@7 where a nickname has blanks)"),
+    ("/msg NICKNAME@ID some text", "private message (\"two words\"@7 if a nickname has blanks)"),
     ("/file NICKNAME@ID PATH", "send a file"),
-    ("/accept [NICKNAME@ID [NAME]]", "take what somebody offers, or their next file"),
-    ("/refuse [NICKNAME@ID [NAME]]", "do not take what somebody offers"),
-    ("/cancel [NICKNAME@ID [NAME]]", "stop files from or to somebody"),
+    ("/accept [NICKNAME@ID [NAME]]", "take an offered file, or the next one of that sender"),
+    ("/refuse [NICKNAME@ID [NAME]]", "refuse an offered file"),
+    ("/cancel [NICKNAME@ID [NAME]]", "stop files from or to that person"),
     ("/help", "show this"),
     ("/quit", "leave"),
     ("//text", "public message that starts with a slash"),
@@ -60,7 +60,7 @@ pub const HELP: [(&str, &str); 9] = [
 /// What completion offers for a line that starts with a slash.
 pub const NAMES: [&str; 7] = ["/accept ", "/cancel ", "/file ", "/help", "/msg ", "/quit", "/refuse "];
 
-/// Those that go on with somebody.
+/// Commands that take a person.
 pub const NAMES_WITH_SOMEBODY: [&str; 5] = ["/accept ", "/cancel ", "/file ", "/msg ", "/refuse "];
 
 impl Command {

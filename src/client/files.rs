@@ -48,7 +48,7 @@ fn tell(context: &Context, answered: Answered, command: &str) {
     match answered {
         Answered::Done => {}
         Answered::None => {
-            context.fail("nobody offers a file; /accept NICKNAME@ID takes somebody's next one");
+            context.fail("no file is offered; /accept NICKNAME@ID takes the next file of that sender");
         }
         Answered::Which(files) => which(context, command, &files),
         Answered::Permitted(from) => {
@@ -62,7 +62,8 @@ fn tell(context: &Context, answered: Answered, command: &str) {
 }
 
 fn which(context: &Context, command: &str, files: &[ListedFile]) {
-    context.fail(format!("which? {command} NICKNAME@ID means all of somebody, {command} NICKNAME@ID NAME one file:"));
+    context
+        .fail(format!("which? {command} NICKNAME@ID means all of that sender, {command} NICKNAME@ID NAME one file:"));
     for ListedFile { from, name, bytes } in files {
         let text = format!("    {command} {} {}    ({})", from.typed(), Visible(name), size(*bytes));
         context.screen.show_now(&Line::Notice(text));

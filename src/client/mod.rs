@@ -93,7 +93,7 @@ impl Context {
         self.started.elapsed().as_millis() as u64
     }
 
-    /// The people who were heard of.
+    /// People that the client has heard of.
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }

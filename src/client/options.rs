@@ -187,7 +187,7 @@ fn getopts() -> Spec {
         .optopt("", "tls-name", "the name in its certificate (default: HOST)", "NAME")
         .optopt("", "fingerprint", "take this very certificate and no other", "SHA256")
         .optmulti("", "accept", "take this person's files without asking; may be repeated", "NICKNAME@ID")
-        .optflag("", "accept-all", "take everybody's files without asking")
+        .optflag("", "accept-all", "take every sender's files without asking")
         .optflag("", "no-files", "take no files")
         .optopt("", "max-download", "most that all files taken may come to (default 1 GiB)", "BYTES")
         .optflag("h", "help", "print this, exit")

@@ -5,7 +5,7 @@
 //! | folder | what lives there | may import |
 //! |---|---|---|
 //! | [`time`] | milliseconds | nothing |
-//! | [`state`] | what the connections share: who is logged in, registered, merged; effects | [`time`] |
+//! | [`state`] | the state that connections share: clients, registered users, servers; effects | [`time`] |
 //! | [`output`] | what waits to be written | [`time`] |
 //! | [`session`] | a file for each state of a connection, with its handler | `state` |
 //! | [`engine`] | the slab of connections, and one turn of the loop over it | all of these |

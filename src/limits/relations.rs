@@ -63,7 +63,10 @@ const _: () = {
     assert!(DIAL_SOON_MS < DIAL_DELAY_MIN_MS && DIAL_DELAY_MIN_MS < DIAL_DELAY_MAX_MS);
     assert!(DIAL_DELAY_MAX_MS < FORGET_MS, "a lost server is dialled before it is forgotten");
     assert!(LINK_PAUSE_MS < STALLED_READER_MS, "a link goes on before its receiver is given up");
-    assert!(CHUNK_PAUSE_MS < STALLED_READER_MS, "who is too slow for a file is closed before who takes nothing");
+    assert!(
+        CHUNK_PAUSE_MS < STALLED_READER_MS,
+        "a receiver that is too slow for a file is closed before one that takes nothing"
+    );
     assert!(LINK_PAUSE_MS < DEAD_READER_MS && DEAD_READER_MS < CHUNK_PAUSE_MS);
     assert!(SLOWED_MIN_MS < SLOWED_MAX_MS && SLOWED_MAX_MS < DEAD_READER_MS);
     assert!(LINGER_MS < DRAIN_MS && DRAIN_MS < HANDSHAKE_MS);

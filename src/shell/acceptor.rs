@@ -1,12 +1,12 @@
-//! A listening socket, and whether somebody waits behind it.
+//! A listening socket, and whether connections wait in its accept queue.
 
 use std::io;
 
 use crate::core::time::Millis;
 use crate::limits;
 
-/// A listener. The kernel says only once that somebody has come (edge-triggered), so it is remembered here until
-/// nobody waits any more.
+/// A listener. The kernel reports a new connection only once (edge-triggered), so it is remembered here until the
+/// queue is empty.
 #[derive(Debug)]
 pub struct Acceptor<L> {
     listener: L,

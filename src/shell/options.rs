@@ -212,7 +212,7 @@ fn options(matches: &Arguments) -> Result<Options, UsageError> {
     Ok(Options { config, listen, users, advertise, merge, control, metrics, tls, max_clients })
 }
 
-/// Whether there is room for one message: else the longest would close whoever gets it.
+/// Whether there is room for one message: else the longest would close its receiver.
 fn check_queues(config: &Config) -> Result<(), UsageError> {
     let (message, packet) = (config.frame.message_max_bytes, config.frame.packet_max_bytes());
     let queues = [

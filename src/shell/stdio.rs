@@ -5,7 +5,7 @@
 //!  regular file       write(2)              waits for the disk and nothing else
 //!  socket             send(MSG_DONTWAIT)
 //!  pipe, terminal …   write(2) on a second, non-blocking opening of it; the first one belongs to others, too
-//!                     where it can't be opened again: made non-blocking for as long as a write takes
+//!                     if it cannot be opened again: made non-blocking for as long as a write takes
 //! ```
 
 use std::fs::File;

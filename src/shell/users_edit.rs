@@ -127,7 +127,7 @@ impl Locked {
                 Ok(()) => continue,
             }
             if began.elapsed() >= Duration::from_millis(USERS_LOCK_PATIENCE_MS) {
-                return Err("is being changed by somebody else, who does not come to an end".to_owned());
+                return Err("is being changed by another process, which does not finish".to_owned());
             }
             std::thread::sleep(Duration::from_millis(USERS_LOCK_RETRY_MS));
         }

@@ -37,7 +37,7 @@ impl UsersFile {
         &self.path
     }
 
-    /// Reads all of it. The error is one line that names the file, and the line in it where there is one.
+    /// Reads all of it. The error is one line that names the file, and the line in it if there is one.
     pub fn read(&self) -> Result<Users, String> {
         let nobody = Users::none();
         let mut reading = self.begin()?;

@@ -25,7 +25,7 @@ pub struct Files {
     pub key: PathBuf,
     /// The CA of the network's servers.
     pub peer_ca: Option<PathBuf>,
-    /// The ID that the certificate must name where there is such a CA.
+    /// The ID that the certificate must name if there is such a CA.
     pub id: ServerId,
     /// D43.
     pub is_required: bool,

@@ -4,12 +4,12 @@
 //! |---|---|
 //! | `mod.rs` | one end of a connection, as [`Secure`](crate::core::engine::secure::Secure) wants it |
 //! | `files.rs` | the operator's certificates and keys |
-//! | `trust.rs` | whom a connection that we open takes for the right server |
+//! | `trust.rs` | how a connection that we open recognises the right server |
 //! | `stream.rs` | a connection that blocks, for the console client |
 //! | `description.rs` | a certificate in words |
 //!
-//! rustls' interface without buffers is used, so that what waits is kept by `Secure`, where it is bounded and counted. The
-//! provider of cryptography is named in [`provider`] alone.
+//! This uses rustls' interface without buffers, so that `Secure` keeps the waiting bytes, where they are bounded and
+//! counted. Only [`provider`] names the provider of cryptography.
 
 mod description;
 mod files;
@@ -83,7 +83,7 @@ impl Tls {
         Ok(Some(description))
     }
 
-    /// For a connection to another server; none where those are plain. `server` is its ID, where that is known.
+    /// For a connection to another server; `None` if those are plain. `server` is its ID, if that is known.
     pub fn dial(&self, server: Option<ServerId>) -> Option<TlsCipher> {
         let loaded = self.loaded.borrow();
         let config = loaded.as_ref()?.dialler.as_ref()?;
@@ -119,7 +119,7 @@ enum Connection {
     Client(UnbufferedClientConnection),
 }
 
-/// Lets rustls work through `input`; the same for both kinds of connection, whose types differ.
+/// Lets rustls work through `input`; one function for both kinds of connection, whose types differ.
 macro_rules! work {
     ($connection:expr, $input:expr, $plain:expr, $out:expr) => {{
         let mut opened = Opened::default();
@@ -192,7 +192,7 @@ impl TlsCipher {
         TlsCipher { connection, ids: None }
     }
 
-    /// The other side has shown who it is.
+    /// The other side's certificate was verified.
     fn learn_ids(&mut self) {
         let certificates = match &self.connection {
             Connection::Server(connection) => connection.peer_certificates(),
@@ -224,7 +224,7 @@ impl Cipher for TlsCipher {
                 Ok(opened)
             }
             Err((error, consumed)) => {
-                // The alert for the other side, if there is one to be sent. rustls looks at the same input again.
+                // The alert for the other side, if there is one to be sent. rustls reads the input once more.
                 let rest = input.get_mut(consumed..).unwrap_or(&mut []);
                 match &mut self.connection {
                     Connection::Server(connection) => take_alert!(connection, rest, out),
@@ -303,7 +303,7 @@ fn append(out: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, 
 
 fn in_words(error: &Error) -> String {
     match error {
-        // `trust.rs` says this, and nobody else.
+        // Only `trust.rs` says this.
         Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
             "its certificate is not the certificate with that fingerprint".to_owned()
         }

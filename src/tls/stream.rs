@@ -38,12 +38,12 @@ impl TlsStream {
     /// Shakes hands, until `deadline` at the latest. The socket's timeouts are what they were set to last.
     ///
     /// # Errors
-    /// Why that did not work: in words where the server is not the right one.
+    /// Why that did not work: in words if it is not the right server.
     pub fn connect(tcp: TcpStream, dialler: &Dialler, deadline: Instant) -> io::Result<TlsStream> {
         TlsStream::with_cipher(tcp, dialler.dial().map_err(io::Error::other)?, deadline)
     }
 
-    /// The same, with a cipher that is there.
+    /// With the cipher that is there.
     ///
     /// # Errors
     /// As above.

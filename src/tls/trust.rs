@@ -1,4 +1,4 @@
-//! Whom a connection that we open takes for the right server.
+//! How a connection that we open recognises the right server.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use sha2::{Digest, Sha256};
 use super::files::roots;
 use super::{Connection, PROTOCOL, TlsCipher, provider, unnamed};
 
-/// Whom the console client takes for the right server.
+/// How the console client recognises the right server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
-    /// Whom the system trusts.
+    /// The CAs that the system trusts.
     System,
     /// The CAs in this file, or a certificate that signed itself.
     File(PathBuf),
-    /// Whoever has the certificate with this SHA-256.
+    /// The certificate with this SHA-256.
     Fingerprint([u8; 32]),
 }
 
@@ -94,12 +94,12 @@ pub(super) fn dialler(
     Ok(Arc::new(config))
 }
 
-/// Whom a connection that we open takes for the right one.
+/// How a connection that we open recognises the right server.
 #[derive(Debug)]
 pub(super) enum Trusted {
     /// A server with a certificate of this CA, and of the name that is asked for, if one is.
     Servers(Arc<RootCertStore>),
-    /// Whoever has this very certificate.
+    /// This very certificate.
     Fingerprint([u8; 32]),
 }
 

@@ -1,4 +1,4 @@
-//! Keeping out whom the operator bans (D59).
+//! Bans: keeping nicknames and addresses out (D59).
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

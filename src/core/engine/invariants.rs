@@ -33,11 +33,14 @@ impl<S: Socket> Engine<S> {
         }
         let siblings = live().filter(|c| c.session.as_sibling().is_some()).count();
         assert_eq!(siblings, self.core.mesh.links().count(), "links");
-        assert_eq!(live().filter(|c| c.is_paused).count(), self.pauses.len(), "who is paused is so for one reason");
+        assert_eq!(live().filter(|c| c.is_paused).count(), self.pauses.len(), "a paused connection has one reason");
         let waiting = self.pauses.values().filter(|paused| paused.pause.receiver.is_some()).count();
-        assert_eq!(waiting, self.core.pressure.waiting(), "who waits for a receiver is known to it");
+        assert_eq!(waiting, self.core.pressure.waiting(), "each waiting sender has a receiver");
         assert!(siblings <= limits::SIBLINGS_MAX, "no more than nine siblings");
-        assert!(self.core.mesh.servers().all(|server| server.id != self.core.config.id), "nobody is their own sibling");
+        assert!(
+            self.core.mesh.servers().all(|server| server.id != self.core.config.id),
+            "no server is its own sibling"
+        );
         if self.connections.is_empty() {
             assert!(self.core.pressure.is_empty() && self.core.password_checks.is_empty());
             // The next turn drops the entries of connections that are gone.
@@ -45,7 +48,7 @@ impl<S: Socket> Engine<S> {
             assert!(self.probed_since.is_empty() && self.pauses.is_empty() && self.rates.is_empty());
             assert_eq!((self.client_connections, self.per_address.len()), (0, 0));
             assert!(self.operators.is_empty() && self.scrapers.is_empty());
-            assert_eq!(self.output.public.held_bytes(), 0, "the log goes with the last who needs it");
+            assert_eq!(self.output.public.held_bytes(), 0, "the log is freed with its last reader");
         }
     }
 }

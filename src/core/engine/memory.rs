@@ -174,7 +174,7 @@ impl<S: Socket> Engine<S> {
         let kept: usize = live().map(Connection::kept_held_bytes).sum();
         assert_eq!(kept, self.intake.held_bytes(), "the sum of all kept input");
         let nobody: usize = live().filter(|c| c.session.is_nobody()).map(Connection::kept_held_bytes).sum();
-        assert_eq!(nobody, self.intake.nobody_bytes(), "the same of those who are nobody yet");
+        assert_eq!(nobody, self.intake.nobody_bytes(), "the kept input of newcomers");
         assert!(nobody <= nobody_max_bytes(&self.core.config), "which is bounded");
         let lent: usize = live().map(|c| c.outbox.held_bytes()).sum();
         assert_eq!(lent, self.output.queues.lent_bytes(), "the sum of the queues");

@@ -136,7 +136,7 @@ impl<S: Socket> Engine<S> {
 
     fn links(&self, text: &mut Text) {
         let mesh = &self.core.mesh;
-        text.one("cfp_mesh_complete", "gauge", "1 where every known server is linked.", u8::from(mesh.is_complete()));
+        text.one("cfp_mesh_complete", "gauge", "1 if every known server is linked.", u8::from(mesh.is_complete()));
         text.one(
             "cfp_refused_packets_total",
             "counter",
@@ -150,7 +150,7 @@ impl<S: Socket> Engine<S> {
             "Packets that were queued for a link when it was lost.",
             dropped,
         );
-        text.head("cfp_link_up", "gauge", "1 where the link to that server is up.");
+        text.head("cfp_link_up", "gauge", "1 if the link to that server is up.");
         for server in mesh.servers() {
             text.line(&format!("cfp_link_up{{server=\"{}\"}}", server.id), u8::from(server.link.is_some()));
         }

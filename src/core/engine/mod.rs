@@ -255,7 +255,7 @@ impl<S: Socket> Engine<S> {
             self.log_turned_away(remote);
             return None;
         }
-        // Whoever gave way frees its descriptor before the next one is accepted.
+        // A connection that was closed for a newcomer frees its descriptor before the next one is accepted.
         self.free_closed();
         let session = if is_proxy { Session::Proxied } else { Session::Handshake(Handshake::default()) };
         let key = self.connections.insert(|serial| Connection::new(socket, serial, remote, session, now));

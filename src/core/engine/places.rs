@@ -1,8 +1,8 @@
-//! Who holds places that count for `--max-clients`, and who gives one up (D62).
+//! The places that count for `--max-clients`, and which connection gives one up for another (D62).
 //!
-//! Somebody who is nobody yet can hold a place for the whole time of the handshake, and a stranger can have as many as
-//! it likes. So when all places are taken, a newcomer is not what pays: a connection that is nobody yet gives way, of
-//! the address that has most of these. Who is logged in never does.
+//! A newcomer can hold a place for the whole time of the handshake, and a stranger can open as many as it likes. So
+//! when all places are taken, the connection that has just come is not refused. Instead, a waiting newcomer is closed:
+//! one of the address that has most of these. A logged-in client is never closed for that.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,19 +15,19 @@ use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::key::Key;
 use crate::core::time::Millis;
 
-/// From where somebody is. Nothing, as long as that is not known: a proxy has to say it first.
+/// The address that a connection counts for. `None` until it is known: a proxy has to name it first.
 type From = Option<AddressGroup>;
 
 /// A place in the order in which connections came.
 type Arrival = (Millis, Key);
 
-/// Connections that were never anybody, by address. Everything takes logarithmic time: a storm of newcomers is not to
-/// slow those who are in.
+/// Newcomers by address. Everything takes logarithmic time, so that a storm of them does not slow the clients.
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
     members: BTreeSet<(From, Arrival)>,
     counts: BTreeMap<From, usize>,
-    /// Who gives way first is last: the address with most of them and, of several, the one whose oldest is older.
+    /// The next one to be closed is last: of the address with most newcomers. If there are several, of the one whose
+    /// oldest is older.
     order: BTreeSet<(usize, Reverse<Arrival>, From)>,
 }
 
@@ -42,7 +42,7 @@ impl Strangers {
         self.change(from, |members| members.insert((from, arrival)), |count| count + 1);
     }
 
-    /// One less: it is gone, or somebody.
+    /// One newcomer less: it is gone, or logged in.
     fn remove(&mut self, from: From, arrival: Arrival) {
         self.change(from, |members| members.remove(&(from, arrival)), |count| count - 1);
     }
@@ -84,14 +84,14 @@ impl Strangers {
 }
 
 impl<S: Socket> Engine<S> {
-    /// Makes room for a newcomer, whom others have to give way to. Returns whether there is room.
+    /// Makes room for a new connection by closing a waiting newcomer. Returns whether there is room.
     pub(super) fn make_room(&mut self, newcomer: Remote) -> bool {
         self.make_room_at_address(newcomer)
             && (self.client_connections < self.core.config.max_clients
                 || self.give_way("--max-clients", self.strangers.oldest_of_most(), newcomer))
     }
 
-    /// The same, at its address alone, where that has all places that it may have: for a connection that has a place
+    /// Makes room at its address alone, if that has all places that it may have: for a connection that has a place
     /// already.
     pub(super) fn make_room_at_address(&mut self, newcomer: Remote) -> bool {
         let from = origin(&self.core.config, newcomer);
@@ -100,7 +100,7 @@ impl<S: Socket> Engine<S> {
         !is_full || self.give_way("--max-per-address", self.strangers.oldest_of(from), newcomer)
     }
 
-    /// The connection has a place. It counts for its address, where that is known and has a limit.
+    /// The connection has a place. It counts for its address, if that is known and has a limit.
     pub(super) fn count(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if !std::mem::replace(&mut connection.is_counted, true) {
@@ -117,7 +117,7 @@ impl<S: Socket> Engine<S> {
         self.strangers.insert(from, (connection.opened, key));
     }
 
-    /// The connection is somebody, or no longer what it was counted as.
+    /// The connection has logged in or merged, or is no longer what it was counted as.
     pub(super) fn leave_strangers(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if std::mem::take(&mut connection.is_stranger) {
@@ -164,14 +164,14 @@ impl<S: Socket> Engine<S> {
         assert_eq!(self.strangers.counts.values().sum::<usize>(), self.strangers.len(), "by address");
         assert_eq!(self.strangers.order.len(), self.strangers.counts.len(), "each has its rank");
         for connection in live().filter(|c| c.is_stranger) {
-            assert!(connection.is_counted && connection.session.as_client().is_none(), "and nobody else's");
+            assert!(connection.is_counted && connection.session.as_client().is_none(), "and of no other connection");
         }
         let most = self.core.config.max_per_address.unwrap_or(usize::MAX);
         assert!(self.per_address.values().all(|&count| 0 < count && count <= most), "so are those of an address");
     }
 }
 
-/// From where a connection is, for all we know.
+/// The address of a connection, as far as it is known.
 fn origin(config: &Config, remote: Remote) -> From {
     let is_known = |address: &std::net::SocketAddr| remote.is_proxied() || !config.is_proxy(address.ip());
     remote.address().filter(is_known).map(|address| AddressGroup::of(address.ip()))

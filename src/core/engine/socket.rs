@@ -20,7 +20,7 @@ pub trait Socket {
     fn take_peeked(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
     /// Tells the other side that nothing more comes.
     fn shutdown_write(&mut self) -> io::Result<()>;
-    /// Our own end of it, where the kernel knows one.
+    /// The address of our own end, if the kernel knows one.
     fn local_address(&self) -> Option<SocketAddr> {
         None
     }

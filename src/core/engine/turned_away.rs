@@ -40,7 +40,7 @@ impl<S: Socket> Engine<S> {
         );
     }
 
-    /// The same for those who give their place to a newcomer.
+    /// Counts connections that are closed for a new one.
     pub(super) fn log_gave_way(&mut self, limit: &str, key: Key, newcomer: Remote) {
         let Some(connection) = self.connections.get(key) else { return };
         let Some(unsaid) = self.gave_way.count(self.now) else { return };

@@ -7,7 +7,7 @@
 //!   start                                             end
 //!     ▼                                                ▼
 //!     [ block of 64 KiB ][ block of 64 KiB ][ block …  ]
-//!          ▲ a slow reader    ▲ another            ▲ everybody who keeps up: written in this turn
+//!          ▲ a slow reader    ▲ another            ▲ all that keep up: written in this turn
 //! ```
 //!
 //! A reader that is behind *pins* the block in which it stands. Blocks before the first pinned one are freed at the end

@@ -41,6 +41,6 @@ impl Directory {
     /// The nickname is free again.
     pub fn leave(&mut self, nickname: &str) {
         let removed = self.connections.remove(nickname);
-        debug_assert!(removed.is_some(), "only who entered leaves");
+        debug_assert!(removed.is_some(), "only a logged-in client leaves");
     }
 }

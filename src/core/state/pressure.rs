@@ -4,8 +4,8 @@
 //! when it is gone. In between, its senders are slowed, each kind of packet in its way:
 //!
 //! - **A file chunk** waits until the receiver has drained, or has taken a fixed number of bytes since the wait began.
-//! - **A private message** is queued. Who sends many of them waits a moment between them. Beyond half of the queue's
-//!   limit they are refused, so that nobody is closed for what others tell it.
+//! - **A private message** is queued. A sender of many waits a moment between them. Beyond half of the queue's limit
+//!   they are refused, so that no receiver is closed because of what others send to it.
 //! - **A public message** passes, as long as its sender has said no more than an equal share of what may be said in any
 //!   case ([`PUBLIC_RATE_BYTES`]). Beyond that, senders wait for what the others leave of it.
 //!
@@ -306,7 +306,7 @@ mod tests {
         Key { index, serial: 1 }
     }
 
-    /// Somebody reads, and is behind: who says much is slowed.
+    /// A receiver reads, and is behind: senders of many messages are slowed.
     fn behind() -> Pressure {
         let mut pressure = Pressure::new(1 << 20);
         let level = Level {

@@ -129,7 +129,7 @@ impl Mesh {
         let known = self.servers.iter().filter(|(_, s)| s.place().is_some_and(|p| Some(IpAddr::V4(*p.ip())) == host));
         let known: Vec<ServerId> = known.map(|(&id, _)| id).collect();
         let named = host.map(|host| self.named_on(host)).unwrap_or_default();
-        // Our own ID stands for one of which nobody speaks.
+        // Our own ID stands for a server that is not this one.
         std::iter::once(self.id).chain(known).chain(named).any(|id| self.permits(remote, id))
     }
 
@@ -184,8 +184,8 @@ impl Mesh {
         if offer.server == self.id {
             return Some(Misfit::OwnId { there: offer.address, here: self.advertise });
         }
-        // What it says of others does not keep a server away that belongs to our network: somebody who lies to it, or to
-        // us, could part us so. Who is there twice is told apart afterwards (D52).
+        // A server's word about others does not keep away a server that belongs to our network: a liar could part us in
+        // that way. An ID that is there twice is told apart afterwards (D52).
         let is_ours = self.is_back(offer) || self.is_member(offer);
         let counts = |&&(id, _): &&(ServerId, SocketAddrV4)| id == self.id || !is_ours;
         let others = offer.others.iter().filter(counts).map(|&(id, address)| (id, Some(address)));

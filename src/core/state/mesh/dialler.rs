@@ -107,7 +107,7 @@ impl Dialler {
         self.attempt.is_none() && self.retry.next <= now
     }
 
-    /// When the next dial is due, where none is under way.
+    /// When the next dial is due, if none is under way.
     pub fn next(&self) -> Option<Millis> {
         self.attempt.is_none().then_some(self.retry.next)
     }

@@ -66,7 +66,7 @@ impl Mesh {
             let by_name = server.dialler.retry.failures % 2 == 1;
             let to = match (&server.name, server.place()) {
                 (Some(name), place) if by_name || place.is_none() => DialTo::Name(name.clone()),
-                // Where it answered before, if it was not seen where it says that it is.
+                // The address at which it answered before, if it was not seen at the one that it names.
                 (_, place) => DialTo::Address(server.reached.filter(|_| !server.is_verified()).or(place)?.into()),
             };
             return Some(Dial { dial_for: DialFor::Server(id), to });
@@ -105,8 +105,8 @@ impl Mesh {
         servers.chain(heard).chain(self.targets.values_mut().map(|target| &mut target.dialler))
     }
 
-    /// A connection has been opened for a dial, to `address`; `local` is our end of it, where that is known. Returns
-    /// whether it is still wanted.
+    /// A connection has been opened for a dial, to `address`. `local` is our end of it, if that is known. Returns
+    /// whether the dial is still wanted.
     pub fn on_dialled(&mut self, dial_for: DialFor, key: Key, address: SocketAddr, local: Option<SocketAddr>) -> bool {
         let is_wanted = self.dialler(dial_for).is_some_and(|dialler| dialler.on_opened(key, local));
         if let DialFor::MergeTarget(id) = dial_for
@@ -127,8 +127,8 @@ impl Mesh {
         self.dialler(dial_for)?.pick(addresses)
     }
 
-    /// A request of our own has come in, from `remote`: finds the dial that led to ourselves. Where an address is
-    /// translated on the way, it is the only one that was asked.
+    /// A request of our own has come in, from `remote`: finds the dial that led to ourselves. If an address is
+    /// translated on the way, it is the only dial whose request was sent.
     pub(super) fn meet_ourselves(&mut self, remote: Option<SocketAddr>) -> bool {
         let is_ours = |dialler: &Dialler| remote.is_some_and(|remote| dialler.comes_from(remote));
         let known = self.diallers().filter(|dialler| is_ours(dialler)).count();
@@ -149,7 +149,7 @@ impl Mesh {
         }
     }
 
-    /// Whom our request is for, where we know its ID: it is not named to itself.
+    /// The receiver of our request, if we know its ID: the list does not name it to itself.
     pub fn receiver(&self, dial_for: DialFor) -> Option<ServerId> {
         match dial_for {
             DialFor::Server(id) => Some(id),
@@ -186,7 +186,7 @@ impl Mesh {
                     self.keep_id(address);
                 }
                 log::debug!("dialled {address}, which a sibling names, in vain: {dialled:?}");
-                // A lost one that only says itself where it is.
+                // A lost server whose address only it has named.
                 let is_lost =
                     |(_, server): &(&ServerId, &Server)| server.link.is_none() && server.place() == Some(address);
                 if let Some(id) = self.servers.iter().find(is_lost).map(|(&id, _)| id) {
@@ -212,8 +212,8 @@ impl Mesh {
         }
     }
 
-    /// A server that we were linked with may say that we don't fit together. Where no sibling is linked with it, it has
-    /// become another network's.
+    /// A server that we were linked with may decline because we conflict. If no sibling is linked with it, it has
+    /// joined another network.
     fn on_answer(&mut self, id: ServerId, dialled: &Dialled, effects: &mut Effects) {
         let why = match dialled {
             Dialled::Declined(DeclineReason::AlreadyMerged) | Dialled::Failed(_) | Dialled::Ourselves => return,

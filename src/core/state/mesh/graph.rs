@@ -10,7 +10,7 @@ use crate::wire::ServerId;
 #[derive(Debug)]
 pub(super) struct Vertex<'a> {
     pub id: ServerId,
-    /// Where it can be reached; nobody can name one without.
+    /// The address at which it can be reached; a server without one cannot be named.
     pub address: Option<SocketAddrV4>,
     /// Its siblings, as it says. We are not in the list that it tells us.
     pub others: Option<&'a BTreeMap<ServerId, SocketAddrV4>>,
@@ -30,7 +30,7 @@ pub(super) struct Graph<'a> {
 const VERTICES_MAX: usize = u32::BITS as usize;
 
 impl<'a> Graph<'a> {
-    /// Ourselves, siblings, and others who asked us in vain.
+    /// Ourselves, siblings, and servers that asked us in vain.
     pub fn new(us: Vertex<'a>, siblings: Vec<Vertex<'a>>, others: Vec<Vertex<'a>>) -> Graph<'a> {
         let linked = siblings.len();
         let vertices: Vec<Vertex<'a>> = std::iter::once(us).chain(siblings).chain(others).take(VERTICES_MAX).collect();
@@ -94,8 +94,8 @@ impl<'a> Graph<'a> {
         ends.map(|place| (self.star(place) & set).count_ones().saturating_sub(1)).sum::<u32>() / 2
     }
 
-    /// Whom to follow: of ourselves and the siblings that may be, the one whose siblings hold together best, that is,
-    /// have most links among themselves; then the lowest.
+    /// The server to follow: of ourselves and the siblings that may be followed, the one whose siblings have most links
+    /// among themselves; then the lowest.
     pub fn leader(&self) -> usize {
         let may_lead = |place: &usize| {
             let is_network = self.star(*place).count_ones() as usize <= limits::NETWORK_MAX_SERVERS;
@@ -116,7 +116,7 @@ impl<'a> Graph<'a> {
         are_small && self.links_within(ours) == self.links_within(theirs)
     }
 
-    /// Who is linked with the server at this place, it included: IDs and addresses.
+    /// The servers linked with the one at this place, itself included: IDs and addresses.
     pub fn linked_with(&self, place: usize) -> BTreeMap<ServerId, Option<SocketAddrV4>> {
         self.of(self.star(place)).map(|vertex| (vertex.id, vertex.address)).collect()
     }
@@ -126,7 +126,7 @@ impl<'a> Graph<'a> {
         self.vertices.get(place).map(|vertex| vertex.id)
     }
 
-    /// Those who are not linked with the server at this place.
+    /// The servers that are not linked with the one at this place.
     pub fn beside(&self, place: usize) -> Vec<(ServerId, Option<SocketAddrV4>)> {
         self.of(self.all() & !self.star(place)).map(|vertex| (vertex.id, vertex.address)).collect()
     }

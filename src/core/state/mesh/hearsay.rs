@@ -33,7 +33,7 @@ pub(super) struct HeardDial {
     payer: IpAddr,
     /// When it was first to be dialled.
     pub first: Millis,
-    /// Under which ID, and by whom, it is named now; it is dialled while it is.
+    /// The ID under which it is named now, and by which siblings. It is dialled while it is named.
     pub named: Option<(ServerId, ServerId)>,
 }
 
@@ -55,7 +55,7 @@ enum Access {
     No,
 }
 
-/// Networks whose addresses mean something else to everybody: loopback, link-local and private ones (RFC 6890).
+/// Networks whose addresses mean something else on every host: loopback, link-local and private ones (RFC 6890).
 const LOCAL_NETWORKS: [Ipv4Net; 9] = [
     Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8),
     Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
@@ -92,7 +92,7 @@ impl Mesh {
             .any(|server| server.up().is_some() && server.announcement.others.get(&id) == Some(&address))
     }
 
-    /// Servers that siblings name and that we have no link to, each once: ID, address, and who names it.
+    /// Servers that siblings name and that we have no link to, each once: ID, address, and the sibling.
     pub(super) fn named(&self) -> BTreeMap<(ServerId, SocketAddrV4), ServerId> {
         let mut named = BTreeMap::new();
         for (&from, server) in self.servers.iter().filter(|(_, server)| server.up().is_some()) {
@@ -110,7 +110,7 @@ impl Mesh {
         named
     }
 
-    /// Something that siblings say, or whom we are linked with, has changed.
+    /// The siblings' announcements, or our links, have changed.
     pub(super) fn refresh_hearsay(&mut self, now: Millis) {
         let named = self.named();
         let mut words = std::mem::take(&mut self.hearsay.words);
@@ -134,7 +134,7 @@ impl Mesh {
         for (id, address) in formers {
             self.insist(id, address, now);
         }
-        // Delays are kept for a while after nobody names an address any more, so that naming it anew begins nothing anew.
+        // Delays are kept for a while after an address is no longer named, so that naming it again does not reset them.
         self.hearsay.dials.retain(|_, heard| {
             heard.named.is_some() || !heard.dialler.is_idle() || now.since(heard.dialler.retry.next) < limits::FORGET_MS
         });
@@ -167,7 +167,7 @@ impl Mesh {
             );
             return;
         }
-        // Another port of a host that was just dialled waits, so that nobody looks for open ones through us.
+        // Another port of a host that was just dialled waits, so that we cannot be used to scan for open ports.
         let is_of_host = |&(other, _): &(&SocketAddrV4, &HeardDial)| other.ip() == address.ip();
         let last = self.hearsay.dials.iter().filter(is_of_host).map(|(_, heard)| heard.first).max();
         let first = match last {
@@ -178,15 +178,16 @@ impl Mesh {
         self.hearsay.dials.insert(address, heard);
     }
 
-    /// Dials a server where it was, or is said to be by itself: whoever answers there has its ID.
+    /// Dials a server at its former address, or at the one that it names itself: the server that answers there has its
+    /// ID.
     pub(super) fn insist(&mut self, id: ServerId, address: SocketAddrV4, now: Millis) {
         let payer = Ipv4Addr::UNSPECIFIED.into();
         let new = || HeardDial { dialler: Dialler::at(now), payer, first: now, named: None };
         self.hearsay.dials.entry(address).or_insert_with(new).named = Some((id, self.id));
     }
 
-    /// A server asks to merge under the ID of one that we are linked with. If the link was never seen to lead to where
-    /// that server says that it is, or was, that place is dialled: whoever answers there has the ID.
+    /// A server asks to merge under the ID of one that we are linked with. If the link was never seen to lead to that
+    /// server's present or former address, this address is dialled. The server that answers there has the ID.
     pub fn contest(&mut self, offer: &Offer, now: Millis) {
         let Some(server) = self.servers.get_mut(&offer.server) else { return };
         let is_its_place = offer.address.is_some() && offer.address == server.place() && !server.is_verified();
@@ -201,13 +202,15 @@ impl Mesh {
         }
     }
 
-    /// Whether the link to this server gives way to a connection that we dialled: that leads to where it was before.
+    /// Whether the link to this server is replaced by a connection that we dialled: that one leads to its former
+    /// address.
     pub fn gives_way(&self, server: ServerId, dial_for: DialFor) -> bool {
         let former = self.servers.get(&server).and_then(|server| server.former);
         former.is_some_and(|former| dial_for == DialFor::Heard(former))
     }
 
-    /// Who answers where a server was says that it is linked with us; or nobody has answered there for long.
+    /// The server that answers at the former address says that it is linked with us; or there was no answer there for
+    /// long.
     pub(super) fn keep_id(&mut self, address: SocketAddrV4) {
         for server in self.servers.values_mut().filter(|server| server.former == Some(address)) {
             server.former = None;

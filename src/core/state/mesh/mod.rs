@@ -10,9 +10,9 @@
 //! | `server.rs` | a server that we are linked with, or were |
 //! | `offer.rs` | what another server says of itself and of its siblings |
 //! | `hearsay.rs` | what siblings say of servers that we have no link to, and what that permits (D23, D51) |
-//! | `admission.rs` | whether an offer fits (D15 to D18), and who may make one (D20) |
+//! | `admission.rs` | whether an offer fits (D15 to D18), and which servers may make one (D20) |
 //! | `dialler.rs` | one thing to dial: the attempt, and the delays |
-//! | `dialling.rs` | whom to dial, when, and what comes of it (D18, D21) |
+//! | `dialling.rs` | which servers to dial, when, and the outcome (D18, D21) |
 //! | `target.rs` | merges that were asked for by name |
 //! | `reconcile.rs`, `graph.rs` | what to do about merges that raced and don't fit together (D52) |
 
@@ -167,7 +167,7 @@ impl Mesh {
         self.targets.is_empty() && self.servers.values().all(|server| server.up().is_some()) && self.named().is_empty()
     }
 
-    /// A packet's list of servers: ourselves first where `with_self`, then our siblings that can be named, but for the
+    /// A packet's list of servers: ourselves first if `with_self`, then our siblings that can be named, without the
     /// receiver (D14).
     pub fn describe(
         &self,

@@ -10,13 +10,14 @@
 //!                        2 closes its link to 11, and has room for those of 1.
 //! ```
 //!
-//! Siblings may lie. So a server counts only if it has spoken to us itself, and a link only if both its ends announce it
-//! ([`Graph`]). Where those don't fit, a server *follows* the one, of itself and its siblings, whose siblings have most
-//! links among themselves; of equal ones, the lowest. It keeps only those that this one is linked with. Honest servers
-//! that are all linked with each other outweigh what one or two liars can add, so none of them leaves another.
+//! Siblings may lie. So a server counts only if it has spoken to us itself, and a link only if both its ends announce
+//! it ([`Graph`]). If those conflict, a server *follows* one server: of itself and its siblings, the one whose siblings
+//! have most links among themselves; of equal ones, the lowest. It keeps only servers that are linked with this one.
+//! Honest servers that are all linked with each other outweigh what one or two liars can add, so none of them leaves
+//! another.
 //!
-//! All who are linked with the best server of all end as its clique, since they follow it and it is full, or takes what
-//! they have; the rest is a smaller network with a best of its own.
+//! All servers linked with the best server of all end as its clique, because they follow it, and it is full or admits
+//! what they have. The rest is a smaller network with a best server of its own.
 //!
 //! Only we know a sibling that does not describe itself. If the network has one server too many, we close the link to
 //! it.
@@ -45,7 +46,7 @@ pub(super) struct Announcement {
 pub(super) struct Reconciliation {
     next: Option<Millis>,
     conflicts: u32,
-    /// Whom we left, and do not take in again before then.
+    /// The servers that we left, and do not admit again before then.
     excluded: BTreeMap<(ServerId, Option<SocketAddrV4>), Millis>,
 }
 
@@ -56,7 +57,7 @@ pub(super) enum Conflict {
     None,
     /// More than ten servers, or one ID twice.
     InView,
-    /// Only servers that nobody but us can name are too many.
+    /// Only servers that we alone can name are too many.
     OnlyUndescribed,
 }
 
@@ -74,7 +75,8 @@ impl Mesh {
         }
     }
 
-    /// Tells siblings what we have, if they have others or were told otherwise (D23), and leaves those who don't fit.
+    /// Tells siblings our list, if theirs differs or was answered otherwise (D23), and closes links to servers that
+    /// conflict.
     pub fn reconcile(&mut self, now: Millis, effects: &mut Effects) {
         if self.reconciliation.next.is_none_or(|next| next > now) {
             return;
@@ -143,8 +145,7 @@ impl Mesh {
         described.filter_map(|(&id, server)| server.up().map(|link| (id, link, server)))
     }
 
-    /// Whether a sibling says what holds, or has said lately what it has: who does neither may have lost some of them
-    /// since, without a word.
+    /// Whether a sibling's list agrees with ours, or is recent. If neither, it may have lost some siblings since.
     fn is_fresh(&self, id: ServerId, server: &Server, now: Millis) -> bool {
         now.since(server.announcement.at) <= limits::ANNOUNCEMENT_MS || self.agrees(id, server)
     }
@@ -190,7 +191,7 @@ impl Mesh {
         }
     }
 
-    /// Keeps only whom the server is linked with that holds together best, unless we are that ourselves.
+    /// Keeps only servers that are linked with the followed one, unless we follow ourselves.
     fn follow(&mut self, now: Millis, effects: &mut Effects) {
         let graph = self.graph(now);
         let place = graph.leader();
@@ -208,10 +209,10 @@ impl Mesh {
         let undescribed = self.servers.iter().filter(|(_, server)| server.up().is_some() && server.place().is_none());
         let kept: Vec<ServerId> = undescribed.map(|(&id, _)| id).take(room).collect();
         let left = self.servers.iter().filter(|(id, server)| {
-            // Who is lost is in nobody's way, but where another has its ID, or where it does not fit.
+            // A lost server causes no conflict, unless another has its ID, or it does not fit.
             let is_in_the_way =
                 server.up().is_some() || theirs.contains_key(id) || beside.contains(&(**id, server.place()));
-            // Who has just come may not have met the others yet.
+            // A server that has just come may not have met the others yet.
             let is_new = server.up().is_some() && now.since(server.since) < limits::SETTLE_MS;
             !is_theirs(id, server) && !kept.contains(id) && is_in_the_way && !is_new
         });

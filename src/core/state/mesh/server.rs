@@ -17,11 +17,11 @@ use crate::wire::ServerId;
 pub struct Server {
     /// The address at which it listens; unknown if it did not describe itself.
     pub(super) address: Option<SocketAddrV4>,
-    /// Where we dialled it and it answered.
+    /// The address at which we dialled it and it answered.
     pub(super) reached: Option<SocketAddrV4>,
-    /// Where the link comes from, or goes to.
+    /// The address that the link comes from, or goes to.
     pub(super) remote: Option<IpAddr>,
-    /// Where it was before it came back elsewhere: it has its ID back if it answers there.
+    /// Its address before it came back elsewhere: the server that answers there gets the ID.
     pub(super) former: Option<SocketAddrV4>,
     /// The link, while it is up.
     pub(super) link: Option<Key>,
@@ -79,7 +79,7 @@ impl Server {
         self.link
     }
 
-    /// Where others can reach it: where it says, else where we did.
+    /// The address at which others can reach it: the one that it names, else the one that we dialled.
     pub(super) fn place(&self) -> Option<SocketAddrV4> {
         self.address.or(self.reached)
     }
@@ -101,18 +101,18 @@ impl Server {
         (place.is_some() && self.reached == place) || self.remote.is_some_and(is_host)
     }
 
-    /// Whether it only says itself where it is: then it is dialled like one that others name.
+    /// Whether only it has named its address: then it is dialled like one that others name.
     pub(super) fn is_hearsay(&self) -> bool {
         !self.is_verified() && self.name.is_none() && self.reached.is_none()
     }
 
-    /// It has moved, or another server has its place: it is not linked, and does not answer where it was (D21).
+    /// It has moved, or another server has its place: it is not linked, and its former address does not answer (D21).
     pub(super) fn has_moved(&self) -> bool {
         self.link.is_none() && self.dialler.retry.failures > 0
     }
 
-    /// Whether it counts for the ten: a lost one does for as long as it was linked, so that whoever comes and goes does
-    /// not fill the network (D16).
+    /// Whether it counts for the ten. A lost server does for as long as it was linked, so that servers that come and go
+    /// do not fill the network (D16).
     pub(super) fn has_place(&self, now: Millis) -> bool {
         self.link.is_some() || now.since(self.since) < self.held_ms.min(limits::FORGET_MS)
     }

@@ -21,7 +21,7 @@ pub(super) struct MergeTarget {
     was_left: bool,
     /// The operator's connection that waits for the outcome.
     operator: Option<Key>,
-    /// Where its host was dialled last.
+    /// The address that its name had at the last dial.
     pub address: Option<SocketAddr>,
     since: Millis,
     /// What came of the last try.
@@ -76,7 +76,7 @@ impl std::fmt::Display for MergeOutcome {
 }
 
 impl MergeTarget {
-    /// Where it was dialled last.
+    /// The address of the last dial.
     pub fn dialled(&self) -> Option<SocketAddr> {
         self.address
     }

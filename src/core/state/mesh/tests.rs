@@ -25,7 +25,7 @@ struct Play {
     now: Millis,
     /// What each sibling goes on announcing.
     announced: Vec<(u32, Vec<u32>)>,
-    /// Who goes on asking us to merge, and its own siblings.
+    /// A server that goes on asking us to merge, and its own siblings.
     strangers: Vec<(u32, Vec<u32>)>,
 }
 
@@ -48,7 +48,7 @@ impl Play {
         self.mesh.on_link_up(key(id), &offer(id, others), joined, self.now, &mut self.effects);
     }
 
-    /// Somebody asks us to merge, from its own address.
+    /// A server asks us to merge, from its own address.
     fn ask(&mut self, offer: &Offer) -> Decision {
         let remote = offer.address.map(SocketAddr::V4);
         let decision = self.mesh.decide(offer, remote, self.now);
@@ -59,7 +59,7 @@ impl Play {
         decision
     }
 
-    /// Whom it dials within this time, when nobody answers: address, and after how long.
+    /// The addresses that it dials within this time without an answer, and after how long.
     fn dials(&mut self, time_ms: u64) -> Vec<(SocketAddrV4, u64)> {
         let began = self.now;
         let mut dials = Vec::new();
@@ -186,7 +186,7 @@ fn servers_that_only_one_sibling_speaks_of_are_no_reason_to_leave_anybody() {
 
 #[test]
 fn what_one_sibling_says_of_another_is_no_reason_to_leave_it() {
-    // 1 gives 8 another address, and somebody is there who says so too.
+    // 1 gives 8 another address, and a server there says so too.
     let mut play = Play::new(&[(1, &[9]), (8, &[9]), (9, &[1, 8])]);
     let elsewhere = SocketAddrV4::new(Ipv4Addr::new(10, 0, 1, 8), 7777);
     let lie = Offer { others: vec![(ServerId(8), elsewhere), (ServerId(9), address(9))], ..offer(1, &[]) };
@@ -236,7 +236,7 @@ fn the_sibling_that_describes_nobody_goes_where_it_is_one_too_many() {
     play.mesh.on_link_up(key(20), &silent, joined, play.now, &mut play.effects);
     play.pass(PATIENCE_MS);
     assert_eq!(play.linked(), [1, 2, 3, 4, 6, 7, 8, 9, 20], "ten with it");
-    // One more that 1 is linked with asks us, and finds us full with what nobody else sees.
+    // One more server that 1 is linked with asks us, and finds us full with servers that we alone see.
     play.announced[0].1.push(10);
     play.strangers = vec![(10, vec![1])];
     play.pass(PATIENCE_MS);
@@ -274,7 +274,7 @@ fn the_ports_of_a_host_are_not_tried_one_after_the_other() {
     play.mesh.on_update(&Offer { others: ports.collect(), ..offer(1, &[]) }, play.now);
     let dialled: std::collections::BTreeSet<SocketAddrV4> = play.dials(25_000).into_iter().map(|dial| dial.0).collect();
     assert_eq!(dialled.len(), 1, "{dialled:?}");
-    // But on its own host a sibling may name whom it likes.
+    // But on its own host, a sibling may name any address.
     let mut play = Play::new(&[(1, &[])]);
     let ports = (1..=9).map(|port| (ServerId(100 + u32::from(port)), SocketAddrV4::new(*address(1).ip(), port)));
     play.mesh.on_update(&Offer { others: ports.collect(), ..offer(1, &[]) }, play.now);
@@ -373,7 +373,7 @@ fn a_server_that_comes_under_the_id_of_a_lost_one_gives_it_back_when_that_one_an
     assert_eq!(play.ask(&elsewhere), Decision::Accept);
     let joined = Joined { remote: Some(SocketAddr::V4(address(77))), is_dialled: false, told: Vec::new() };
     play.mesh.on_link_up(key(77), &elsewhere, joined, play.now, &mut play.effects);
-    // It has not: it asks where it always was. That place is dialled, and whoever answers there has the ID.
+    // It has not: it asks from its old address. That place is dialled, and the server that answers there has the ID.
     assert!(matches!(play.ask(&offer(1, &[])), Decision::Decline(Misfit::AlreadyMerged)));
     let to = play.mesh.poll_dial(play.now + 10).map(|dial| dial.to);
     assert_eq!(to, Some(DialTo::Address(SocketAddr::V4(address(1)))));
