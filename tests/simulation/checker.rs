@@ -12,7 +12,7 @@ use cfp::limits::{
 use cfp::wire::{Code, ServerId};
 
 use super::foreigners::Line;
-use super::liars::{Liar, LiarPlan};
+use super::liars::Liar;
 use super::pipes::{Owner, PipeEnd};
 use super::plan::Kind;
 use super::toy::ToyCiphers;
@@ -91,8 +91,7 @@ fn check_links(world: &World) {
 
 /// Whether a liar may have a host's ID before the host comes.
 fn has_squatters(world: &World) -> bool {
-    let is_taken = |liar: &LiarPlan| world.hosts.iter().any(|host| host.id == liar.id);
-    world.plan.liars.iter().any(|liar| liar.claims.is_some() || is_taken(liar))
+    (0..world.hosts.len()).any(|host| world.is_squatted(host))
 }
 
 /// S9: honest servers that were linked are so, whatever liars say, and what they cause is bounded.
@@ -211,7 +210,8 @@ fn check_reunions(world: &World) {
         let same = |number: usize, incarnation| {
             world.hosts[number].engine.is_some() && world.hosts[number].incarnation == incarnation
         };
-        if same(a, a_incarnation) && same(b, b_incarnation) {
+        let is_sure = !world.is_squatted(a) && !world.is_squatted(b);
+        if is_sure && same(a, a_incarnation) && same(b, b_incarnation) {
             assert!(world.hosts[a].links.contains_key(&b), "S3: {a} and {b} were linked, and are not again");
         }
     }

@@ -358,6 +358,12 @@ impl World {
         })
     }
 
+    /// Whether a liar may have the host's ID in most of the network before the host comes. Which of the two has it then is
+    /// a race like any other (D52), so links of such a host may be closed.
+    pub fn is_squatted(&self, host: usize) -> bool {
+        self.plan.liars.iter().any(|liar| liar.claims == Some(host) || liar.id == self.plan.hosts[host].id)
+    }
+
     /// No address is dialled where no sibling can be.
     pub fn check_dial(&mut self, host: usize, to: SocketAddrV4) {
         if self.plan.kind != Kind::Lies {

@@ -380,7 +380,10 @@ impl World {
             if self.plan.kind == Kind::Lies && !self.is_chaos && !self.is_over {
                 self.count("honest links that broke");
                 let lives = (a, self.hosts[a].incarnation, b, self.hosts[b].incarnation);
-                self.broken_since.insert(lives, self.now);
+                // One that has come back meanwhile was not linked in this life.
+                if self.were_linked.contains(&lives) && !self.is_squatted(a) && !self.is_squatted(b) {
+                    self.broken_since.insert(lives, self.now);
+                }
             }
             assert!(!self.plan.is_calm || self.is_over, "the link of {a} and {b} breaks, and nothing went wrong");
         }

@@ -170,6 +170,11 @@ impl Dialler {
         (self.retry.failures, self.retry.next) = (0, next);
     }
 
+    /// The next dial is due then at the latest.
+    pub fn not_after(&mut self, latest: Millis) {
+        self.retry.next = self.retry.next.min(latest);
+    }
+
     /// A link is up: nothing is dialled any more.
     pub fn on_link_up(&mut self) {
         self.attempt = None;

@@ -197,8 +197,11 @@ impl Mesh {
         {
             server.former = Some(address);
         }
-        if let Some(former) = server.former.filter(|&former| Some(former) == offer.address) {
-            self.insist(offer.server, former, now);
+        let Some(former) = server.former.filter(|&former| Some(former) == offer.address) else { return };
+        self.insist(offer.server, former, now);
+        // Where it really was, it is not kept waiting for what was dialled in vain meanwhile.
+        if !is_its_place && let Some(heard) = self.hearsay.dials.get_mut(&former) {
+            heard.dialler.not_after(now + limits::DIAL_DELAY_MAX_MS);
         }
     }
 

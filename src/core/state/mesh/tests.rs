@@ -373,9 +373,12 @@ fn a_server_that_comes_under_the_id_of_a_lost_one_gives_it_back_when_that_one_an
     assert_eq!(play.ask(&elsewhere), Decision::Accept);
     let joined = Joined { remote: Some(SocketAddr::V4(address(77))), is_dialled: false, told: Vec::new() };
     play.mesh.on_link_up(key(77), &elsewhere, joined, play.now, &mut play.effects);
+    // It was dialled there in vain meanwhile, so that the next dial would be minutes away.
+    play.mesh.refresh_hearsay(play.now);
+    play.dials(60_000);
     // It has not: it asks from its old address. That place is dialled, and the server that answers there has the ID.
     assert!(matches!(play.ask(&offer(1, &[])), Decision::Decline(Misfit::AlreadyMerged)));
-    let to = play.mesh.poll_dial(play.now + 10).map(|dial| dial.to);
+    let to = play.mesh.poll_dial(play.now + limits::DIAL_DELAY_MAX_MS).map(|dial| dial.to);
     assert_eq!(to, Some(DialTo::Address(SocketAddr::V4(address(1)))));
     assert_eq!(play.mesh.fits(&offer(1, &[]), play.now), Ok(()));
     assert!(play.mesh.gives_way(ServerId(1), DialFor::Heard(address(1))));
