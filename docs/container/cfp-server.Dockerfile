@@ -1,13 +1,13 @@
-# The image has the static binary in it and nothing else: scripts/build-image.sh builds it.
+# The image has only the static binary. scripts/build-image.sh builds it.
 FROM scratch
 COPY cfp-server /cfp-server
-# /run/cfp for the control socket, which belongs to the user below. Where the container may not write there (--read-only),
-# a tmpfs takes its place, or --no-control does without it.
+# The folder of the control socket, which belongs to the user below. If the container may not write there (--read-only),
+# mount a tmpfs there, or use --no-control.
 COPY --chown=65532:65532 folders/ /
-# Nobody's: owns nothing, here or outside.
+# A user that owns no other file, here or outside.
 USER 65532:65532
 EXPOSE 7777
-# There is no shell, hence the form with brackets. --ask gives up by itself after 2 s.
+# There is no shell, so the command is in brackets. --ask gives up by itself after 2 s.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 \
     CMD ["/cfp-server", "--control", "/run/cfp/control", "--ask", "status"]
 STOPSIGNAL SIGTERM
