@@ -9,7 +9,7 @@
 //! | `description.rs` | a certificate in words |
 //!
 //! This uses rustls' interface without buffers, so that `Secure` keeps the waiting bytes, where they are bounded and
-//! counted. Only [`provider`] names the provider of cryptography.
+//! counted. Only `provider.rs` names the provider of cryptography.
 
 mod description;
 mod files;
