@@ -13,6 +13,12 @@ use proxy_header::{Error, ParseConfig, Protocol, ProxyHeader};
 
 use crate::limits::PROXY_HEADER_MAX_BYTES;
 
+/// What begins a header of version 2.
+const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+/// Longest line of version 1, as its specification has it.
+const LINE_MAX_BYTES: usize = 107;
+
 /// What begins a connection that comes through a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preamble {
@@ -32,29 +38,38 @@ pub enum Preamble {
 
 /// Looks at the first bytes of a connection.
 pub fn scan(input: &[u8]) -> Preamble {
+    // The parser takes any byte for the blank behind PROXY. So what is a header would depend on how it is cut.
+    if !begins_a_header(input) {
+        return Preamble::Other;
+    }
     let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
     match ProxyHeader::parse(input, config) {
         Ok((_, len)) if len > PROXY_HEADER_MAX_BYTES => Preamble::Other,
+        Ok((_, len)) if input.starts_with(b"PROXY ") && len > LINE_MAX_BYTES => Preamble::Other,
         Ok((header, len)) => {
             let address = header.proxied_address().filter(|address| address.protocol == Protocol::Stream);
             Preamble::Header { len, source: address.map(|address| address.source) }
         }
-        Err(Error::BufferTooShort) if input.len() < PROXY_HEADER_MAX_BYTES && begins_a_header(input) => {
-            Preamble::Incomplete
-        }
+        Err(Error::BufferTooShort) if input.len() < PROXY_HEADER_MAX_BYTES && !is_whole(input) => Preamble::Incomplete,
         Err(_) => Preamble::Other,
     }
 }
 
-/// Whether more bytes may make it a header. The parser waits for a whole first line before it reads any of it. For a
-/// header of version 2 that is too short for its own addresses, it asks for more than the header has.
+/// Whether it begins as a header of one of the versions does, as far as it goes.
 fn begins_a_header(input: &[u8]) -> bool {
     let begins = |signature: &[u8]| input.iter().zip(signature).all(|(byte, expected)| byte == expected);
-    let is_whole = match input.get(14..16) {
-        Some(&[high, low]) => input.len() >= 16 + usize::from(u16::from_be_bytes([high, low])),
+    begins(b"PROXY ") || begins(SIGNATURE)
+}
+
+/// Whether all of a header of version 2 is there. For one that is too short for its own addresses, the parser asks for
+/// more than the header has.
+fn is_whole(input: &[u8]) -> bool {
+    match input.get(14..16) {
+        Some(&[high, low]) if input.starts_with(SIGNATURE) => {
+            input.len() >= 16 + usize::from(u16::from_be_bytes([high, low]))
+        }
         _ => false,
-    };
-    begins(b"PROXY ") || (begins(b"\r\n\r\n\0\r\nQUIT\n") && !is_whole)
+    }
 }
 
 #[cfg(test)]
@@ -62,8 +77,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
     fn version_2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let len = u16::try_from(rest.len()).unwrap().to_be_bytes();
@@ -122,6 +135,8 @@ mod tests {
             b"\x16\x03\x01",
             b"\x50\x00\x00\x00\x09",
             b"PROXX",
+            b"PROXY_UNKNOWN\r\n",
+            &[&b"PROXY UNKNOWN "[..], &[b'x'; 107], b"\r\n"].concat(),
             b"\r\n\r\r",
             b"PROXY TCP5 192.0.2.1 192.0.2.7 40000 7777\r\n",
             b"PROXY TCP4 192.0.2.1 192.0.2.7 40000 77777\r\n",
