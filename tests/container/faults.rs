@@ -152,7 +152,7 @@ fn a_paused_server_that_much_is_sent_to_is_given_up_and_comes_back() {
     // More than the kernels take on the way: then it is the server that has it, and does not keep it for ever.
     flooder.send_until_blocked(&flood, Duration::from_secs(5));
     one.wait_until_cut();
-    let line = one.wait_for_log("link to server 3");
+    let line = one.wait_for_log("link to server 3 from");
     assert!(line.contains("ended: connection lost"), "{line}");
     expect_unreachable(one);
     three.docker(&["unpause"]);
