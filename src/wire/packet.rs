@@ -137,10 +137,13 @@ pub struct FileChunk<'a> {
 pub struct Description {
     /// The server.
     pub server: ServerId,
-    /// The IPv4 address at which it listens.
-    pub address: Ipv4Addr,
-    /// The port there; more than 16 bits in the packet, so it may be none.
+    /// The port at which it listens; more than 16 bits in the packet, so it may be none.
+    ///
+    /// It stands before the address here, unlike in the packet. LLVM 22 reads an address and 32 bits of port behind it as
+    /// one number, and then takes 0.0.0.0:0 for the socket address that is made of both.
     pub port: u32,
+    /// Its IPv4 address.
+    pub address: Ipv4Addr,
 }
 
 /// The descriptions of a merge packet, decoded as they are walked.
@@ -175,8 +178,8 @@ impl<'a> Descriptions<'a> {
     pub fn iter(&self) -> impl Iterator<Item = Description> + use<'a> {
         self.0.as_chunks::<12>().0.iter().map(|&[a, b, c, d, e, f, g, h, i, j, k, l]| Description {
             server: ServerId(u32::from_be_bytes([a, b, c, d])),
-            address: Ipv4Addr::new(e, f, g, h),
             port: u32::from_be_bytes([i, j, k, l]),
+            address: Ipv4Addr::new(e, f, g, h),
         })
     }
 }
