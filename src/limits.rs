@@ -162,14 +162,14 @@ pub const MEMORY_MIN_PACKETS: usize = 3;
 pub const TURN_MEMORY_BYTES: usize = 64 * 1024;
 /// Input that is kept of one newcomer. The longest legal login or merge request has 1.1 KiB. Used up by a newcomer that
 /// sends more; it pays alone: the rest waits in the kernel, or is skipped.
-pub const NOBODY_KEPT_BYTES: usize = 8 * 1024;
+pub const NEWCOMER_KEPT_BYTES: usize = 8 * 1024;
 /// Input that is kept of all newcomers together. Used up by strangers; strangers pay: those from the address that holds
 /// most.
-pub const NOBODY_KEPT_TOTAL_BYTES: usize = 1024 * 1024;
+pub const NEWCOMER_KEPT_TOTAL_BYTES: usize = 1024 * 1024;
 /// No more than this part of the bound on all queues, if that is small.
-pub const NOBODY_KEPT_DIVISOR: usize = 4;
+pub const NEWCOMER_KEPT_DIVISOR: usize = 4;
 /// Longest message text that is kept of a newcomer. Its messages are ignored, however long they are.
-pub const NOBODY_MESSAGE_MAX_BYTES: usize = 4096;
+pub const NEWCOMER_MESSAGE_MAX_BYTES: usize = 4096;
 /// The part of the bound on all queues that links may not use. Links are closed last, so without it their queues could
 /// push out all clients. When links need more, the link that holds most is closed.
 pub const NOT_LINKS_DIVISOR: usize = 4;

@@ -7,7 +7,7 @@ mod support;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use cfp::core::state::config::Config;
-use cfp::limits::{NOBODY_KEPT_BYTES, NOBODY_KEPT_TOTAL_BYTES, NOBODY_MESSAGE_MAX_BYTES};
+use cfp::limits::{NEWCOMER_KEPT_BYTES, NEWCOMER_KEPT_TOTAL_BYTES, NEWCOMER_MESSAGE_MAX_BYTES};
 use cfp::wire::{AuthResponse, Descriptions, Packet, ServerId};
 use support::ID;
 use support::client::encoded;
@@ -50,7 +50,7 @@ fn half_message(bytes: usize) -> Vec<u8> {
 
 /// Most of a message as long as it is kept of a stranger.
 fn most_of_a_short_message() -> Vec<u8> {
-    let mut packet = encoded(&Packet::MsgPbl { message: &"x".repeat(NOBODY_MESSAGE_MAX_BYTES) });
+    let mut packet = encoded(&Packet::MsgPbl { message: &"x".repeat(NEWCOMER_MESSAGE_MAX_BYTES) });
     packet.truncate(4000);
     packet
 }
@@ -68,11 +68,11 @@ fn a_stranger_keeps_eight_kib_at_most_whatever_it_sends() {
         // By and by, and at once.
         for piece in bytes.chunks(700) {
             rig.send(&stranger, piece);
-            assert!(rig.engine.queued_bytes() <= NOBODY_KEPT_BYTES, "{}", rig.engine.queued_bytes());
+            assert!(rig.engine.queued_bytes() <= NEWCOMER_KEPT_BYTES, "{}", rig.engine.queued_bytes());
         }
         let hasty = rig.connect();
         rig.send(&hasty, &bytes);
-        assert!(rig.engine.queued_bytes() <= 2 * NOBODY_KEPT_BYTES, "{}", rig.engine.queued_bytes());
+        assert!(rig.engine.queued_bytes() <= 2 * NEWCOMER_KEPT_BYTES, "{}", rig.engine.queued_bytes());
     }
 }
 
@@ -99,7 +99,7 @@ fn strangers_together_keep_a_mebibyte_and_the_address_with_most_of_it_pays() {
     for number in 0..2000 {
         let attacker = rig.connect_from(from(2 + number % 100));
         rig.send(&attacker, &most_of_a_short_message());
-        assert!(rig.engine.queued_bytes() <= NOBODY_KEPT_TOTAL_BYTES);
+        assert!(rig.engine.queued_bytes() <= NEWCOMER_KEPT_TOTAL_BYTES);
         attackers.push(attacker);
     }
     assert!(attackers.iter().filter(|attacker| attacker.is_closed()).count() > 1000);

@@ -49,7 +49,7 @@ impl<S: Socket> Engine<S> {
     fn publish(&mut self, bytes: std::ops::Range<usize>, from_here: bool) {
         let message = self.effects.bytes(bytes);
         self.output.public.append(message);
-        self.turn_public_bytes += message.len();
+        self.spent.public_bytes += message.len();
         self.core.counters.packets_out.count(message.first(), message.len(), self.core.directory.len());
         let links = self.core.mesh.links().count();
         if from_here && links > 0 {

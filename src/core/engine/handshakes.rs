@@ -37,7 +37,7 @@ impl<S: Socket> Engine<S> {
             let Some(key) = self.handshakes.pop() else { break };
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.awaits_handshake = false;
-            let mut buffer = std::mem::take(&mut self.read_buffer);
+            let mut buffer = std::mem::take(&mut self.intake.read_buffer);
             let unsent_before = connection.socket.unsent_bytes();
             let received = connection.socket.advance_handshake(&mut buffer);
             if received.is_ok() && !connection.socket.is_handshaking() {
@@ -48,7 +48,7 @@ impl<S: Socket> Engine<S> {
             }
             // What the kernel has is as it was: this read nothing from it.
             self.on_received(key, received, unsent_before, true, &buffer);
-            self.read_buffer = buffer;
+            self.intake.read_buffer = buffer;
             self.apply_effects();
             self.schedule(key);
             self.enqueue(key);

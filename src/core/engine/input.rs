@@ -27,13 +27,13 @@ impl<S: Socket> Engine<S> {
     /// Rounds in which each ready connection gets one read. They go on for a while if a connection has more. Then other
     /// connections are polled, and public messages are written.
     pub(super) fn serve_rounds(&mut self) {
-        self.turn_work_bytes = 0;
+        self.spent.work_bytes = 0;
         // However much the others have to say, one of the greedy is served in each turn.
         self.serve_next(true);
         loop {
             self.serve_round();
             self.flush_private();
-            if !self.has_ready() || self.turn_work_bytes >= limits::ROUNDS_WORK_BYTES || self.turn_is_full() {
+            if !self.has_ready() || self.spent.work_bytes >= limits::ROUNDS_WORK_BYTES || self.turn_is_full() {
                 break;
             }
         }
@@ -41,7 +41,7 @@ impl<S: Socket> Engine<S> {
 
     /// Serves the connections that used little in the last round, and with the rest of the turn the others.
     fn serve_round(&mut self) {
-        for (is_greedy, count) in [(false, self.queue.len()), (true, self.greedy.len())] {
+        for (is_greedy, count) in [(false, self.lanes.queue.len()), (true, self.lanes.greedy.len())] {
             for _ in 0..count {
                 if self.turn_is_full() {
                     return;
@@ -52,13 +52,13 @@ impl<S: Socket> Engine<S> {
     }
 
     fn serve_next(&mut self, is_greedy: bool) {
-        let lane = if is_greedy { &mut self.greedy } else { &mut self.queue };
+        let lane = if is_greedy { &mut self.lanes.greedy } else { &mut self.lanes.queue };
         let Some(key) = lane.pop_front() else { return };
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.is_queued = false;
-        let before = self.turn_work_bytes;
-        self.turn_work_bytes += limits::PACKET_WORK_BYTES;
-        self.share_end_bytes = before + limits::CONNECTION_WORK_BYTES;
+        let before = self.spent.work_bytes;
+        self.spent.work_bytes += limits::PACKET_WORK_BYTES;
+        self.spent.share_end_bytes = before + limits::CONNECTION_WORK_BYTES;
         match connection.phase {
             Phase::Open if matches!(connection.session, Session::Proxied) => self.serve_proxied(key),
             Phase::Open => self.serve(key),
@@ -66,7 +66,7 @@ impl<S: Socket> Engine<S> {
             Phase::Draining(_) | Phase::Closed => {}
         }
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.is_greedy = self.turn_work_bytes - before > limits::MODEST_WORK_BYTES;
+            connection.is_greedy = self.spent.work_bytes - before > limits::MODEST_WORK_BYTES;
         }
         self.schedule(key);
         self.enqueue(key);
@@ -112,9 +112,9 @@ impl<S: Socket> Engine<S> {
         let most = self.rate_allows(key);
         let Some(connection) = self.connections.get_mut(key).filter(|_| most > 0) else { return };
         connection.read_at = self.now;
-        let mut buffer = std::mem::take(&mut self.read_buffer);
-        let is_nobody = connection.session.is_nobody();
-        let kept_max_bytes = if is_nobody { limits::NOBODY_KEPT_BYTES } else { most + connection.kept_bytes() };
+        let mut buffer = std::mem::take(&mut self.intake.read_buffer);
+        let is_newcomer = connection.session.is_newcomer();
+        let kept_max_bytes = if is_newcomer { limits::NEWCOMER_KEPT_BYTES } else { most + connection.kept_bytes() };
         // At least one byte: reading none would look like the end.
         let room = kept_max_bytes.saturating_sub(connection.kept_bytes()).clamp(1, most);
         let unsent_before = connection.socket.unsent_bytes();
@@ -122,7 +122,7 @@ impl<S: Socket> Engine<S> {
         let room = if connection.socket.is_encrypted() { limits::READ_BYTES } else { room };
         let received = connection.socket.read(buffer.get_mut(..room).unwrap_or_default());
         self.on_received(key, received, unsent_before, false, &buffer);
-        self.read_buffer = buffer;
+        self.intake.read_buffer = buffer;
         self.apply_effects();
     }
 
@@ -149,9 +149,9 @@ impl<S: Socket> Engine<S> {
             Ok(Received::Bytes { count, is_drained }) => {
                 let has_more = !is_drained || connection.end_is_near;
                 connection.is_readable = has_more || (is_handshake && connection.is_readable);
-                let is_nobody =
+                let is_newcomer =
                     matches!(connection.session, Session::Handshake(_)) && !connection.socket.is_encrypted();
-                if is_nobody && connection.bytes_in == 0 && buffer.first() == Some(&limits::TLS_FIRST_BYTE) {
+                if is_newcomer && connection.bytes_in == 0 && buffer.first() == Some(&limits::TLS_FIRST_BYTE) {
                     log::info!("a TLS client came to a server without a certificate, from {}", connection.remote);
                 }
                 connection.bytes_in += count as u64;
@@ -175,10 +175,10 @@ impl<S: Socket> Engine<S> {
     /// Throws away input of a connection that is closing.
     fn serve_lingering(&mut self, key: Key, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        match connection.socket.read(&mut self.read_buffer) {
+        match connection.socket.read(&mut self.intake.read_buffer) {
             Ok(Received::Bytes { count, .. }) if connection.lingered_bytes < limits::LINGER_MAX_BYTES => {
                 connection.lingered_bytes += count as u64;
-                self.turn_work_bytes += count;
+                self.spent.work_bytes += count;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.is_readable = false,
             _ => self.close(key, reason, CloseMode::Now),
@@ -195,27 +195,27 @@ impl<S: Socket> Engine<S> {
             _ => {}
         }
         let mut inbox = self.intake.take(connection);
-        let mut is_nobody = connection.session.is_nobody();
+        let mut is_newcomer = connection.session.is_newcomer();
         let mut rest = input;
         let stopped = loop {
             if self.turn_is_full() || self.share_is_used() {
                 break Some((Next::Stop, rest));
             }
             let before = rest;
-            self.turn_work_bytes += limits::PACKET_WORK_BYTES;
-            let next = match inbox.next(&mut rest, &self.frame_limits(is_nobody)) {
+            self.spent.work_bytes += limits::PACKET_WORK_BYTES;
+            let next = match inbox.next(&mut rest, &self.frame_limits(is_newcomer)) {
                 Input::Packet(bytes) => Some(self.on_packet(key, bytes)),
                 Input::Overlong { code, head } => Some(self.on_overlong(key, code, head)),
                 Input::Unknown => Some(self.on_unknown(key)),
                 Input::Pending => None,
             };
-            self.turn_work_bytes += before.len() - rest.len();
+            self.spent.work_bytes += before.len() - rest.len();
             if inbox.skipped_field_bytes() > limits::LINK_FIELD_MAX_BYTES && self.is_link(key) {
                 self.on_out_of_frame(key);
             }
             match next {
                 Some(Next::Packet) => match self.connections.get(key).filter(|connection| connection.is_open()) {
-                    Some(connection) => is_nobody = connection.session.is_nobody(),
+                    Some(connection) => is_newcomer = connection.session.is_newcomer(),
                     None => break Some((Next::Packet, before)),
                 },
                 Some(next) => break Some((next, before)),
@@ -341,7 +341,7 @@ impl<S: Socket> Engine<S> {
 
     /// Whether the connection that is served has had its share.
     fn share_is_used(&self) -> bool {
-        self.turn_work_bytes >= self.share_end_bytes
+        self.spent.work_bytes >= self.spent.share_end_bytes
     }
 
     /// Whether this turn has used up its bound on work or on public messages.
@@ -350,6 +350,6 @@ impl<S: Socket> Engine<S> {
         let share =
             (limits::TURN_DELIVERY_BYTES / clients).clamp(limits::TURN_PUBLIC_MIN_BYTES, limits::TURN_PUBLIC_BYTES);
         let share = share.min(self.core.config.max_queue_bytes / limits::HIGH_WATER_DIVISOR);
-        self.turn_public_bytes >= share || self.turn_work_bytes >= limits::TURN_WORK_BYTES || self.is_memory_full()
+        self.spent.public_bytes >= share || self.spent.work_bytes >= limits::TURN_WORK_BYTES || self.is_memory_full()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::core::engine::connection::Connection;
 use crate::core::time::Millis;
-use crate::limits::{INBOX_OVERHEAD_BYTES, POOL_MAX_BUFFERS};
+use crate::limits::{INBOX_OVERHEAD_BYTES, POOL_MAX_BUFFERS, READ_BYTES};
 use crate::wire::pool::BufferPool;
 use crate::wire::{CutOff, FrameLimits, Inbox};
 
@@ -33,27 +33,41 @@ impl KeptInput {
 
 /// All kept input, counted, and the means to keep more. Input is taken out of a connection to be handled and put back
 /// afterwards; in between it is not counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Intake {
+    /// What every read fills.
+    pub read_buffer: Box<[u8]>,
     /// Buffers for input that is put back.
     pub buffers: BufferPool,
     #[allow(clippy::vec_box, reason = "the boxes go from connection to connection")]
     boxes: Vec<Box<KeptInput>>,
     /// Memory of the input of newcomers.
-    nobody_bytes: usize,
+    newcomers_bytes: usize,
     /// Memory of the input of all other connections.
     others_bytes: usize,
+}
+
+impl Default for Intake {
+    fn default() -> Intake {
+        Intake {
+            read_buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            buffers: BufferPool::default(),
+            boxes: Vec::new(),
+            newcomers_bytes: 0,
+            others_bytes: 0,
+        }
+    }
 }
 
 impl Intake {
     /// Memory of all kept input, in bytes.
     pub fn held_bytes(&self) -> usize {
-        self.nobody_bytes + self.others_bytes
+        self.newcomers_bytes + self.others_bytes
     }
 
     /// The part of it that newcomers hold.
-    pub fn nobody_bytes(&self) -> usize {
-        self.nobody_bytes
+    pub fn newcomers_bytes(&self) -> usize {
+        self.newcomers_bytes
     }
 
     /// Takes a connection's input out.
@@ -85,6 +99,6 @@ impl Intake {
     }
 
     fn count_of<S>(&mut self, connection: &Connection<S>) -> &mut usize {
-        if connection.session.is_nobody() { &mut self.nobody_bytes } else { &mut self.others_bytes }
+        if connection.session.is_newcomer() { &mut self.newcomers_bytes } else { &mut self.others_bytes }
     }
 }

@@ -46,7 +46,7 @@ impl<S: Socket> Engine<S> {
             // The next turn drops the entries of connections that are gone.
             assert!(self.deadlines.is_empty() && (self.wants_turn() || !self.has_ready()));
             assert!(self.probed_since.is_empty() && self.pauses.is_empty() && self.rates.is_empty());
-            assert_eq!((self.client_connections, self.per_address.len()), (0, 0));
+            assert!(self.quota.is_empty(), "places");
             assert!(self.operators.is_empty() && self.scrapers.is_empty());
             assert_eq!(self.output.public.held_bytes(), 0, "the log is freed with its last reader");
         }

@@ -23,7 +23,7 @@ use crate::wire::FrameLimits;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     /// Newcomers.
-    Nobody,
+    Newcomer,
     /// Clients in the middle of a packet, if such input is more than half of the bound. Then it has used up the memory,
     /// and slow readers have not.
     Unfinished,
@@ -67,11 +67,11 @@ impl<S: Socket> Engine<S> {
     /// Past the bound, closes connections until the rest fits. Public messages that every client has got do not count.
     pub(super) fn bound_memory(&mut self) {
         self.output.public.trim();
-        let most = nobody_max_bytes(&self.core.config);
-        if self.intake.nobody_bytes() > most {
-            let mut groups = self.holders_among(Session::is_nobody, Connection::kept_held_bytes);
+        let most = newcomers_max_bytes(&self.core.config);
+        if self.intake.newcomers_bytes() > most {
+            let mut groups = self.holders_among(Session::is_newcomer, Connection::kept_held_bytes);
             // A little more than needed, so that not every turn has to walk all connections.
-            while self.intake.nobody_bytes() > most - most / 8
+            while self.intake.newcomers_bytes() > most - most / 8
                 && let Some(key) = largest(&mut groups)
             {
                 self.close(key, CloseReason::KeptInput, CloseMode::Now);
@@ -101,10 +101,10 @@ impl<S: Socket> Engine<S> {
     }
 
     /// The longest message that a connection may send: less than usual for a newcomer.
-    pub(super) fn frame_limits(&self, is_nobody: bool) -> FrameLimits {
+    pub(super) fn frame_limits(&self, is_newcomer: bool) -> FrameLimits {
         let frame = self.core.config.frame;
-        let message_max_bytes = frame.message_max_bytes.min(limits::NOBODY_MESSAGE_MAX_BYTES);
-        if is_nobody { FrameLimits { message_max_bytes } } else { frame }
+        let message_max_bytes = frame.message_max_bytes.min(limits::NEWCOMER_MESSAGE_MAX_BYTES);
+        if is_newcomer { FrameLimits { message_max_bytes } } else { frame }
     }
 
     /// Memory of what waits for links.
@@ -134,7 +134,7 @@ impl<S: Socket> Engine<S> {
         let mut pinned_at = BTreeMap::new();
         for (key, connection) in live() {
             let rank = match &connection.session {
-                session if session.is_nobody() => Rank::Nobody,
+                session if session.is_newcomer() => Rank::Newcomer,
                 Session::Sibling(_) => Rank::Link,
                 _ if is_most_unfinished && is_unfinished(connection) && connection.inbox.is_some() => Rank::Unfinished,
                 _ => Rank::Somebody,
@@ -154,7 +154,7 @@ impl<S: Socket> Engine<S> {
         // A newcomer in the middle of its login is not closed before clients.
         let logging_in: Vec<_> = groups
             .iter()
-            .filter(|((rank, _), holders)| *rank == Rank::Nobody && holders.bytes <= limits::LOGIN_HELD_BYTES)
+            .filter(|((rank, _), holders)| *rank == Rank::Newcomer && holders.bytes <= limits::LOGIN_HELD_BYTES)
             .map(|(&group, _)| group)
             .collect();
         for (rank, address) in logging_in {
@@ -173,9 +173,9 @@ impl<S: Socket> Engine<S> {
         let live = || self.connections.iter().map(|(_, connection)| connection);
         let kept: usize = live().map(Connection::kept_held_bytes).sum();
         assert_eq!(kept, self.intake.held_bytes(), "the sum of all kept input");
-        let nobody: usize = live().filter(|c| c.session.is_nobody()).map(Connection::kept_held_bytes).sum();
-        assert_eq!(nobody, self.intake.nobody_bytes(), "the kept input of newcomers");
-        assert!(nobody <= nobody_max_bytes(&self.core.config), "which is bounded");
+        let held: usize = live().filter(|c| c.session.is_newcomer()).map(Connection::kept_held_bytes).sum();
+        assert_eq!(held, self.intake.newcomers_bytes(), "the kept input of newcomers");
+        assert!(held <= newcomers_max_bytes(&self.core.config), "which is bounded");
         let lent: usize = live().map(|c| c.outbox.held_bytes()).sum();
         assert_eq!(lent, self.output.queues.lent_bytes(), "the sum of the queues");
         let sockets: usize = live().map(|c| c.socket_bytes).sum();
@@ -187,8 +187,8 @@ impl<S: Socket> Engine<S> {
 }
 
 /// What the input of all newcomers together may take.
-fn nobody_max_bytes(config: &Config) -> usize {
-    limits::NOBODY_KEPT_TOTAL_BYTES.min(config.max_memory_bytes / limits::NOBODY_KEPT_DIVISOR)
+fn newcomers_max_bytes(config: &Config) -> usize {
+    limits::NEWCOMER_KEPT_TOTAL_BYTES.min(config.max_memory_bytes / limits::NEWCOMER_KEPT_DIVISOR)
 }
 
 fn group_of<S>(connection: &Connection<S>) -> Option<AddressGroup> {

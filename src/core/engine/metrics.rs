@@ -34,7 +34,7 @@ impl<S: Socket> Engine<S> {
             "cfp_client_connections",
             "gauge",
             "Connections that count for --max-clients.",
-            self.client_connections,
+            self.quota.client_connections,
         );
         text.one("cfp_client_connections_limit", "gauge", "--max-clients.", core.config.max_clients);
         text.one(

@@ -49,7 +49,7 @@ use crate::core::engine::connection::Connection;
 use crate::core::engine::socket::Socket;
 use crate::core::output::outbox::Output;
 use crate::core::session::{Handshake, Session};
-use crate::core::state::address::{AddressGroup, Remote};
+use crate::core::state::address::Remote;
 use crate::core::state::bucket::Bucket;
 use crate::core::state::config::Config;
 use crate::core::state::effects::{CloseMode, CloseReason, Effects};
@@ -63,8 +63,7 @@ use crate::limits;
 use deadlines::Deadlines;
 use intake::Intake;
 use pauses::Paused;
-use places::Strangers;
-use turned_away::TurnedAway;
+use places::Quota;
 use users::UsersWork;
 
 /// What the kernel says of a connection. Flags only add up: what was ready stays so until a read or write says
@@ -124,16 +123,38 @@ pub enum Request {
 /// Space for this many connections to be served, so that the first of them allocates nothing.
 const LANE_KEPT: usize = 16;
 
+/// Connections to be served, in rotation. Each stands in one lane at most, once.
+#[derive(Debug)]
+struct Lanes {
+    queue: VecDeque<Key>,
+    /// Those that used more than a modest share in the last round.
+    greedy: VecDeque<Key>,
+}
+
+impl Default for Lanes {
+    fn default() -> Lanes {
+        Lanes { queue: VecDeque::new(), greedy: VecDeque::with_capacity(LANE_KEPT) }
+    }
+}
+
+/// What this turn has used of its bounds.
+#[derive(Debug, Default)]
+struct Spent {
+    /// Work: input handled, and what packets and writes cost besides.
+    work_bytes: usize,
+    /// The amount of work at which the served connection has used up its share.
+    share_end_bytes: usize,
+    /// Public messages. At the turn's end, all of them are written, or kept for readers that are behind.
+    public_bytes: usize,
+}
+
 /// A server without its reactor.
 #[derive(Debug)]
 pub struct Engine<S> {
     core: Core,
     effects: Effects,
     connections: Table<S>,
-    /// Connections to be served, in rotation.
-    queue: VecDeque<Key>,
-    /// Connections to be served that used more than a modest share in the last round.
-    greedy: VecDeque<Key>,
+    lanes: Lanes,
     /// Connections with private output.
     dirty: VecDeque<Key>,
     /// Receivers that fell behind while public messages were written; empty between two uses.
@@ -157,25 +178,12 @@ pub struct Engine<S> {
     pauses: BTreeMap<Key, Paused>,
     /// The packet that is handled next has waited for a receiver's queue.
     has_waited: bool,
-    read_buffer: Box<[u8]>,
-    /// Work done in this turn: input handled, and what packets and writes cost besides.
-    turn_work_bytes: usize,
-    /// The amount of work in this turn at which the served connection has used up its share.
-    share_end_bytes: usize,
-    /// The public messages of this turn. At its end, all of them are written, or kept for readers that are behind.
-    turn_public_bytes: usize,
-    /// Connections that count for `--max-clients`.
-    client_connections: usize,
-    /// Client connections by address, if `--max-per-address` is set.
-    per_address: BTreeMap<AddressGroup, usize>,
-    /// Those that were never anybody.
-    strangers: Strangers,
+    spent: Spent,
+    quota: Quota,
     /// Operators in order of arrival, closing ones included.
     operators: Vec<Key>,
     /// Scrapers in order of arrival, closing ones included.
     scrapers: Vec<Key>,
-    turned_away: TurnedAway,
-    gave_way: TurnedAway,
     requests: VecDeque<Request>,
     users_work: UsersWork,
     shutdown_since: Option<Millis>,
@@ -189,8 +197,7 @@ impl<S: Socket> Engine<S> {
             core: Core::new(config, users),
             effects: Effects::default(),
             connections: Table::default(),
-            queue: VecDeque::new(),
-            greedy: VecDeque::with_capacity(LANE_KEPT),
+            lanes: Lanes::default(),
             dirty: VecDeque::new(),
             public_behind: Vec::new(),
             closed: Vec::new(),
@@ -204,17 +211,10 @@ impl<S: Socket> Engine<S> {
             rates: BTreeMap::new(),
             pauses: BTreeMap::new(),
             has_waited: false,
-            read_buffer: vec![0; limits::READ_BYTES].into_boxed_slice(),
-            turn_work_bytes: 0,
-            share_end_bytes: 0,
-            turn_public_bytes: 0,
-            client_connections: 0,
-            per_address: BTreeMap::new(),
-            strangers: Strangers::default(),
+            spent: Spent::default(),
+            quota: Quota::default(),
             operators: Vec::new(),
             scrapers: Vec::new(),
-            turned_away: TurnedAway::default(),
-            gave_way: TurnedAway::default(),
             requests: VecDeque::new(),
             users_work: UsersWork::default(),
             shutdown_since: None,
@@ -341,7 +341,7 @@ impl<S: Socket> Engine<S> {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.wants_service() && !connection.is_queued {
             connection.is_queued = true;
-            let lane = if connection.is_greedy { &mut self.greedy } else { &mut self.queue };
+            let lane = if connection.is_greedy { &mut self.lanes.greedy } else { &mut self.lanes.queue };
             lane.push_back(key);
         }
     }
@@ -354,7 +354,7 @@ impl<S: Socket> Engine<S> {
 
     /// Whether a connection wants to be served.
     fn has_ready(&self) -> bool {
-        !self.queue.is_empty() || !self.greedy.is_empty()
+        !self.lanes.queue.is_empty() || !self.lanes.greedy.is_empty()
     }
 
     fn mark_dirty(&mut self, key: Key) {
@@ -362,7 +362,7 @@ impl<S: Socket> Engine<S> {
         if !connection.is_dirty {
             connection.is_dirty = true;
             self.dirty.push_back(key);
-            self.turn_work_bytes += limits::WRITE_WORK_BYTES;
+            self.spent.work_bytes += limits::WRITE_WORK_BYTES;
         }
     }
 

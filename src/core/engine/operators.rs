@@ -184,7 +184,7 @@ impl<S: Socket> Engine<S> {
             ("connections", self.connections.len().to_string()),
             ("registered_users", core.users.len().to_string()),
             ("password_checks", core.password_checks.len().to_string()),
-            ("client_connections", self.client_connections.to_string()),
+            ("client_connections", self.quota.client_connections.to_string()),
             ("max_clients", core.config.max_clients.to_string()),
             ("max_per_address", core.config.max_per_address.map_or("-".to_owned(), |limit| limit.to_string())),
             ("max_rate_bytes", core.config.max_rate_bytes.map_or("-".to_owned(), |limit| limit.to_string())),

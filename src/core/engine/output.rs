@@ -33,8 +33,8 @@ impl<S: Socket> Engine<S> {
     /// what a slow reader is behind with.
     pub(super) fn flush(&mut self) {
         self.flush_private();
-        if self.turn_public_bytes > 0 {
-            self.turn_public_bytes = 0;
+        if self.spent.public_bytes > 0 {
+            self.spent.public_bytes = 0;
             self.flush_public();
             self.apply_effects();
         }

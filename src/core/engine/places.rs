@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
+use super::turned_away::TurnedAway;
 use crate::core::engine::socket::Socket;
 use crate::core::state::address::{AddressGroup, Remote};
 use crate::core::state::config::Config;
@@ -83,38 +84,60 @@ impl Strangers {
     }
 }
 
+/// The places, and what the log says when they are taken.
+#[derive(Debug, Default)]
+pub(super) struct Quota {
+    /// Connections that count for `--max-clients`.
+    pub client_connections: usize,
+    /// Client connections by address, if `--max-per-address` is set.
+    per_address: BTreeMap<AddressGroup, usize>,
+    /// Those that were never anybody.
+    strangers: Strangers,
+    /// Connections that were refused.
+    pub turned_away: TurnedAway,
+    /// Newcomers that were closed for another.
+    pub gave_way: TurnedAway,
+}
+
+impl Quota {
+    /// Whether nothing is counted.
+    pub fn is_empty(&self) -> bool {
+        self.client_connections == 0 && self.per_address.is_empty() && self.strangers.len() == 0
+    }
+}
+
 impl<S: Socket> Engine<S> {
     /// Makes room for a new connection by closing a waiting newcomer. Returns whether there is room.
     pub(super) fn make_room(&mut self, newcomer: Remote) -> bool {
         self.make_room_at_address(newcomer)
-            && (self.client_connections < self.core.config.max_clients
-                || self.give_way("--max-clients", self.strangers.oldest_of_most(), newcomer))
+            && (self.quota.client_connections < self.core.config.max_clients
+                || self.give_way("--max-clients", self.quota.strangers.oldest_of_most(), newcomer))
     }
 
     /// Makes room at its address alone, if that has all places that it may have: for a connection that has a place
     /// already.
     pub(super) fn make_room_at_address(&mut self, newcomer: Remote) -> bool {
         let from = origin(&self.core.config, newcomer);
-        let of_address = from.and_then(|group| self.per_address.get(&group)).copied().unwrap_or(0);
+        let of_address = from.and_then(|group| self.quota.per_address.get(&group)).copied().unwrap_or(0);
         let is_full = self.core.config.max_per_address.is_some_and(|limit| of_address >= limit);
-        !is_full || self.give_way("--max-per-address", self.strangers.oldest_of(from), newcomer)
+        !is_full || self.give_way("--max-per-address", self.quota.strangers.oldest_of(from), newcomer)
     }
 
     /// The connection has a place. It counts for its address, if that is known and has a limit.
     pub(super) fn count(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if !std::mem::replace(&mut connection.is_counted, true) {
-            self.client_connections += 1;
+            self.quota.client_connections += 1;
         }
         let from = origin(&self.core.config, connection.remote);
         if self.core.config.max_per_address.is_some()
             && let Some(group) = from
         {
             connection.is_address_counted = true;
-            *self.per_address.entry(group).or_default() += 1;
+            *self.quota.per_address.entry(group).or_default() += 1;
         }
         connection.is_stranger = true;
-        self.strangers.insert(from, (connection.opened, key));
+        self.quota.strangers.insert(from, (connection.opened, key));
     }
 
     /// The connection has logged in or merged, or is no longer what it was counted as.
@@ -122,7 +145,7 @@ impl<S: Socket> Engine<S> {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if std::mem::take(&mut connection.is_stranger) {
             let from = origin(&self.core.config, connection.remote);
-            self.strangers.remove(from, (connection.opened, key));
+            self.quota.strangers.remove(from, (connection.opened, key));
         }
     }
 
@@ -133,14 +156,14 @@ impl<S: Socket> Engine<S> {
         if !std::mem::take(&mut connection.is_counted) {
             return;
         }
-        self.client_connections -= 1;
+        self.quota.client_connections -= 1;
         if std::mem::take(&mut connection.is_address_counted)
             && let Some(group) = origin(&self.core.config, connection.remote)
-            && let Some(count) = self.per_address.get_mut(&group)
+            && let Some(count) = self.quota.per_address.get_mut(&group)
         {
             *count -= 1;
             if *count == 0 {
-                self.per_address.remove(&group);
+                self.quota.per_address.remove(&group);
             }
         }
     }
@@ -158,16 +181,16 @@ impl<S: Socket> Engine<S> {
     /// The part of the engine's invariants that is about places.
     pub(super) fn assert_places(&self) {
         let live = || self.connections.iter().map(|(_, connection)| connection);
-        assert_eq!(live().filter(|c| c.is_counted).count(), self.client_connections, "places");
-        assert!(self.client_connections <= self.core.config.max_clients, "which are bounded");
-        assert_eq!(live().filter(|c| c.is_stranger).count(), self.strangers.len(), "those of strangers");
-        assert_eq!(self.strangers.counts.values().sum::<usize>(), self.strangers.len(), "by address");
-        assert_eq!(self.strangers.order.len(), self.strangers.counts.len(), "each has its rank");
+        assert_eq!(live().filter(|c| c.is_counted).count(), self.quota.client_connections, "places");
+        assert!(self.quota.client_connections <= self.core.config.max_clients, "which are bounded");
+        assert_eq!(live().filter(|c| c.is_stranger).count(), self.quota.strangers.len(), "those of strangers");
+        assert_eq!(self.quota.strangers.counts.values().sum::<usize>(), self.quota.strangers.len(), "by address");
+        assert_eq!(self.quota.strangers.order.len(), self.quota.strangers.counts.len(), "each has its rank");
         for connection in live().filter(|c| c.is_stranger) {
             assert!(connection.is_counted && connection.session.as_client().is_none(), "and of no other connection");
         }
         let most = self.core.config.max_per_address.unwrap_or(usize::MAX);
-        assert!(self.per_address.values().all(|&count| 0 < count && count <= most), "so are those of an address");
+        assert!(self.quota.per_address.values().all(|&count| 0 < count && count <= most), "so are those of an address");
     }
 }
 

@@ -15,13 +15,13 @@ impl<S: Socket> Engine<S> {
     /// Looks at what a proxy has sent so far. Nothing is taken from the kernel before the header is whole, and then
     /// nothing but the header: what comes behind it is read as if it came first.
     pub(super) fn serve_proxied(&mut self, key: Key) {
-        let mut buffer = std::mem::take(&mut self.read_buffer);
+        let mut buffer = std::mem::take(&mut self.intake.read_buffer);
         if let Some(window) = buffer.get_mut(..limits::PROXY_HEADER_MAX_BYTES)
             && let Err(reason) = self.read_header(key, window)
         {
             self.close(key, reason, CloseMode::Now);
         }
-        self.read_buffer = buffer;
+        self.intake.read_buffer = buffer;
         self.apply_effects();
     }
 
@@ -52,7 +52,7 @@ impl<S: Socket> Engine<S> {
                     return Err(CloseReason::Lost);
                 }
                 self.core.counters.bytes_in += len as u64;
-                self.turn_work_bytes += len;
+                self.spent.work_bytes += len;
                 let remote = Remote::through_proxy(source.or(connection.remote.address()));
                 connection.session = Session::Handshake(Handshake::default());
                 // From here on it is one of those from there.

@@ -31,8 +31,8 @@ impl TurnedAway {
 impl<S: Socket> Engine<S> {
     /// One line, once in a while: a crowd is not to fill the log.
     pub(super) fn log_turned_away(&mut self, remote: Option<SocketAddr>) {
-        let Some(unsaid) = self.turned_away.count(self.now) else { return };
-        let (held, max) = (self.client_connections, self.core.config.max_clients);
+        let Some(unsaid) = self.quota.turned_away.count(self.now) else { return };
+        let (held, max) = (self.quota.client_connections, self.core.config.max_clients);
         let which = if held >= max { "--max-clients" } else { "--max-per-address" };
         let remote = Remote::new(remote);
         log::info!(
@@ -43,7 +43,7 @@ impl<S: Socket> Engine<S> {
     /// Counts connections that are closed for a new one.
     pub(super) fn log_gave_way(&mut self, limit: &str, key: Key, newcomer: Remote) {
         let Some(connection) = self.connections.get(key) else { return };
-        let Some(unsaid) = self.gave_way.count(self.now) else { return };
+        let Some(unsaid) = self.quota.gave_way.count(self.now) else { return };
         log::info!(
             "closed a connection from {} that had not logged in, for a new one from {newcomer}: {limit} is reached ({unsaid} more closed before)",
             connection.remote

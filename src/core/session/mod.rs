@@ -260,7 +260,7 @@ impl Session {
     }
 
     /// Whether it is a newcomer: it has no role yet, and a stranger can open as many as it likes.
-    pub fn is_nobody(&self) -> bool {
+    pub fn is_newcomer(&self) -> bool {
         matches!(self, Session::Handshake(_) | Session::Requesting(_) | Session::Asking(_) | Session::Scraper(_))
     }
 
