@@ -18,7 +18,7 @@ use cfp::wire::Nickname;
 fn main() -> ExitCode {
     // Writes as every other message is written: it does not wait for ever if standard error takes nothing.
     std::panic::set_hook(Box::new(|panic| complain(&format!("cfp-server: {panic}\n"))));
-    let command = options::parse(std::env::args_os().skip(1));
+    let command = options::parse_with(std::env::args_os().skip(1), std::env::vars_os());
     let result = match command {
         Ok(Command::Help) => show(&options::usage()),
         Ok(Command::Version) => show(&format!("cfp-server {}\n", env!("CARGO_PKG_VERSION"))),

@@ -200,6 +200,9 @@ fn all_pages_have_the_control_socket_at_the_same_path() {
         assert!(!text.contains("cfp.sock") && !text.contains("/run/cfp-server"), "{page}");
     }
     assert!(count >= 8, "{count}");
+    for page in ["docs/cfp-server.service", "docs/container/cfp-server.Dockerfile"] {
+        assert!(read(page).contains(" CFP_CONTROL=/run/cfp/control\n"), "{page}");
+    }
     assert!(read("docs/cfp-server.service").contains("RuntimeDirectory=cfp\n"));
     assert!(read("docs/container/docker-compose.yml").contains("/run/cfp:"));
 }

@@ -223,13 +223,13 @@ fn in_the_journal_lines_have_a_priority_and_no_time_of_their_own() {
 #[ignore = "needs systemd-analyze: .ci/run runs it where that is"]
 fn the_unit_is_one_that_systemd_takes() {
     let unit = std::fs::read_to_string("docs/cfp-server.service").unwrap();
-    let runs = "ExecStart=/usr/local/bin/cfp-server ";
+    let runs = "\nExecStart=cfp-server\n";
     assert!(unit.contains(runs), "{unit}");
     // It checks that the program is there, which is not installed here.
     let folder = std::env::temp_dir().join(format!("cfp-unit-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
     let file = folder.join("cfp-server.service");
-    std::fs::write(&file, unit.replace(runs, &format!("ExecStart={BINARY} "))).unwrap();
+    std::fs::write(&file, unit.replace(runs, &format!("\nExecStart={BINARY}\n"))).unwrap();
     let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output().unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     let text = String::from_utf8_lossy(&output.stderr);

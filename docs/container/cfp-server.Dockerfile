@@ -9,6 +9,8 @@ USER 65532:65532
 EXPOSE 7777
 # There is no shell, so the command is in brackets. --ask gives up by itself after 2 s.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 \
-    CMD ["/cfp-server", "--control", "/run/cfp/control", "--ask", "status"]
+    CMD ["/cfp-server", "--ask", "status"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["/cfp-server", "--control", "/run/cfp/control"]
+# The image starts without arguments. Servers that merge need IDs of their own: --id, or another CFP_ID.
+ENV CFP_ID=1 CFP_CONTROL=/run/cfp/control
+ENTRYPOINT ["/cfp-server"]

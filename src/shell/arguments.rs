@@ -1,10 +1,12 @@
 //! Command lines, by the rules that all programs here share. Of an option that takes one value, the last one counts. No
 //! value is empty, has blanks at its ends, or is the name of another option: an unset variable of a script leaves such
-//! values behind.
+//! values behind. A program can take its options from the environment, too; the command line wins.
 
 use std::ffi::OsString;
 
 use getopts::{Matches, Options};
+
+use super::variables::{self, Kind, Setting, Variable};
 
 /// The options that a program knows. The methods are those of `getopts::Options`.
 #[derive(Default)]
@@ -12,6 +14,10 @@ use getopts::{Matches, Options};
 pub struct Spec {
     options: Options,
     known: Vec<Known>,
+    /// What the names of variables begin with. Empty if there are none.
+    prefix: &'static str,
+    without_variable: &'static [&'static str],
+    variables: Vec<Variable>,
 }
 
 struct Known {
@@ -25,6 +31,9 @@ struct Known {
 #[derive(Debug)]
 pub struct Arguments {
     matches: Matches,
+    settings: Vec<Setting>,
+    /// Variables with our prefix that no option has.
+    pub unknown_variables: Vec<String>,
     /// The arguments that are neither an option nor its value.
     pub free: Vec<String>,
 }
@@ -35,24 +44,61 @@ impl Spec {
         Spec::default()
     }
 
+    /// No options yet. Each has a variable of the environment whose name begins with `prefix`, but for those named here.
+    pub fn with_variables(prefix: &'static str, without_variable: &'static [&'static str]) -> Spec {
+        Spec { prefix, without_variable, ..Spec::default() }
+    }
+
     /// Adds an option with one value. `short` may be empty.
     pub fn optopt(&mut self, short: &'static str, long: &'static str, text: &str, hint: &'static str) -> &mut Spec {
-        // getopts calls a second one a mistake unless all are asked for.
-        self.optmulti(short, long, text, hint)
+        self.add_with_value(Known { short, long, hint }, text, Kind::Value(hint))
     }
 
     /// Adds an option with a value that may be given again to add another.
     pub fn optmulti(&mut self, short: &'static str, long: &'static str, text: &str, hint: &'static str) -> &mut Spec {
-        self.options.optmulti(short, long, text, hint);
-        self.known.push(Known { short, long, hint });
+        self.add_with_value(Known { short, long, hint }, text, Kind::List(hint))
+    }
+
+    fn add_with_value(&mut self, known: Known, text: &str, kind: Kind) -> &mut Spec {
+        let text = self.add_variable(known.long, text, kind);
+        // getopts calls a second value a mistake unless all are asked for.
+        self.options.optmulti(known.short, known.long, &text, known.hint);
+        self.known.push(known);
         self
     }
 
     /// Adds an option without a value.
     pub fn optflag(&mut self, short: &'static str, long: &'static str, text: &str) -> &mut Spec {
-        self.options.optflagmulti(short, long, text);
+        let text = self.add_variable(long, text, Kind::Flag);
+        self.options.optflagmulti(short, long, &text);
         self.known.push(Known { short, long, hint: "" });
         self
+    }
+
+    /// Returns the text with the variable's name behind it.
+    fn add_variable(&mut self, long: &'static str, text: &str, kind: Kind) -> String {
+        if self.prefix.is_empty() || self.without_variable.contains(&long) {
+            return text.to_owned();
+        }
+        let variable = Variable::new(self.prefix, long, kind);
+        let text = format!("{text} [{}]", variable.name);
+        self.variables.push(variable);
+        text
+    }
+
+    /// The variables that set options, in order.
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    /// Reads the environment, for the options that the arguments do not have. The error is one line.
+    pub fn add_environment(
+        &self,
+        arguments: &mut Arguments,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<(), String> {
+        (arguments.settings, arguments.unknown_variables) = variables::read(self.prefix, &self.variables, environment)?;
+        Ok(())
     }
 
     /// The text of `--help`: `brief`, then every option.
@@ -73,7 +119,7 @@ impl Spec {
             }
         }
         let free = matches.free.clone();
-        Ok(Arguments { matches, free })
+        Ok(Arguments { matches, settings: Vec::new(), unknown_variables: Vec::new(), free })
     }
 
     /// `--control $UNSET --ask status` would take `--ask` for the path.
@@ -122,23 +168,42 @@ impl Known {
 impl Arguments {
     /// The value of an option, the last one that was given.
     pub fn opt_str(&self, long: &str) -> Option<String> {
-        self.matches.opt_strs(long).pop()
+        self.opt_strs(long).pop()
     }
 
     /// All values of an option.
     pub fn opt_strs(&self, long: &str) -> Vec<String> {
-        self.matches.opt_strs(long)
+        match self.setting(long) {
+            Some(setting) => setting.values.clone(),
+            None => self.matches.opt_strs(long),
+        }
     }
 
     /// Whether the option was given.
     pub fn opt_present(&self, long: &str) -> bool {
-        self.matches.opt_present(long)
+        self.matches.opt_present(long) || self.setting(long).is_some()
     }
 
-    /// The value of `long`, unless the flag `no` stands behind it.
+    /// The value of `long`, unless the flag `no` stands behind it. If the command line has neither, the variable of `no`
+    /// counts more than that of `long`.
     pub fn opt_str_unless(&self, long: &str, no: &str) -> Option<String> {
         let last = |name| self.matches.opt_positions(name).last().copied();
-        if last(no) > last(long) { None } else { self.opt_str(long) }
+        let is_refused = match (last(no), last(long)) {
+            (None, None) => self.opt_present(no),
+            (no, long) => no > long,
+        };
+        if is_refused { None } else { self.opt_str(long) }
+    }
+
+    /// How an option was given, for messages: `--listen`, or `CFP_LISTEN`.
+    pub fn name_of(&self, long: &str) -> String {
+        self.setting(long).map_or_else(|| format!("--{long}"), |setting| setting.name.clone())
+    }
+
+    /// What the environment says of an option that the command line does not have.
+    fn setting(&self, long: &str) -> Option<&Setting> {
+        let is_given = self.matches.opt_present(long);
+        self.settings.iter().find(|setting| setting.option == long && !is_given)
     }
 }
 
@@ -161,6 +226,35 @@ mod tests {
         assert_eq!(control(&["-n", "-n"]), None);
         assert_eq!(control(&[]), None);
         assert_eq!(parse(&["--merge", "a", "--merge", "b"]).unwrap().opt_strs("merge"), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment() {
+        let parse = |words: &[&str], environment: &[(&str, &str)]| {
+            let mut spec = Spec::with_variables("X_", &["help"]);
+            spec.optopt("c", "control", "", "PATH").optmulti("", "merge", "", "HOST:PORT").optflag(
+                "",
+                "no-control",
+                "",
+            );
+            spec.optflag("", "help", "");
+            let mut arguments = spec.parse(words.iter().map(OsString::from)).unwrap();
+            let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
+            spec.add_environment(&mut arguments, environment).map(|()| arguments)
+        };
+        let given = parse(&["--merge", "c"], &[("X_MERGE", "a b"), ("X_CONTROL", "x")]).unwrap();
+        assert_eq!((given.opt_strs("merge"), given.opt_str("control")), (vec!["c".to_owned()], Some("x".to_owned())));
+        assert_eq!((given.name_of("merge").as_str(), given.name_of("control").as_str()), ("--merge", "X_CONTROL"));
+        assert!(given.opt_present("control") && !given.opt_present("no-control"));
+        let control = |words: &[&str], environment: &[(&str, &str)]| {
+            parse(words, environment).unwrap().opt_str_unless("control", "no-control")
+        };
+        let both = [("X_CONTROL", "x"), ("X_NO_CONTROL", "1")];
+        assert_eq!(control(&[], &both), None);
+        assert_eq!(control(&["-c", "y"], &both).as_deref(), Some("y"));
+        assert_eq!(control(&["--no-control"], &both[..1]), None);
+        assert_eq!(control(&["--no-control", "-c", "y"], &both[..1]).as_deref(), Some("y"));
+        assert_eq!(parse(&[], &[("X_HELP", "1")]).unwrap().unknown_variables, ["X_HELP"]);
     }
 
     #[test]

@@ -20,3 +20,4 @@ pub mod terminal;
 pub mod transport;
 mod users_edit;
 pub mod users_file;
+pub mod variables;

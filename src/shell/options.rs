@@ -13,6 +13,7 @@ use crate::limits;
 use crate::shell::arguments::{Arguments, Spec};
 use crate::shell::dns::resolver::is_host_name;
 use crate::shell::transport::TlsOptions;
+use crate::shell::variables::{self, Variable};
 use crate::wire::{Nickname, ServerId};
 
 /// What the command line asks for.
@@ -57,9 +58,11 @@ pub struct Options {
     pub tls: Option<TlsOptions>,
     /// Whether `--max-clients` was given; else it follows from the descriptor limit.
     pub max_clients: Option<usize>,
+    /// What the operator should know of the environment, in one line.
+    pub warning: Option<String>,
 }
 
-/// A mistake on the command line: one line that says what is wrong and what is expected.
+/// A mistake on the command line or in the environment: one line that says what is wrong and what is expected.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UsageError(String);
 
@@ -73,15 +76,25 @@ impl fmt::Display for UsageError {
     }
 }
 
-/// Reads the arguments (without the program's name).
+/// Reads the arguments (without the program's name), and no variable of the environment.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
-    let matches = getopts().parse(arguments).map_err(UsageError)?;
+    parse_with(arguments, std::iter::empty())
+}
+
+/// Reads the arguments (without the program's name), and the variables for the options that are not among them.
+pub fn parse_with(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Command, UsageError> {
+    let known = getopts();
+    let mut matches = known.parse(arguments).map_err(UsageError)?;
     if matches.opt_present("help") {
         return Ok(Command::Help);
     }
     if matches.opt_present("version") {
         return Ok(Command::Version);
     }
+    known.add_environment(&mut matches, environment).map_err(UsageError)?;
     if let Some(extra) = matches.free.first() {
         return Err(UsageError(format!("unexpected argument {extra:?}")));
     }
@@ -103,13 +116,24 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, U
 /// Options that make the program do something else than serve; one at a time.
 const COMMANDS: [&str; 5] = ["hash-password", "add-user", "remove-user", "ask", "check"];
 
+/// Options that no variable gives: what the program does is said where it is started.
+const WITHOUT_VARIABLE: [&str; 7] = ["hash-password", "add-user", "remove-user", "ask", "check", "help", "version"];
+
 /// The text of `--help`.
 pub fn usage() -> String {
-    getopts().usage("Usage: cfp-server --id N [options]\n\nA server for the Chat Fusion Protocol.")
+    getopts().usage(
+        "Usage: cfp-server --id N [options]\n\nA server for the Chat Fusion Protocol. The variable in [brackets] gives an \
+         option, too: a list with commas\nor blanks between its values, a flag as 1 or 0. The command line wins.",
+    )
+}
+
+/// The variables that give options, in the order of `--help`.
+pub fn variables() -> Vec<Variable> {
+    getopts().variables().to_vec()
 }
 
 fn getopts() -> Spec {
-    let mut options = Spec::new();
+    let mut options = Spec::with_variables("CFP_", &WITHOUT_VARIABLE);
     options
         .optopt("i", "id", "this server's ID, 0 to 4294967295 (required)", "N")
         .optopt("l", "listen", "the listen address; port 0 takes a free one (default 0.0.0.0:7777)", "IP:PORT")
@@ -171,8 +195,9 @@ fn users_to_change(matches: &Arguments, name: &str) -> Result<PathBuf, UsageErro
 }
 
 fn options(matches: &Arguments) -> Result<Options, UsageError> {
-    let id: u32 = number(matches, "id", 0, u64::from(u32::MAX))?
-        .ok_or_else(|| UsageError("--id N is missing: every server of a network needs an ID of its own".into()))?;
+    let id: u32 = number(matches, "id", 0, u64::from(u32::MAX))?.ok_or_else(|| {
+        UsageError("--id N (or CFP_ID) is missing: every server of a network needs an ID of its own".into())
+    })?;
     let mut config = Config::new(ServerId(id));
     config.no_guests = matches.opt_present("no-guests");
     config.max_per_address = number(matches, "max-per-address", 1, u64::MAX)?;
@@ -182,26 +207,31 @@ fn options(matches: &Arguments) -> Result<Options, UsageError> {
     set(&mut config.max_queue_bytes, number(matches, "max-queue", 1024, u64::MAX)?);
     set(&mut config.max_link_queue_bytes, number(matches, "max-link-queue", 1024, u64::MAX)?);
     set(&mut config.max_memory_bytes, number(matches, "max-memory", 64 * 1024, u64::MAX)?);
-    check_queues(&config)?;
+    check_queues(matches, &config)?;
     let seconds: Option<u64> = number(matches, "handshake-timeout", 1, 86_400)?;
     set(&mut config.handshake_ms, seconds.map(|seconds| seconds * 1000));
     let max_clients = number(matches, "max-clients", 1, u64::MAX)?;
     set(&mut config.max_clients, max_clients);
     let users = matches.opt_str("users").map(PathBuf::from);
     if config.no_guests && users.is_none() {
-        return Err(UsageError("--no-guests without --users FILE would let nobody in".into()));
+        let no_guests = matches.name_of("no-guests");
+        return Err(UsageError(format!("{no_guests} without --users FILE would let nobody in")));
     }
-    config.allow_peers =
-        matches.opt_strs("allow-peer").iter().map(|text| network("allow-peer", text)).collect::<Result<_, _>>()?;
-    config.proxies = matches.opt_strs("proxy-from").iter().map(|text| proxies(text)).collect::<Result<_, _>>()?;
+    config.allow_peers = matches
+        .opt_strs("allow-peer")
+        .iter()
+        .map(|text| network(matches, "allow-peer", text))
+        .collect::<Result<_, _>>()?;
+    config.proxies =
+        matches.opt_strs("proxy-from").iter().map(|text| proxies(matches, text)).collect::<Result<_, _>>()?;
     let tls = tls(matches)?;
     config.requires_tls = tls.as_ref().is_some_and(|tls| tls.is_required);
     config.has_peer_ca = tls.as_ref().is_some_and(|tls| tls.peer_ca.is_some());
-    let merge = matches.opt_strs("merge").iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
+    let merge = matches.opt_strs("merge").iter().map(|text| name(matches, text)).collect::<Result<Vec<_>, _>>()?;
     let listen = address(matches, "listen", "0.0.0.0:7777")?;
-    let advertise = matches.opt_str("advertise").map(|text| advertised(&text)).transpose()?;
+    let advertise = matches.opt_str("advertise").map(|text| advertised(matches, &text)).transpose()?;
     let control = matches.opt_str_unless("control", "no-control").map(PathBuf::from);
-    let metrics = matches.opt_str("metrics").map(|text| socket_address("metrics", &text)).transpose()?;
+    let metrics = matches.opt_str("metrics").map(|text| socket_address(matches, "metrics", &text)).transpose()?;
     let told = advertise.map(|address| *address.ip()).or(match listen.ip() {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(_) => None,
@@ -209,11 +239,12 @@ fn options(matches: &Arguments) -> Result<Options, UsageError> {
     if let Some(told) = told {
         check_reachable(told, &merge)?;
     }
-    Ok(Options { config, listen, users, advertise, merge, control, metrics, tls, max_clients })
+    let warning = variables::warning(&matches.unknown_variables);
+    Ok(Options { config, listen, users, advertise, merge, control, metrics, tls, max_clients, warning })
 }
 
 /// Whether there is room for one message: else the longest would close its receiver.
-fn check_queues(config: &Config) -> Result<(), UsageError> {
+fn check_queues(matches: &Arguments, config: &Config) -> Result<(), UsageError> {
     let (message, packet) = (config.frame.message_max_bytes, config.frame.packet_max_bytes());
     let queues = [
         ("max-queue", config.max_queue_bytes, packet),
@@ -222,7 +253,8 @@ fn check_queues(config: &Config) -> Result<(), UsageError> {
     ];
     match queues.into_iter().find(|(_, bytes, min)| bytes < min) {
         Some((name, bytes, min)) => Err(UsageError(format!(
-            "--{name} {bytes}: no room for the longest message (--max-message {message}); say at least {min}, or a smaller --max-message"
+            "{} {bytes}: no room for the longest message (--max-message {message}); say at least {min}, or a smaller --max-message",
+            matches.name_of(name)
         ))),
         None => Ok(()),
     }
@@ -252,12 +284,12 @@ fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-fn name(text: &str) -> Result<HostPort, UsageError> {
+fn name(matches: &Arguments, text: &str) -> Result<HostPort, UsageError> {
     HostPort::parse(text)
         .filter(|name| {
             name.host.parse::<IpAddr>().is_ok() || is_host_name(name.host.strip_suffix('.').unwrap_or(&name.host))
         })
-        .ok_or_else(|| UsageError(format!("--merge {text}: expected HOST:PORT, like chat.example:7777")))
+        .ok_or_else(|| mistake(matches, "merge", text, "expected HOST:PORT, like chat.example:7777"))
 }
 
 /// The options for TLS, which need one another.
@@ -266,12 +298,13 @@ fn tls(matches: &Arguments) -> Result<Option<TlsOptions>, UsageError> {
     let Some(given) = all.into_iter().find(|name| matches.opt_present(name)) else { return Ok(None) };
     if cfg!(not(feature = "tls")) {
         return Err(UsageError(format!(
-            "--{given}: this cfp-server was built without TLS (cargo build --features tls)"
+            "{}: this cfp-server was built without TLS (cargo build --features tls)",
+            matches.name_of(given)
         )));
     }
     let file = |name: &str| {
         let path = matches.opt_str(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-        path.ok_or_else(|| UsageError(format!("--{given} needs --{name} FILE, which is missing")))
+        path.ok_or_else(|| UsageError(format!("{} needs --{name} FILE, which is missing", matches.name_of(given))))
     };
     let peer_ca = matches.opt_present("peer-ca").then(|| file("peer-ca")).transpose()?;
     let is_required = matches.opt_present("require-tls");
@@ -279,31 +312,26 @@ fn tls(matches: &Arguments) -> Result<Option<TlsOptions>, UsageError> {
 }
 
 /// Networks of proxies. From everywhere would mean that anybody may name any address as their own.
-fn proxies(text: &str) -> Result<IpNet, UsageError> {
-    let network = network("proxy-from", text)?;
+fn proxies(matches: &Arguments, text: &str) -> Result<IpNet, UsageError> {
+    let network = network(matches, "proxy-from", text)?;
     if network.prefix_len() == 0 {
-        return Err(UsageError(format!(
-            "--proxy-from {text}: anybody could name any address; name the proxies alone, like 192.0.2.7"
-        )));
+        let problem = "anybody could name any address; name the proxies alone, like 192.0.2.7";
+        return Err(mistake(matches, "proxy-from", text, problem));
     }
     Ok(network)
 }
 
-fn network(name: &str, text: &str) -> Result<IpNet, UsageError> {
+fn network(matches: &Arguments, name: &str, text: &str) -> Result<IpNet, UsageError> {
     let one = || text.parse().map(IpAddr::into);
-    text.parse().or_else(|_| one()).map_err(|_| {
-        UsageError(format!("--{name} {text}: expected a network or an address, like 192.0.2.0/24 or 192.0.2.7"))
-    })
+    let expected = "expected a network or an address, like 192.0.2.0/24 or 192.0.2.7";
+    text.parse().or_else(|_| one()).map_err(|_| mistake(matches, name, text, expected))
 }
 
-fn advertised(text: &str) -> Result<SocketAddrV4, UsageError> {
+fn advertised(matches: &Arguments, text: &str) -> Result<SocketAddrV4, UsageError> {
     let address: Option<SocketAddrV4> = text.parse().ok();
     let is_dialable = |address: &SocketAddrV4| address.port() != 0 && is_unicast(*address.ip());
-    address.filter(is_dialable).ok_or_else(|| {
-        UsageError(format!(
-            "--advertise {text}: expected an IPv4 address and port that others reach, like 192.0.2.7:7777"
-        ))
-    })
+    let expected = "expected an IPv4 address and port that others reach, like 192.0.2.7:7777";
+    address.filter(is_dialable).ok_or_else(|| mistake(matches, "advertise", text, expected))
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {
@@ -318,16 +346,20 @@ fn number<T: TryFrom<u64>>(matches: &Arguments, name: &str, min: u64, max: u64) 
     let converted = value.and_then(|value| T::try_from(value).ok());
     match converted {
         Some(value) => Ok(Some(value)),
-        None if max == u64::MAX => Err(UsageError(format!("--{name} {text}: expected a number of at least {min}"))),
-        None => Err(UsageError(format!("--{name} {text}: expected a number from {min} to {max}"))),
+        None if max == u64::MAX => Err(mistake(matches, name, &text, &format!("expected a number of at least {min}"))),
+        None => Err(mistake(matches, name, &text, &format!("expected a number from {min} to {max}"))),
     }
 }
 
 fn address(matches: &Arguments, name: &str, default: &str) -> Result<SocketAddr, UsageError> {
-    socket_address(name, &matches.opt_str(name).unwrap_or_else(|| default.to_owned()))
+    socket_address(matches, name, &matches.opt_str(name).unwrap_or_else(|| default.to_owned()))
 }
 
-fn socket_address(name: &str, text: &str) -> Result<SocketAddr, UsageError> {
-    text.parse()
-        .map_err(|_| UsageError(format!("--{name} {text}: expected IP:PORT, like 127.0.0.1:7777 or [::1]:7777")))
+fn socket_address(matches: &Arguments, name: &str, text: &str) -> Result<SocketAddr, UsageError> {
+    text.parse().map_err(|_| mistake(matches, name, text, "expected IP:PORT, like 127.0.0.1:7777 or [::1]:7777"))
+}
+
+/// A value that its option can't have, named as it was given.
+fn mistake(matches: &Arguments, name: &str, text: &str, problem: &str) -> UsageError {
+    UsageError(format!("{} {text}: {problem}", matches.name_of(name)))
 }

@@ -41,7 +41,7 @@ pub fn check(options: &Options) -> Result<(Users, Vec<String>), StartError> {
     let users = read_users(file.as_ref())?;
     let security = Security::open(options.tls.as_ref(), options.config.id)?;
     let tls_warning = security.warning().map(str::to_owned);
-    Ok((users, file.iter().flat_map(UsersFile::warnings).chain(tls_warning).collect()))
+    Ok((users, file.iter().flat_map(UsersFile::warnings).chain(tls_warning).chain(options.warning.clone()).collect()))
 }
 
 /// Opens all that the server needs. An error is one line that says what is wrong, where, and what to do; nothing is
@@ -75,7 +75,7 @@ pub fn start(mut options: Options) -> Result<Reactor, StartError> {
         socket::bound_buffers(&listener, bytes)
             .map_err(|error| format!("cannot bound the sockets' buffers: {error}"))?;
     }
-    for warning in users_file.iter().flat_map(UsersFile::warnings) {
+    for warning in users_file.iter().flat_map(UsersFile::warnings).chain(options.warning.take()) {
         log::warn!("{warning}");
     }
     let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());

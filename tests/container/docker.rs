@@ -210,6 +210,11 @@ impl Host {
         self.address().to_string()
     }
 
+    /// Where its port is published on this machine.
+    pub fn published(&self) -> SocketAddr {
+        must(&["port", &self.name, &PORT.to_string()]).parse().expect("one port is published")
+    }
+
     /// A command about this container.
     pub fn docker(&self, command: &[&str]) -> String {
         let mut arguments = command.to_vec();

@@ -66,6 +66,24 @@ fn the_command_that_everybody_types_first_works_and_so_does_a_container_without_
     assert!(line.starts_with("cfp-server: "), "{line}");
 }
 
+#[test]
+#[ignore = "needs Docker and an image: scripts/container-faults.sh runs it"]
+fn the_image_starts_without_arguments_and_takes_its_options_from_the_environment() {
+    let image = image();
+    let plain = Host::start_plain(&image, &["--publish=127.0.0.1::7777"], &[]);
+    assert!(plain.ask("status").unwrap().starts_with("id\t1\n"));
+    let mut ana = Client::connect(plain.published());
+    ana.log_in_as_guest("ana");
+    let environment = ["--env=CFP_ID=7", "--env=CFP_MAX_CLIENTS=5", "--env=CFP_ALLOW_PEER=192.0.2.1, 192.0.2.2"];
+    let host = Host::start_plain(&image, &environment, &["--max-clients", "6"]);
+    let status = host.ask("status").unwrap();
+    assert!(status.starts_with("id\t7\n") && status.contains("\nmax_clients\t6\n"), "{status}");
+    let without = Host::start_plain(&image, &["--read-only", "--env=CFP_NO_CONTROL=1"], &[]);
+    without.wait_for_log("server 1 listens on");
+    let mistaken = Host::run_plain(&image, &["--env=CFP_LISTEN="], &[]);
+    assert!(mistaken.wait_for_log("CFP_LISTEN").starts_with("cfp-server: CFP_LISTEN is empty"));
+}
+
 /// A network that leads nowhere outside has no default route.
 #[test]
 #[ignore = "needs Docker and an image: scripts/container-faults.sh runs it"]

@@ -1,4 +1,5 @@
 //! What `--help` and the control socket's `help` say, taken apart.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use cfp::core::session::operator::HELP;
 
