@@ -67,16 +67,35 @@ fn read(path: &str) -> String {
 
 #[test]
 fn manual_help_and_code_have_the_same_options_with_the_same_defaults() {
-    let code = in_help(&options::usage());
-    assert!(code.len() >= 20, "{code:#?}");
-    let help = Command::new(env!("CARGO_BIN_EXE_cfp-server")).arg("--help").output().unwrap();
-    assert_eq!(String::from_utf8(help.stdout).unwrap(), options::usage());
-    let manual = in_manual(&read("docs/cfp-server.1"));
+    let server = env!("CARGO_BIN_EXE_cfp-server");
+    has_the_same_options(server, &options::usage(), 20, "docs/cfp-server.1");
+    let client = env!("CARGO_BIN_EXE_cfp-client");
+    has_the_same_options(client, &cfp::client::options::usage(), 13, "docs/cfp-client.1");
+}
+
+fn has_the_same_options(program: &str, usage: &str, at_least: usize, page: &str) {
+    let code = in_help(usage);
+    assert!(code.len() >= at_least, "{code:#?}");
+    let help = Command::new(program).arg("--help").output().unwrap();
+    assert_eq!(String::from_utf8(help.stdout).unwrap(), usage);
+    let manual = in_manual(&read(page));
     let (code_set, manual_set): (BTreeSet<_>, BTreeSet<_>) = (code.iter().collect(), manual.iter().collect());
     let missing: Vec<_> = code_set.difference(&manual_set).collect();
     let invented: Vec<_> = manual_set.difference(&code_set).collect();
     assert!(missing.is_empty() && invented.is_empty(), "not in the manual: {missing:#?}\nonly there: {invented:#?}");
     assert_eq!(manual, code, "the order");
+}
+
+#[test]
+fn the_manual_of_the_client_has_all_that_can_be_typed() {
+    let page = read("docs/cfp-client.1");
+    let list = page.split_once(".Ss What can be typed\n").unwrap().1.split_once("\n.El\n").unwrap().0;
+    // `.It Ic /accept Op Ar NICKNAME@ID Op Ar NAME` begins with `/accept`.
+    let first = |item: &str| item.trim_start_matches("Ic ").split(' ').next().unwrap().to_owned();
+    let in_manual: Vec<String> = list.lines().filter_map(|line| line.strip_prefix(".It ")).skip(1).map(first).collect();
+    let word = |form: &str| form.split(' ').next().unwrap().replace("//text", "//");
+    let in_help: Vec<String> = cfp::client::command::HELP.iter().skip(1).map(|(form, _)| word(form)).collect();
+    assert_eq!(in_manual, in_help);
 }
 
 #[test]
@@ -231,7 +250,7 @@ fn the_manual_of_the_protocol_has_every_packet_and_the_limits() {
 #[test]
 #[ignore = "needs mandoc: .ci/run runs it"]
 fn the_manual_pages_are_sound() {
-    for page in ["docs/cfp-server.1", "docs/cfp.5"] {
+    for page in ["docs/cfp-server.1", "docs/cfp-client.1", "docs/cfp.5"] {
         let mut command = Command::new("mandoc");
         command.args(["-Tlint", "-Wwarning"]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(page));
         let output = command.output().expect("mandoc is installed");
