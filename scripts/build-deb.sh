@@ -1,0 +1,22 @@
+#!/bin/sh
+# Builds the Debian packages of the server and the client.   Usage: build-deb.sh [FOLDER]    (default target/debian)
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "build-deb: $*" >&2
+    exit 1
+}
+
+folder=${1:-target/debian}
+command -v cargo-deb > /dev/null || fail 'needs cargo-deb: cargo install --locked cargo-deb'
+# What it finds the libraries' packages with.
+command -v dpkg-shlibdeps > /dev/null || fail 'needs dpkg-shlibdeps: apt-get install dpkg-dev'
+mkdir -p "$folder"
+cargo build --locked --release --features tls --bin cfp-server
+cargo deb --locked --quiet --no-build --output "$folder/"
+cargo build --locked --release --features client,tls --bin cfp-client
+cargo deb --locked --quiet --no-build --variant client --output "$folder/"
+for package in "$folder"/*.deb; do
+    echo "build-deb: $package, $(wc -c < "$package" | tr -d ' ') bytes"
+done
