@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds a static cfp-server and puts it into FILE.   Usage: build-static.sh [FILE [cfp-client]]
+# Builds a static cfp-server and puts it into FILE.   Usage: build-static.sh [FILE [PROGRAM [FEATURES]]]
 #
 # With musl if that target is installed for Rust, else with glibc. The server needs nothing of either that a static
 # program lacks: it looks names up by itself, and has users of its own only.
@@ -18,6 +18,7 @@ case $program in
     cfp-client) features=client ;;
     *) fail "there is no program $program" ;;
 esac
+features=${3:-$features}
 arch=$(rustc -vV | sed -n 's/^host: \([^-]*\)-.*/\1/p')
 libraries=$(rustc --print sysroot)/lib/rustlib
 if [ -d "$libraries/$arch-unknown-linux-musl" ]; then
