@@ -1,47 +1,88 @@
 //! The Chat Fusion Protocol (CFP): chat over TCP, with guests and registered users, files, and servers that merge.
 //!
 //! This package is a server, `cfp-server`, a console client, `cfp-client`, and this library for authors of bots,
-//! clients and servers. For a bot, take the library without the server:
+//! clients and servers. It is called `cfp` in the code.
 //!
-//! ```toml
-//! [dependencies]
-//! cfp-server = { version = "0.1", default-features = false }
+//! # A bot in ten minutes
+//!
+//! Start a server in a clone of the repository, and make a program beside the clone:
+//!
+//! ```text
+//! cfp-server$ cargo run --release --bin cfp-server -- --id 7
+//!
+//! $ cargo new clock && cd clock
+//! clock$ cargo add cfp-server --path ../cfp-server --no-default-features
 //! ```
 //!
-//! It is called `cfp` in the code. [`blocking::Connection`] is one connection, without threads or a runtime:
+//! Without the default features, the library is nine small crates, and nothing of the server. This is `src/main.rs`, a
+//! bot that answers each private message with the time:
 //!
 //! ```no_run
 //! use cfp::blocking::{Connection, Event, Login};
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut connection = Connection::connect("127.0.0.1:7777", Login::Guest("clock"))?;
-//! while let Some(event) = connection.next_event()? {
-//!     if let Event::Private { from, .. } = event {
-//!         let seconds = std::time::UNIX_EPOCH.elapsed()?.as_secs();
-//!         connection.tell(&from, &format!("{seconds} seconds since 1970"))?;
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut connection = Connection::connect("127.0.0.1:7777", Login::Guest("clock"))?;
+//!     connection.say("tell me anything, and I say what time it is")?;
+//!     while let Some(event) = connection.next_event()? {
+//!         if let Event::Private { from, .. } = event {
+//!             let seconds = std::time::UNIX_EPOCH.elapsed()?.as_secs();
+//!             connection.tell(&from, &format!("{seconds} seconds since 1970"))?;
+//!         }
 //!     }
+//!     Ok(())
 //! }
-//! # Ok(())
-//! # }
 //! ```
+//!
+//! `cargo run` starts it. Talk with it from a third terminal: type `/msg clock@7 what time is it?`
+//!
+//! ```text
+//! cfp-server$ cargo run --release --features client --bin cfp-client -- 127.0.0.1:7777 ana
+//! ```
+//!
+//! | a bot | calls |
+//! |---|---|
+//! | logs in as a registered user | [`Login::User`] |
+//! | talks in public, or to one person | [`say`], [`tell`] |
+//! | waits for what happens, or does something from time to time | [`next_event`], [`next_event_within`] |
+//! | sends and receives files | [`send_file`], [`accept_files`] |
+//! | writes to somebody who has not written first | `"ana@7".parse::<`[`Person`]`>()` |
+//! | runs for years | [connects again](blocking#connecting-again) when the server has restarted |
+//!
+//! [`Login::User`]: blocking::Login::User
+//! [`say`]: blocking::Connection::say
+//! [`tell`]: blocking::Connection::tell
+//! [`next_event`]: blocking::Connection::next_event
+//! [`next_event_within`]: blocking::Connection::next_event_within
+//! [`send_file`]: blocking::Connection::send_file
+//! [`accept_files`]: blocking::Connection::accept_files
+//! [`Person`]: blocking::Person
+//!
+//! [`blocking`] says what every bot has to know. `docs/examples/` has whole programs: the echo bot, and a bridge
+//! between two servers that do not merge.
+//!
+//! # Packets
 //!
 //! [`wire`] is the packets themselves, for programs with sockets of their own:
 //!
 //! ```
-//! use cfp::wire::{Packet, ServerId};
+//! use cfp::wire::{Decoder, Packet, ServerId};
 //!
 //! let mut bytes = Vec::new();
 //! Packet::MsgPrv { destination: ServerId(7), receiver: "bob", message: "psst" }.encode(&mut bytes);
 //! assert_eq!(bytes, b"\x21\0\0\0\x07\0\0\0\x03bob\0\0\0\x04psst");
+//!
+//! let mut decoder = Decoder::new();
+//! decoder.feed(&bytes);
+//! assert!(matches!(decoder.next(), Some(Ok(Packet::MsgPrv { receiver: "bob", .. }))));
 //! ```
 //!
-//! `docs/protocol.md` has every packet and every decision on what the RFC leaves open. `docs/examples/` has whole
-//! programs.
+//! `docs/protocol.md` has every packet and every decision on what the RFC leaves open, and `docs/vectors.json` has them
+//! as data.
 //!
 //! # Stability
 //!
-//! [`wire`] and [`blocking`] follow semantic versioning. All other modules are the server's own, hidden here, and change
-//! without notice.
+//! [`wire`] and [`blocking`] follow semantic versioning; `docs/public-api.txt` lists them line by line. All other modules
+//! are the server's own, hidden here, and change without notice.
 //!
 //! # Features
 //!

@@ -20,6 +20,7 @@ use crate::wire::{Announcement, AuthResponse, Decoder, FileChunk, Packet, Server
 
 /// How to log in.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Login<'a> {
     /// As a guest.
     Guest(&'a str),

@@ -8,6 +8,7 @@ use crate::wire::{Announcement, FileChunk};
 
 /// A received file.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReceivedFile {
     /// The sender.
     pub from: Person,

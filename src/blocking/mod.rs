@@ -15,6 +15,48 @@
 //!   or two bots talk with each other for ever.
 //! - **A message is at most 65,536 bytes** unless the server allows more; the server ignores a longer one. Calls refuse it.
 //! - **Received names are hostile.** A file name may hold slashes, dots and control characters (D11).
+//!
+//! # Connecting again
+//!
+//! A server that restarts closes its connections. Within seconds, it takes the same nickname again:
+//!
+//! ```no_run
+//! use std::thread::sleep;
+//! use std::time::Duration;
+//!
+//! use cfp::blocking::{Connection, Event, Login, LoginError};
+//! use cfp::wire::AuthResponse;
+//!
+//! fn main() -> Result<(), LoginError> {
+//!     let mut pause = Duration::from_secs(1);
+//!     loop {
+//!         match Connection::connect("127.0.0.1:7777", Login::Guest("echo")) {
+//!             Ok(connection) => {
+//!                 pause = Duration::from_secs(1);
+//!                 if let Err(error) = run(connection) {
+//!                     eprintln!("the connection is lost: {error}");
+//!                 }
+//!             }
+//!             // The server may not know yet that a connection of ours is lost.
+//!             Err(error @ (LoginError::Unreachable(_) | LoginError::Refused(AuthResponse::InUse))) => {
+//!                 eprintln!("cannot connect: {error}");
+//!             }
+//!             Err(error) => return Err(error),
+//!         }
+//!         sleep(pause);
+//!         pause = (pause * 2).min(Duration::from_secs(60));
+//!     }
+//! }
+//!
+//! fn run(mut connection: Connection) -> std::io::Result<()> {
+//!     while let Some(event) = connection.next_event()? {
+//!         if let Event::Private { from, text } = event {
+//!             connection.tell(&from, &text)?;
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
 
 mod connection;
 mod event;

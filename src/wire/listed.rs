@@ -31,6 +31,7 @@ macro_rules! listed {
             pub const ALL: [$name; [$($text),*].len()] = [$($name::$variant),*];
 
             /// Its place in `ALL`.
+            #[doc(hidden)]
             pub fn index(self) -> usize {
                 /// The variants again, numbered from 0.
                 enum Place { $($variant),* }

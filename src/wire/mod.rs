@@ -22,6 +22,7 @@ pub mod pool;
 #[cfg(feature = "server")]
 pub(crate) mod visible;
 
+#[doc(inline)]
 pub use crate::limits::{
     CHUNK_BYTES, FILE_NAME_MAX_BYTES, MESSAGE_MAX_BYTES, NETWORK_MAX_SERVERS, NICKNAME_MAX_BYTES, PASSWORD_MAX_BYTES,
 };

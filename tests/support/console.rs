@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use cfp::core::state::random::Random;
 use cfp::limits::CHUNK_BYTES;
-use cfp::wire::pool::BufferPool;
-use cfp::wire::{FileChunk, FrameLimits, Inbox, Input, Packet, ServerId};
+use cfp::wire::{Decoder, FileChunk, Packet, ServerId};
 use sha2::{Digest, Sha256};
 
 /// Far longer than anything takes: a test that waits for this long has found a bug.
@@ -177,16 +176,14 @@ impl Client {
 /// A client that sends any packet.
 pub struct Bare {
     stream: TcpStream,
-    inbox: Inbox,
-    pool: BufferPool,
-    behind: Vec<u8>,
+    decoder: Decoder,
 }
 
 impl Bare {
     pub fn log_in(server: &str, nickname: &str) -> Bare {
         let stream = TcpStream::connect(server).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut bare = Bare { stream, inbox: Inbox::default(), pool: BufferPool::default(), behind: Vec::new() };
+        let mut bare = Bare { stream, decoder: Decoder::new() };
         bare.send(Packet::AuthGst { nickname });
         bare.receive(|packet| matches!(packet, Packet::AuthRsp { .. }).then_some(()));
         bare
@@ -225,25 +222,14 @@ impl Bare {
     pub fn receive<T>(&mut self, mut pick: impl FnMut(Packet<'_>) -> Option<T>) -> T {
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            let behind = std::mem::take(&mut self.behind);
-            let mut input = behind.as_slice();
-            let mut picked = None;
-            while picked.is_none() {
-                match self.inbox.next(&mut input, &FrameLimits::default()) {
-                    Input::Packet(packet) => picked = pick(Packet::decode(packet).unwrap()),
-                    Input::Pending => break,
-                    other => panic!("{other:?}"),
+            while let Some(packet) = self.decoder.next() {
+                if let Some(picked) = pick(packet.unwrap()) {
+                    return picked;
                 }
             }
-            if let Some(picked) = picked {
-                self.inbox.keep(&[], &mut self.pool);
-                self.behind = input.to_vec();
-                return picked;
-            }
-            self.inbox.keep(input, &mut self.pool);
             let len = self.stream.read(&mut buffer).unwrap();
             assert!(len > 0, "the server closed the connection");
-            self.behind = buffer[..len].to_vec();
+            self.decoder.feed(&buffer[..len]);
         }
     }
 
