@@ -120,6 +120,13 @@ mod tests {
         assert_eq!(chunks_of(u64::MAX), None);
     }
 
+    #[test]
+    fn the_longest_name_that_a_chunk_can_carry_is_announced() {
+        let name = "x".repeat(FILE_NAME_MAX_BYTES);
+        let announcement = Announcement { name, size: 1, sha256: [0; 32], transfer_id: 9 };
+        assert_eq!(Announcement::parse(&announcement.to_string()), Some(announcement));
+    }
+
     proptest! {
         #[test]
         fn whatever_the_name_it_is_read_back(

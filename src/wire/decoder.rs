@@ -151,6 +151,16 @@ mod tests {
         assert_eq!(decoder.next(), None);
     }
 
+    #[test]
+    fn what_is_unreadable_says_what_is_wrong() {
+        let said = |unreadable: Unreadable| unreadable.to_string();
+        assert_eq!(said(Unreadable::UnknownCode), "unknown code");
+        let overlong = Unreadable::Overlong { code: Code::MsgPbl, announced_bytes: 70_000 };
+        assert_eq!(said(overlong), "a field of 70000 bytes in a packet MSGPBL");
+        assert_eq!(said(Unreadable::Malformed(Malformed::NotUtf8)), "a text that is not UTF-8");
+        assert_eq!(said(Unreadable::Malformed(Malformed::Value)), "a value that its layout does not allow");
+    }
+
     proptest! {
         #[test]
         fn it_finds_the_same_however_the_stream_is_cut(cuts in proptest::collection::vec(0..=STREAM.len(), 0..6)) {

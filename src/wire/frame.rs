@@ -32,10 +32,8 @@ impl FrameLimits {
     /// packet holds more.
     pub fn packet_max_bytes(&self) -> usize {
         let names = 2 * (4 + limits::NICKNAME_MAX_BYTES);
-        let message = self.message_max_bytes;
-        let chunk = 8 + 4 + limits::FILE_NAME_MAX_BYTES + limits::CHUNK_BYTES;
-        let login = 4 + limits::PASSWORD_MAX_BYTES;
-        5 + 1 + 4 + names + 4 + message.max(chunk).max(login)
+        let chunk = 4 + limits::FILE_NAME_MAX_BYTES + 4 + limits::CHUNK_BYTES;
+        5 + 1 + 4 + names + 4 + self.message_max_bytes.max(chunk)
     }
 }
 

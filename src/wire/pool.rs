@@ -29,3 +29,30 @@ impl BufferPool {
         self.spare.iter().map(Vec::capacity)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_was_given_back_is_handed_out_again_empty() {
+        let mut pool = BufferPool::default();
+        pool.give(vec![1; POOL_BUFFER_MAX_BYTES]);
+        assert_eq!(pool.spare_bytes().collect::<Vec<_>>(), [POOL_BUFFER_MAX_BYTES]);
+        let buffer = pool.take();
+        assert_eq!((buffer.len(), buffer.capacity()), (0, POOL_BUFFER_MAX_BYTES));
+        assert_eq!(pool.take().capacity(), 0);
+    }
+
+    #[test]
+    fn what_is_empty_large_or_one_too_many_is_not_kept() {
+        let mut pool = BufferPool::default();
+        pool.give(Vec::new());
+        pool.give(Vec::with_capacity(POOL_BUFFER_MAX_BYTES + 1));
+        assert_eq!(pool.spare_bytes().count(), 0);
+        for _ in 0..=POOL_MAX_BUFFERS {
+            pool.give(Vec::with_capacity(1));
+        }
+        assert_eq!(pool.spare_bytes().count(), POOL_MAX_BUFFERS);
+    }
+}

@@ -71,3 +71,25 @@ fn a_connection_that_sent_a_large_packet_does_not_hold_on_to_its_room() {
     assert_eq!(kept, hex("20"));
     assert!(kept.capacity() <= POOL_BUFFER_MAX_BYTES, "{}", kept.capacity());
 }
+
+#[test]
+fn a_packet_that_comes_byte_by_byte_is_moved_few_times_and_holds_no_more_than_its_size() {
+    let limits = FrameLimits::default();
+    let mut pool = BufferPool::default();
+    let mut inbox = Inbox::default();
+    let packet = [hex("20"), text(60_000)].concat();
+    let (first, rest) = packet.split_at(5);
+    inbox.keep(first, &mut pool);
+    let mut sizes = vec![inbox.held_bytes()];
+    for byte in &rest[..rest.len() - 1] {
+        assert_eq!(inbox.next(&mut &[*byte][..], &limits), Input::Pending);
+        if sizes.last() != Some(&inbox.held_bytes()) {
+            sizes.push(inbox.held_bytes());
+        }
+    }
+    let mut doubled = vec![5];
+    while doubled.last() != Some(&packet.len()) {
+        doubled.push(packet.len().min(2 * doubled[doubled.len() - 1]));
+    }
+    assert_eq!(sizes, doubled);
+}

@@ -141,3 +141,16 @@ fn a_login_with_an_overlong_password_still_tells_the_nickname() {
     let nickname = [&[Code::AuthGst.byte()], &start[1..head - 4]].concat();
     assert_eq!(Packet::decode(&nickname), Ok(Packet::AuthGst { nickname: "ana" }));
 }
+
+#[test]
+fn the_largest_packet_is_a_forwarded_message_or_if_messages_are_short_a_forwarded_chunk() {
+    let (id, name) = (hex("00000007"), text(NICKNAME_MAX_BYTES));
+    let message = |bytes| [hex("50 00000008 31"), id.clone(), name.clone(), name.clone(), text(bytes)].concat();
+    let before_file_name = [hex("50 00000008 41"), id.clone(), name.clone(), name.clone(), id.clone()].concat();
+    let chunk = [before_file_name, text(FILE_NAME_MAX_BYTES), hex("00000001"), vec![0; 1024]].concat();
+    let packet_max_bytes = |message_max_bytes| FrameLimits { message_max_bytes }.packet_max_bytes();
+    for bytes in [2000, MESSAGE_MAX_BYTES] {
+        assert_eq!(packet_max_bytes(bytes), message(bytes).len());
+    }
+    assert_eq!(packet_max_bytes(1), chunk.len());
+}

@@ -9,6 +9,9 @@
 //! part. So edge-triggered readiness holds: after a read, no plaintext waits in here. [`Cipher`] hides which cipher it
 //! is: TLS in the program, a toy in the simulator, which must write the same bytes for a seed.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;

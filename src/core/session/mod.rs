@@ -12,6 +12,8 @@ pub mod operator;
 mod requesting;
 pub mod scraper;
 mod sibling;
+#[cfg(test)]
+mod tests;
 
 pub use asking::Asking;
 pub use client::Client;

@@ -82,3 +82,44 @@ fn response(status: &str, headers: &str, content: &str, body: Body) -> String {
          {headers}Connection: close\r\n\r\n{content}"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(request: &str) -> Reply {
+        Scraper::default().on_input(request.as_bytes())
+    }
+
+    #[test]
+    fn a_head_is_waited_for_up_to_its_limit() {
+        let head = |bytes: usize| format!("{:x<bytes$}", "GET /metrics HTTP/1.1\r\nA: ");
+        assert_eq!(reply(&head(limits::HTTP_HEAD_MAX_BYTES)), Reply::Pending);
+        let Reply::Answer(answer) = reply(&head(limits::HTTP_HEAD_MAX_BYTES + 1)) else { panic!("it is too long") };
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
+
+    #[test]
+    fn each_request_has_its_answer_and_a_head_request_only_the_head() {
+        for (request, status, content) in [
+            ("GET /healthz HTTP/1.1\r\n\r\n", "200 OK", "ok\n"),
+            ("HEAD /healthz HTTP/1.1\r\n\r\n", "200 OK", ""),
+            ("GET /healthz?x=1 HTTP/1.1\r\n\r\n", "200 OK", "ok\n"),
+            ("POST /metrics HTTP/1.1\r\n\r\n", "405 Method Not Allowed", "only GET and HEAD\n"),
+            ("GET / HTTP/1.1\r\n\r\n", "404 Not Found", "try /metrics or /healthz\n"),
+            ("hello\r\n\r\n", "400 Bad Request", "not HTTP\n"),
+        ] {
+            let Reply::Answer(answer) = reply(request) else { panic!("{request} has no answer") };
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{request}: {answer}");
+            let (_, given) = answer.split_once("\r\n\r\n").unwrap_or_default();
+            assert_eq!(given, content, "{request}");
+        }
+        for (method, content) in [("GET", "figures\n"), ("HEAD", "")] {
+            let mut scraper = Scraper::default();
+            assert_eq!(scraper.on_input(format!("{method} /metrics HTTP/1.1\r\n\r\n").as_bytes()), Reply::Metrics);
+            let answer = scraper.with_metrics("figures\n");
+            assert!(answer.contains("\r\nContent-Length: 8\r\n") && answer.ends_with(&format!("\r\n\r\n{content}")));
+            assert!(!scraper.is_waiting());
+        }
+    }
+}

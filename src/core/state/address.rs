@@ -91,4 +91,10 @@ mod tests {
         assert_eq!(group("::ffff:192.0.2.1"), group("192.0.2.1"));
         assert_ne!(group("192.0.2.1"), group("192.0.2.2"));
     }
+
+    #[test]
+    fn a_group_reads_as_the_network_that_it_is() {
+        assert_eq!(group("2001:db8::1:2").to_string(), "2001:db8::/64");
+        assert_eq!(group("192.0.2.1").to_string(), "192.0.2.1");
+    }
 }
