@@ -92,6 +92,7 @@
 //! | `tls` | no | TLS, for the server and the console client |
 //! | `client` | no | the console client |
 //! | `bench` | no | the benchmark |
+//! | `conform` | no | the conformance kit, which needs no server |
 //!
 //! # How the server is built
 //!
@@ -114,6 +115,8 @@
 //! | `tls` | TLS for the server and the client | `core`, `wire`, `limits` |
 //! | `shell` | all that uses the kernel: poll, sockets, files, signals, clock, options | `core`, `tls`, `wire`, `limits` |
 //! | `blocking` | one connection for bots | `wire`, `limits` |
+//! | `arguments` | command lines, by the rules of all programs | |
+//! | `conform` | the conformance kit | `wire`, `blocking`, `arguments` |
 //! | `client`, `bench` | the console client and the benchmark | `wire`, `limits`, and a few modules of the others |
 //!
 //! Three rules: `wire` is bytes alone; `core` does no I/O; `shell` does it. `tests/layering.rs` checks them.
@@ -121,6 +124,9 @@
 //! `docs/architecture.md` follows one message through the files.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+#[cfg(any(feature = "server", feature = "conform"))]
+#[doc(hidden)]
+pub mod arguments;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -128,6 +134,9 @@ pub mod blocking;
 #[cfg(feature = "client")]
 #[doc(hidden)]
 pub mod client;
+#[cfg(feature = "conform")]
+#[doc(hidden)]
+pub mod conform;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub mod core;

@@ -159,6 +159,7 @@ fn no_option_of_any_program_takes_an_empty_value_or_one_with_blanks_around_it() 
         (BINARY, &["--id", "7"][..], 17),
         (env!("CARGO_BIN_EXE_cfp-client"), &["127.0.0.1:1", "ana"], 3),
         (env!("CARGO_BIN_EXE_cfp-bench"), &["start"], 18),
+        (env!("CARGO_BIN_EXE_cfp-conform"), &["127.0.0.1:1", "--id", "7"], 18),
     ];
     for (program, arguments, at_least) in programs {
         let run =

@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use cfp::arguments::variables::Kind;
 use cfp::shell::options;
-use cfp::shell::variables::Kind;
 use written::Program;
 
 fn programs() -> [Program; 2] {

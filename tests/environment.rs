@@ -8,8 +8,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
+use cfp::arguments::variables::Kind;
 use cfp::shell::options;
-use cfp::shell::variables::Kind;
 use support::Server;
 use support::server::BINARY;
 use support::users::UsersFile;

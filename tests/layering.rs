@@ -13,6 +13,7 @@ const LINE_MAX_CHARS: usize = 125;
 /// What each folder (or file) may import of the crate, besides itself. Longest prefix first.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("limits", &[]),
+    ("arguments", &[]),
     ("wire", &["limits"]),
     ("core::time", &["limits"]),
     ("core::state", &["limits", "wire", "core::time"]),
@@ -20,13 +21,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core::session", &["limits", "wire", "core::time", "core::state"]),
     ("core::engine", &["limits", "wire", "core::time", "core::state", "core::output", "core::session"]),
     ("tls", &["limits", "wire", "core"]),
-    ("shell", &["limits", "wire", "core", "tls"]),
+    ("shell", &["limits", "wire", "core", "tls", "arguments"]),
     ("blocking", &["limits", "wire"]),
-    (
-        "client",
-        &["limits", "wire", "tls", "shell::arguments", "shell::regular_file", "shell::stdio", "shell::terminal"],
-    ),
-    ("bench", &["limits", "wire", "core::time", "shell::arguments", "shell::stdio"]),
+    ("conform", &["wire", "blocking", "arguments"]),
+    ("client", &["limits", "wire", "tls", "arguments", "shell::regular_file", "shell::stdio", "shell::terminal"]),
+    ("bench", &["limits", "wire", "core::time", "arguments", "shell::stdio"]),
 ];
 
 /// Words that would mean a kernel, a clock or chance within the pure part.

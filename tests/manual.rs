@@ -99,6 +99,11 @@ fn the_manual_of_the_client_has_all_that_can_be_typed() {
 }
 
 #[test]
+fn the_manual_of_the_conformance_kit_has_its_options() {
+    assert_eq!(in_manual(&read("docs/cfp-conform.1")), in_help(&cfp::conform::usage()));
+}
+
+#[test]
 fn the_manual_has_the_commands_of_the_control_socket() {
     let page = read("docs/cfp-server.1");
     let list = page.split_once(".Ss Control socket\n").unwrap().1.split_once("\n.El\n").unwrap().0;
@@ -250,7 +255,7 @@ fn the_manual_of_the_protocol_has_every_packet_and_the_limits() {
 #[test]
 #[ignore = "needs mandoc: .ci/run runs it"]
 fn the_manual_pages_are_sound() {
-    for page in ["docs/cfp-server.1", "docs/cfp-client.1", "docs/cfp.5"] {
+    for page in ["docs/cfp-client.1", "docs/cfp-conform.1", "docs/cfp-server.1", "docs/cfp.5"] {
         let mut command = Command::new("mandoc");
         command.args(["-Tlint", "-Wwarning"]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(page));
         let output = command.output().expect("mandoc is installed");

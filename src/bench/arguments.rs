@@ -14,7 +14,7 @@ use super::workload::logins::LoginsPlan;
 use super::workload::slow::SlowPlan;
 use super::workload::{DirectPlan, PacedPlan, RoomPlan, direct, idle, paced, room, storm};
 use super::{Doing, Fault, Result, floor, reports};
-use crate::shell::arguments::{Arguments, Spec};
+use crate::arguments::{Arguments, Spec};
 
 const USAGE: &str = "\
 usage: cfp-bench COMMAND [OPTIONS]

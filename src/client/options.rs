@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::address::Address;
 use super::limits::DOWNLOADS_MAX_BYTES;
 use super::security::{TlsOptions, TrustOption};
-use crate::shell::arguments::{Arguments, Spec};
+use crate::arguments::{Arguments, Spec};
 use crate::wire::{Nickname, ServerId};
 
 /// What the command line asks for.

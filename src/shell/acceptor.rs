@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(accept_ready(&mut acceptor, 0).0.len(), 10);
         assert!(!acceptor.wants_turn());
         *acceptor.listener.borrow_mut() = vec![Ok(7)];
-        assert_eq!(accept_ready(&mut acceptor, 0).0, [], "nobody has come as far as the kernel said");
+        assert!(accept_ready(&mut acceptor, 0).0.is_empty(), "nobody has come as far as the kernel said");
         acceptor.on_ready();
         assert_eq!(accept_ready(&mut acceptor, 0).0, [7]);
     }

@@ -2,7 +2,6 @@
 
 pub mod acceptor;
 pub mod addresses;
-pub mod arguments;
 pub mod control;
 pub mod dns;
 pub mod logging;
@@ -20,4 +19,3 @@ pub mod terminal;
 pub mod transport;
 mod users_edit;
 pub mod users_file;
-pub mod variables;

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use crate::arguments::variables::{self, Variable};
+use crate::arguments::{Arguments, Spec};
 use crate::core::state::config::Config;
 use crate::core::state::mesh::{HostPort, is_unicast};
 use crate::limits;
-use crate::shell::arguments::{Arguments, Spec};
 use crate::shell::dns::resolver::is_host_name;
 use crate::shell::transport::TlsOptions;
-use crate::shell::variables::{self, Variable};
 use crate::wire::{Nickname, ServerId};
 
 /// What the command line asks for.

@@ -2,11 +2,13 @@
 //! value is empty, has blanks at its ends, or is the name of another option: an unset variable of a script leaves such
 //! values behind. A program can take its options from the environment, too; the command line wins.
 
+pub mod variables;
+
 use std::ffi::OsString;
 
 use getopts::{Matches, Options};
 
-use super::variables::{self, Kind, Setting, Variable};
+use variables::{Kind, Setting, Variable};
 
 /// The options that a program knows. The methods are those of `getopts::Options`.
 #[derive(Default)]

@@ -1,0 +1,253 @@
+//! One connection to the program under test.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::case::{Check, Seen, Stop};
+use super::limits::{CONNECT_MS, RECEIVED_MAX_BYTES};
+use super::log::Log;
+use crate::wire::{Code, FrameLimits, Packet, Scan, scan};
+
+/// The longest message that the kit reads: what no server may exceed.
+pub const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 16 << 20 };
+
+/// What a client begins with that asks itself whether all before was handled.
+pub const QUESTION: &str = "still here? ";
+
+/// A connection, as a client or as a server.
+pub struct Peer {
+    stream: TcpStream,
+    received: Vec<u8>,
+    log: Log,
+    number: usize,
+    patience: Duration,
+    /// What every message and nickname of this run holds. Public messages without it are those of others. Of a client,
+    /// there are none, and this is empty.
+    mark: String,
+    /// As what it is logged in; of a played server, what it is called.
+    nickname: String,
+}
+
+impl Peer {
+    /// Connects.
+    pub fn connect(address: SocketAddr, patience: Duration, mark: &str, log: &Log) -> Result<Peer, Stop> {
+        match TcpStream::connect_timeout(&address, Duration::from_millis(CONNECT_MS)) {
+            Ok(stream) => Ok(Peer::new(stream, patience, mark, log)),
+            Err(error) => Err(Stop::words(format!("a connection to {address}"), error.to_string())),
+        }
+    }
+
+    /// A connection that is there.
+    pub fn new(stream: TcpStream, patience: Duration, mark: &str, log: &Log) -> Peer {
+        // Without it, packets would be put together in the kernel: a worse test, but no wrong one.
+        let _ = stream.set_nodelay(true);
+        let (number, log) = (log.opened(&stream), log.clone());
+        Peer { stream, received: Vec::new(), log, number, patience, mark: mark.to_owned(), nickname: String::new() }
+    }
+
+    /// As what it is logged in.
+    pub fn nickname(&self) -> &str {
+        &self.nickname
+    }
+
+    /// It is called so from now on.
+    pub fn set_nickname(&mut self, nickname: impl Into<String>) {
+        self.nickname = nickname.into();
+        self.log.named(self.number, &self.nickname);
+    }
+
+    /// The own address.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.stream.local_addr().ok()
+    }
+
+    /// Waits so long for what comes next.
+    pub fn with_patience(mut self, patience: Duration) -> Peer {
+        self.patience = patience;
+        self
+    }
+
+    /// Sends a packet.
+    pub fn send(&mut self, packet: &Packet<'_>) -> Check {
+        self.send_bytes(&encoded(packet))
+    }
+
+    /// Sends bytes.
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> Check {
+        self.log.sent(self.number, bytes);
+        match self.write(bytes) {
+            Ok(()) => Ok(()),
+            Err(error) if is_reset(error.kind()) => {
+                Err(self.stop(Seen::Words("that the connection stays open".into()), Seen::End))
+            }
+            Err(error) => Err(self.stop(Seen::Words("that input is taken".into()), Seen::Words(error.to_string()))),
+        }
+    }
+
+    /// As [`Peer::send_bytes`], when the other side may close meanwhile.
+    pub fn send_if_open(&mut self, bytes: &[u8]) {
+        let _ = self.send_bytes(bytes);
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
+        let end = Instant::now() + self.patience;
+        self.stream.set_write_timeout(Some(Duration::from_millis(20)))?;
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                // The other side may wait until we read.
+                Err(error) if is_timeout(error.kind()) && Instant::now() < end => {
+                    let _ = self.read(Instant::now());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more comes from here.
+    pub fn shut_sending_side(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// What comes next.
+    pub fn next(&mut self) -> Seen {
+        let end = Instant::now() + self.patience;
+        loop {
+            match scan(&self.received, &LIMITS) {
+                Scan::Packet { len } => {
+                    let rest = self.received.split_off(len);
+                    return Seen::Bytes(std::mem::replace(&mut self.received, rest));
+                }
+                Scan::Incomplete { .. } => {}
+                // Nobody can say where the next packet begins.
+                Scan::Overlong { .. } | Scan::Unknown { .. } => {
+                    let _ = self.read(Instant::now());
+                    return Seen::Bytes(std::mem::take(&mut self.received));
+                }
+            }
+            match self.read(end) {
+                Some(true) if self.received.len() <= RECEIVED_MAX_BYTES => {}
+                _ if !self.received.is_empty() => return Seen::Bytes(std::mem::take(&mut self.received)),
+                Some(_) => return Seen::End,
+                None => return Seen::Nothing,
+            }
+        }
+    }
+
+    /// Reads once. `Some(false)` is the end, `None` nothing.
+    fn read(&mut self, end: Instant) -> Option<bool> {
+        let mut buffer = [0; 64 * 1024];
+        loop {
+            let patience = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            self.stream.set_read_timeout(Some(patience)).ok()?;
+            return match self.stream.read(&mut buffer) {
+                Ok(count) => {
+                    self.received.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                    Some(count > 0)
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if is_timeout(error.kind()) => None,
+                Err(_) => Some(false),
+            };
+        }
+    }
+
+    /// The next packet that concerns the case: no public message of others, and no announcement, unless it is `wanted`.
+    pub fn next_of_ours(&mut self, wanted: Option<Code>) -> Seen {
+        loop {
+            let seen = self.next();
+            let Seen::Bytes(bytes) = &seen else { return seen };
+            let code = bytes.first().copied().and_then(Code::from_byte);
+            let content = bytes.get(5).copied().and_then(Code::from_byte);
+            let is_public =
+                code == Some(Code::MsgPblInc) || (code, content) == (Some(Code::PckFwd), Some(Code::MsgPblInc));
+            let is_ours = bytes.windows(self.mark.len().max(1)).any(|window| window == self.mark.as_bytes());
+            let is_announcement = code == Some(Code::MrgReq) && wanted != Some(Code::MrgReq);
+            if !(is_public && !is_ours || is_announcement) {
+                return seen;
+            }
+        }
+    }
+
+    /// The next packet must be this one.
+    pub fn expect(&mut self, packet: &Packet<'_>) -> Check {
+        let expected = encoded(packet);
+        self.next_must_be(Some(packet.code()), Seen::Bytes(expected), |seen, expected| seen == expected)
+    }
+
+    /// As [`Peer::expect`], for a PCKFWD under either of the two codes that the RFC gives it (D4).
+    pub fn expect_forward(&mut self, packet: &Packet<'_>) -> Check {
+        let expected = encoded(packet);
+        self.next_must_be(Some(packet.code()), Seen::Bytes(expected), |seen, expected| match (seen, expected) {
+            (Seen::Bytes(seen), Seen::Bytes(expected)) => {
+                let is_forward = seen.first().copied().and_then(Code::from_byte) == Some(Code::PckFwd);
+                is_forward && seen.get(1..) == expected.get(1..)
+            }
+            _ => false,
+        })
+    }
+
+    /// The connection must end, with nothing more to say.
+    pub fn expect_end(&mut self) -> Check {
+        self.next_must_be(None, Seen::End, |seen, expected| seen == expected)
+    }
+
+    fn next_must_be(&mut self, code: Option<Code>, expected: Seen, fits: fn(&Seen, &Seen) -> bool) -> Check {
+        let mut passed_over = None;
+        loop {
+            let seen = self.next_of_ours(code);
+            if fits(&seen, &expected) {
+                return Ok(());
+            }
+            match seen {
+                Seen::Bytes(bytes) if self.may_come_between(&bytes) => passed_over = Some(bytes),
+                seen => {
+                    let shown = if seen == Seen::Nothing { passed_over.map(Seen::Bytes) } else { None };
+                    return Err(self.stop(expected, shown.unwrap_or(seen)));
+                }
+            }
+        }
+    }
+
+    /// An own public message comes back or not (D6). A [`QUESTION`] may be public, too.
+    fn may_come_between(&self, bytes: &[u8]) -> bool {
+        match Packet::decode(bytes) {
+            Ok(Packet::MsgPblInc { sender, message, .. }) => sender == self.nickname || message.starts_with(QUESTION),
+            _ => false,
+        }
+    }
+
+    /// A deviation, with what was sent before.
+    pub fn stop(&self, expected: Seen, seen: Seen) -> Stop {
+        let closed = if seen == Seen::Nothing { self.log.closed_by_other(self.number) } else { Vec::new() };
+        let stop = Stop::deviation(expected, seen).of(self.log.name(self.number), self.log.last());
+        match closed.as_slice() {
+            [] => stop,
+            names => stop.hint(format!("the other side has closed {}", names.join(", "))),
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.log.closed(self.number);
+    }
+}
+
+/// A packet's bytes.
+pub fn encoded(packet: &Packet<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    packet.encode(&mut bytes);
+    bytes
+}
+
+fn is_reset(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted)
+}
+
+fn is_timeout(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}

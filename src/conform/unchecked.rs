@@ -1,0 +1,16 @@
+//! Decisions of `docs/protocol.md` that have no case of their own, and why.
+
+/// From, to, why.
+pub const UNCHECKED: &[(u32, u32, &str)] = &[
+    (16, 16, "case 7.4 has it"),
+    (18, 18, "case 7.7 has its first half; which of two connections stays needs two servers that dial at one moment"),
+    (20, 20, "which addresses may merge is a matter of the operator"),
+    (24, 39, "another mode of our server"),
+    (40, 48, "TLS and proxies need options of our server"),
+    (49, 50, "what happens to slow receivers takes minutes and gigabytes to see"),
+    (51, 52, "what siblings say of others takes several servers and minutes to see"),
+    (54, 54, "a server that comes back elsewhere takes minutes to see"),
+    (56, 58, "the end of connections, silent links and memory are a matter of the implementation"),
+    (59, 59, "bans need an operator of our server"),
+    (61, 62, "who waits for whom on a full server takes a full server to see"),
+];
