@@ -304,7 +304,8 @@ pub const DIAL_DELAY_MAX_MS: u64 = 5_000;
 pub const DIAL_SOON_MS: u64 = 20;
 /// A link that held for as long is a good one: when it is lost, the delays begin anew. Less, and they go on growing.
 pub const LINK_HELD_MS: u64 = 10_000;
-/// So often in a row a lost server may say that we don't fit together, before it is given up.
+/// So often in a row a lost server may say that we don't fit together, before it is given up. So often
+/// it may also be accepted and leave at once, before its list counts like a stranger's.
 pub const UNFIT_TRIES_MAX: u32 = 3;
 /// How often a server checks whether its network is a clique, and tells siblings its list again: between half of this
 /// and all of it, so that servers do not do it in step.

@@ -22,7 +22,7 @@ pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, context: 
                 context.effects.push(Effect::HasAsked { link, by: context.key });
                 context.core.mesh.contest(&offer, context.now);
             }
-            context.core.mesh.note_word(&offer, context.now);
+            context.core.mesh.note_word(&offer, context.remote, context.now);
             let reason = misfit.reason();
             // A sibling that asks whether we live is no news.
             let level = if reason == DeclineReason::AlreadyMerged { log::Level::Debug } else { log::Level::Info };

@@ -68,7 +68,7 @@ impl Requesting {
         let mesh = &mut context.core.mesh;
         if let Err(misfit) = mesh.fits(&offer, context.now) {
             log::debug!("the answer of server {server} does not fit: {misfit}");
-            mesh.note_word(&offer, context.now);
+            mesh.note_word(&offer, context.remote, context.now);
             return self.end(Dialled::Unfit(misfit), CloseReason::Unfit, context);
         }
         if let Some(link) = mesh.link_to(server) {

@@ -194,9 +194,13 @@ impl Mesh {
             .find_map(|(id, address)| self.conflict(id, address))
     }
 
-    /// Whether it is a server that we lost, at its place.
+    /// Whether it is a server that we lost, at its place. One that we accept and that leaves at once, again and again,
+    /// finds that we don't fit: its list counts like a stranger's.
     fn is_back(&self, offer: &Offer) -> bool {
-        let is_it = |server: &super::Server| server.place() == offer.address && server.link.is_none();
+        let is_it = |server: &super::Server| {
+            let goes_again = server.dialler.retry.flaps >= limits::UNFIT_TRIES_MAX;
+            server.place() == offer.address && server.link.is_none() && !goes_again
+        };
         offer.address.is_some() && self.servers.get(&offer.server).is_some_and(is_it)
     }
 

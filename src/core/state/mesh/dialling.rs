@@ -149,11 +149,16 @@ impl Mesh {
         }
     }
 
-    /// The receiver of our request, if we know its ID: the list does not name it to itself.
+    /// The receiver of our request, if we know its ID: the list does not name it to itself. If we are linked with another
+    /// server of that ID, the list names that one, so that the receiver finds the conflict. Else it would accept, and we
+    /// would leave it, again and again.
     pub fn receiver(&self, dial_for: DialFor) -> Option<ServerId> {
         match dial_for {
             DialFor::Server(id) => Some(id),
-            DialFor::Heard(address) => self.hearsay.dials.get(&address)?.named.map(|(id, _)| id),
+            DialFor::Heard(address) => {
+                let (id, _) = self.hearsay.dials.get(&address)?.named?;
+                (self.link_to(id).is_none() || self.gives_way(id, dial_for)).then_some(id)
+            }
             DialFor::MergeTarget(_) => None,
         }
     }

@@ -6,12 +6,12 @@
 //! it, it may ask us to merge, from that address and under that ID alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use ipnet::Ipv4Net;
 
 use super::dialler::{Dialler, Pace};
-use super::{DialFor, Mesh, Offer};
+use super::{DialFor, Mesh, Offer, canonical};
 use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::ServerId;
@@ -42,6 +42,8 @@ pub(super) struct HeardDial {
 pub(super) struct Word {
     pub others: BTreeMap<ServerId, SocketAddrV4>,
     at: Millis,
+    /// It came from the host that it names, or answered there: its address is no stranger's.
+    pub is_seen: bool,
 }
 
 /// Whether an address may be dialled that a sibling at `remote` names.
@@ -232,9 +234,10 @@ impl Mesh {
 
     /// A server that did not fit has asked us, or answered: what it said counts, if a sibling says that it is linked with
     /// it.
-    pub fn note_word(&mut self, offer: &Offer, now: Millis) {
+    pub fn note_word(&mut self, offer: &Offer, remote: Option<SocketAddr>, now: Millis) {
         if let Some(address) = offer.address {
-            self.keep_word(offer.server, address, offer.others.iter().copied().collect(), now);
+            let is_seen = remote.is_some_and(|remote| is_same_host(canonical(remote.ip()), (*address.ip()).into()));
+            self.keep_word(offer.server, address, offer.others.iter().copied().collect(), is_seen, now);
             self.plan_reconcile(now);
         }
     }
@@ -245,10 +248,12 @@ impl Mesh {
         id: ServerId,
         address: SocketAddrV4,
         others: BTreeMap<ServerId, SocketAddrV4>,
+        is_seen: bool,
         now: Millis,
     ) {
         if self.is_named(id, address) {
-            self.hearsay.words.insert((id, address), Word { others, at: now });
+            let was_seen = self.hearsay.words.get(&(id, address)).is_some_and(|word| word.is_seen);
+            self.hearsay.words.insert((id, address), Word { others, at: now, is_seen: is_seen || was_seen });
         }
     }
 

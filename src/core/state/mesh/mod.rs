@@ -215,8 +215,12 @@ impl Mesh {
         let is_verified = server.is_verified();
         if let Some(heard) = place.and_then(|place| self.hearsay.dials.get_mut(&place)) {
             heard.dialler.close(Some(key), effects);
-            heard.named = None;
-            if is_verified && let Some(place) = place {
+            // If it is named under another ID, it goes on being dialled, and the delays go on growing.
+            let is_it = heard.named.take().is_none_or(|(named, _)| named == offer.server);
+            if is_it
+                && is_verified
+                && let Some(place) = place
+            {
                 self.hearsay.dials.remove(&place);
             }
         }
@@ -258,7 +262,7 @@ impl Mesh {
         server.dialler.retry.on_link_lost(held_ms, now, &mut self.random);
         let said = std::mem::take(&mut server.announcement).others;
         (server.link, server.since) = (None, now);
-        let place = server.place();
+        let (place, is_verified) = (server.place(), server.is_verified());
         if server.is_dialable() {
             log::warn!("lost the link to server {id} ({}); dialling it again", OrDash(server.place()));
         } else {
@@ -268,7 +272,7 @@ impl Mesh {
             );
         }
         if let Some(place) = place {
-            self.keep_word(id, place, said, now);
+            self.keep_word(id, place, said, is_verified, now);
         }
         self.refresh_hearsay(now);
         self.plan_reconcile(now);

@@ -225,9 +225,12 @@ impl Mesh {
         let is_out = |&(id, address): &(ServerId, Option<SocketAddrV4>)| {
             self.servers.get(&id).is_none_or(|server| server.place() != address)
         };
-        // They have spoken to us: they are dialled at once, now that they fit.
-        for place in theirs.values().flatten() {
-            if let Some(heard) = self.hearsay.dials.get_mut(place) {
+        // They are dialled at once, now that they fit; but for one that was never seen at the place that it names.
+        for (&id, &place) in &theirs {
+            if let Some(place) = place
+                && self.hearsay.words.get(&(id, place)).is_some_and(|word| word.is_seen)
+                && let Some(heard) = self.hearsay.dials.get_mut(&place)
+            {
                 heard.dialler.hurry(now + self.random.below(limits::DIAL_SOON_MS));
             }
         }

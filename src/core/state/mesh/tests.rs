@@ -5,6 +5,8 @@ use std::net::Ipv4Addr;
 use super::*;
 use crate::core::state::effects::Effect;
 
+mod returning;
+
 /// Ourselves.
 const ID: u32 = 5;
 /// Long enough for any review to have had its consequence.
@@ -54,7 +56,7 @@ impl Play {
         let decision = self.mesh.decide(offer, remote, self.now);
         if let Decision::Decline(_) = decision {
             self.mesh.contest(offer, self.now);
-            self.mesh.note_word(offer, self.now);
+            self.mesh.note_word(offer, remote, self.now);
         }
         decision
     }
