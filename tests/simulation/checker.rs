@@ -210,7 +210,8 @@ fn check_reunions(world: &World) {
         let same = |number: usize, incarnation| {
             world.hosts[number].engine.is_some() && world.hosts[number].incarnation == incarnation
         };
-        let is_sure = !world.is_squatted(a) && !world.is_squatted(b);
+        let is_parted = world.parted.contains(&(a, a_incarnation, b, b_incarnation)) || world.is_contested(a, b);
+        let is_sure = !world.is_squatted(a) && !world.is_squatted(b) && !is_parted;
         if is_sure && same(a, a_incarnation) && same(b, b_incarnation) {
             assert!(world.hosts[a].links.contains_key(&b), "S3: {a} and {b} were linked, and are not again");
         }

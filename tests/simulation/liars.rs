@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use cfp::core::engine::socket::{Received, Socket};
+use cfp::core::state::mesh::ServerStatus;
 use cfp::wire::{DeclineReason, Descriptions, FrameLimits, Packet, Scan, ServerId, scan};
 
 use super::dice::Dice;
@@ -362,6 +363,26 @@ impl World {
     /// a race like any other (D52), so links of such a host may be closed.
     pub fn is_squatted(&self, host: usize) -> bool {
         self.plan.liars.iter().any(|liar| liar.claims == Some(host) || liar.id == self.plan.hosts[host].id)
+    }
+
+    /// Whether an ID that a liar has taken parts these two. Then two servers claim it, and the network parts between those
+    /// that hold the one and the other, as after any race over an ID (D52). Either a host of that ID is linked, too; or two
+    /// hosts are alone, and each holds a liar under that ID, at two addresses: two against two.
+    pub fn is_contested(&self, a: usize, b: usize) -> bool {
+        let liar_at = |host: usize, claimed: usize| {
+            let mesh = &self.hosts[host].engine.as_ref()?.core().mesh;
+            let is_it = |server: &ServerStatus| server.id == self.hosts[claimed].id && server.link.is_some();
+            let linked = mesh.servers().find(is_it)?;
+            (!self.hosts[host].links.contains_key(&claimed)).then_some(linked.address)
+        };
+        let are_alone =
+            [(a, b), (b, a)].iter().all(|(near, far)| self.hosts[*near].links.keys().all(|host| host == far));
+        let parts = |claimed: usize| match (liar_at(a, claimed), liar_at(b, claimed)) {
+            (Some(there), Some(here)) => are_alone && there != here,
+            (None, None) => false,
+            _ => !self.hosts[claimed].links.is_empty(),
+        };
+        (0..self.hosts.len()).any(|claimed| self.is_squatted(claimed) && parts(claimed))
     }
 
     /// No address is dialled where no sibling can be.

@@ -71,6 +71,8 @@ pub struct World {
     pub stranger_dials: BTreeMap<(usize, u32, SocketAddrV4), Vec<u64>>,
     /// Links between hosts that broke although nothing went wrong.
     pub broken_since: BTreeMap<(usize, u32, usize, u32), u64>,
+    /// Pairs of processes that parted while a liar had the ID of a third (D52).
+    pub parted: BTreeSet<(usize, u32, usize, u32)>,
     pub people: Vec<Person>,
     pub ledger: Ledger,
     pub is_chaos: bool,
@@ -142,6 +144,7 @@ impl World {
             liars,
             stranger_dials: BTreeMap::new(),
             broken_since: BTreeMap::new(),
+            parted: BTreeSet::new(),
             people: Vec::new(),
             ledger: Ledger::default(),
             is_chaos: true,
@@ -367,21 +370,26 @@ impl World {
     /// Whether two servers agree that they are linked. Without faults, they go on agreeing.
     fn note_joint(&mut self, near: usize, far: usize) {
         let (a, b) = pair(near, far);
+        let lives = (a, self.hosts[a].incarnation, b, self.hosts[b].incarnation);
         if self.link(a, b).both_up {
             self.joint.insert((a, b), self.hosts[a].links[&b]);
-            let lives = (a, self.hosts[a].incarnation, b, self.hosts[b].incarnation);
+            self.parted.remove(&lives);
             if let Some(since) = self.broken_since.remove(&lives) {
                 let gone_ms = self.now - since;
                 assert!(gone_ms <= REUNION_MS, "S9: {a} and {b} were not linked for {gone_ms} ms");
             }
-            self.were_linked.insert((a, self.hosts[a].incarnation, b, self.hosts[b].incarnation));
+            self.were_linked.insert(lives);
             self.count("links");
         } else if self.joint.remove(&(a, b)).is_some() {
+            let is_contested = self.is_contested(a, b);
+            if is_contested {
+                self.parted.insert(lives);
+            }
             if self.plan.kind == Kind::Lies && !self.is_chaos && !self.is_over {
                 self.count("honest links that broke");
-                let lives = (a, self.hosts[a].incarnation, b, self.hosts[b].incarnation);
                 // One that has come back meanwhile was not linked in this life.
-                if self.were_linked.contains(&lives) && !self.is_squatted(a) && !self.is_squatted(b) {
+                let is_sure = !is_contested && !self.is_squatted(a) && !self.is_squatted(b);
+                if is_sure && self.were_linked.contains(&lives) {
                     self.broken_since.insert(lives, self.now);
                 }
             }
