@@ -198,7 +198,6 @@ impl<S: Socket> Engine<S> {
                 && let Some(client) = self.core.directory.find(sender)
                 && let Some(connection) = self.connections.get_mut(client)
             {
-                self.core.unanswered.take(client, link, self.now);
                 answer.clear();
                 Packet::Error { sender, reason: ErrorReason::UnknownServer }.encode(&mut answer);
                 self.core.counters.packets_out.count(answer.first(), answer.len(), 1);

@@ -297,7 +297,6 @@ impl<S: Socket> Engine<S> {
         self.advance_users_work();
         self.flush();
         self.on_deadlines();
-        self.core.unanswered.expire(self.now);
         self.dial();
         self.finish_shutdown();
         self.bound_memory();

@@ -77,6 +77,7 @@ impl Client {
 
     pub(super) fn on_end(mut self, context: &mut Context<'_>) {
         self.free_nickname(&mut context.core.directory);
+        context.core.unanswered.forget_client(context.key);
     }
 
     pub(super) fn free_nickname(&mut self, directory: &mut Directory) {

@@ -56,6 +56,7 @@ impl Sibling {
     }
 
     pub(super) fn on_end(self, context: &mut Context<'_>) {
+        context.core.unanswered.forget_link(context.key);
         context.core.mesh.on_link_lost(self.server, context.key, context.now);
     }
 
