@@ -71,9 +71,11 @@ pub const RECORD_MAX_BYTES: usize = 5 + RECORD_BYTES + 256;
 pub const HANDSHAKE_KEPT_MAX_BYTES: usize = RECORD_MAX_BYTES;
 /// Steps of handshakes in one turn. A step takes up to half a millisecond, and cannot be divided.
 pub const HANDSHAKES_PER_TURN: usize = 4;
-/// Connections whose handshake waits for its turn; one more is closed. They are served within half a second.
+/// Connections whose handshake waits for its turn. They are served within half a second. For one more, the oldest of the
+/// largest group is closed. Used up by strangers; the largest group of addresses pays.
 pub const HANDSHAKES_WAITING_MAX: usize = 1024;
-/// Handshakes that wait, from one address (one /64 of IPv6).
+/// Handshakes that wait, from one address (one /64 of IPv6). For one more, its oldest is closed. Used up by that address;
+/// it pays.
 pub const HANDSHAKES_PER_ADDRESS_MAX: usize = 256;
 
 /// A certificate that ends within this is warned of: two weeks are enough to renew it.

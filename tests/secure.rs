@@ -19,7 +19,7 @@ use cfp::core::state::effects::CloseReason;
 use cfp::core::state::key::Key;
 use cfp::core::state::users::Users;
 use cfp::core::time::Millis;
-use cfp::limits::{HANDSHAKES_PER_ADDRESS_MAX, HANDSHAKES_PER_TURN, RECORD_BYTES};
+use cfp::limits::{HANDSHAKES_PER_ADDRESS_MAX, HANDSHAKES_PER_TURN, HANDSHAKES_WAITING_MAX, RECORD_BYTES};
 use cfp::wire::{Packet, ServerId};
 use metered_pipe::PipeEnd;
 use toy::ToyCiphers;
@@ -256,4 +256,24 @@ fn handshakes_are_done_a_few_in_a_turn_addresses_in_turn_and_too_many_of_one_are
     server.turn();
     assert_eq!(server.closed(CloseReason::TlsFailed), 10);
     assert_eq!(answered(&flood), HANDSHAKES_PER_ADDRESS_MAX);
+}
+
+#[test]
+fn where_too_many_handshakes_wait_the_oldest_of_the_largest_network_gives_way_and_nobody_else() {
+    let mut server = Server::new(false);
+    let before = server.connect("192.0.2.1:4000");
+    // Each from a network of 64 bits of its own, all of them in one of 48.
+    let flood: Vec<Client> =
+        (0..HANDSHAKES_WAITING_MAX).map(|i| server.connect(&format!("[2001:db8:1:{i:x}::1]:4000"))).collect();
+    let after = server.connect("192.0.2.2:4000");
+    for client in [&before].into_iter().chain(&flood).chain([&after]) {
+        client.pipe.0.borrow_mut().input.extend(&toy::record(0x16, b"hello"));
+        server.engine.on_ready(client.key, READABLE);
+    }
+    server.turn();
+    let is_answered = |client: &Client| !client.pipe.0.borrow().output.is_empty();
+    assert!(is_answered(&before) && is_answered(&after));
+    let gone: Vec<usize> = (0..flood.len()).filter(|&i| !is_answered(&flood[i])).collect();
+    assert_eq!(gone, [0, 1], "as many as were too many, the oldest first");
+    assert_eq!(server.closed(CloseReason::TlsFailed), 2);
 }

@@ -15,26 +15,34 @@ use crate::core::time::Millis;
 use crate::limits;
 
 impl<S: Socket> Engine<S> {
-    /// A step of this connection's handshake waits for its turn, and nothing is read from it meanwhile.
+    /// A step of this connection's handshake waits for its turn, and nothing is read from it meanwhile. If too many
+    /// wait, the oldest of the largest group of addresses gives way, so that a flood turns itself away.
     pub(super) fn await_handshake(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let address = connection.remote.address().map_or(Ipv4Addr::LOCALHOST.into(), |remote| remote.ip());
         let group = AddressGroup::of(address);
-        let is_full = self.handshakes.len() >= limits::HANDSHAKES_WAITING_MAX
-            || self.handshakes.len_of(group) >= limits::HANDSHAKES_PER_ADDRESS_MAX;
-        if is_full {
-            log::info!("TLS from {} failed: too many handshakes wait", connection.remote);
-            self.close(key, CloseReason::TlsFailed, CloseMode::Now);
+        connection.awaits_handshake = true;
+        let turned_away = if self.handshakes.len_of(group) >= limits::HANDSHAKES_PER_ADDRESS_MAX {
+            self.handshakes.give_way_at(group)
+        } else if self.handshakes.len() >= limits::HANDSHAKES_WAITING_MAX {
+            self.handshakes.give_way(|_| true)
         } else {
-            connection.awaits_handshake = true;
-            self.handshakes.push(group, key);
+            None
+        };
+        self.handshakes.push(group, None, key);
+        if let Some(turned_away) = turned_away
+            && let Some(connection) = self.connections.get_mut(turned_away)
+        {
+            connection.awaits_handshake = false;
+            log::info!("TLS from {} failed: too many handshakes wait", connection.remote);
+            self.close(turned_away, CloseReason::TlsFailed, CloseMode::Now);
         }
     }
 
     /// A few steps, addresses in turn.
     pub(super) fn advance_handshakes(&mut self) {
         for _ in 0..limits::HANDSHAKES_PER_TURN {
-            let Some(key) = self.handshakes.pop() else { break };
+            let Some(key) = self.handshakes.pop(|_| true) else { break };
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.awaits_handshake = false;
             let mut buffer = std::mem::take(&mut self.intake.read_buffer);
@@ -103,7 +111,7 @@ impl<S: Socket> Engine<S> {
     pub(super) fn end_handshake(&mut self, key: Key, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if std::mem::take(&mut connection.awaits_handshake) {
-            self.handshakes.retain(|waiting| *waiting != key);
+            self.handshakes.cancel(|waiting| *waiting == key);
         }
         let is_late = matches!(reason, CloseReason::HandshakeTimeout | CloseReason::NoAnswer);
         if is_late && connection.socket.is_handshaking() {

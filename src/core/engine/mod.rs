@@ -53,9 +53,9 @@ use crate::core::state::address::Remote;
 use crate::core::state::bucket::Bucket;
 use crate::core::state::config::Config;
 use crate::core::state::effects::{CloseMode, CloseReason, Effects};
-use crate::core::state::fair_queue::FairQueue;
 use crate::core::state::key::Key;
 use crate::core::state::mesh::DialFor;
+use crate::core::state::turns::Turns;
 use crate::core::state::users::Users;
 use crate::core::state::{Context, Core};
 use crate::core::time::Millis;
@@ -165,7 +165,7 @@ pub struct Engine<S> {
     intake: Intake,
     deadlines: Deadlines,
     /// Whose handshake waits for its turn.
-    handshakes: FairQueue<Key>,
+    handshakes: Turns<Key>,
     /// When our certificate ends.
     certificate_end: Option<Millis>,
     /// What all sockets hold.
@@ -204,7 +204,7 @@ impl<S: Socket> Engine<S> {
             output: Output::default(),
             intake: Intake::default(),
             deadlines: Deadlines::default(),
-            handshakes: FairQueue::default(),
+            handshakes: Turns::default(),
             certificate_end: None,
             sockets_bytes: 0,
             probed_since: BTreeMap::new(),

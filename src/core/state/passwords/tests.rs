@@ -135,5 +135,5 @@ fn a_check_whose_connection_is_gone_leaves_nothing_behind() {
     for i in 0..10 {
         checks.cancel(Key { index: i, serial: i });
     }
-    assert!(checks.is_empty() && checks.groups.is_empty() && checks.by_name.is_empty());
+    assert!(checks.is_empty() && checks.waiting.is_empty());
 }
