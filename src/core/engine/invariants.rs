@@ -37,10 +37,7 @@ impl<S: Socket> Engine<S> {
         let waiting = self.pauses.values().filter(|paused| paused.pause.receiver.is_some()).count();
         assert_eq!(waiting, self.core.pressure.waiting(), "each waiting sender has a receiver");
         assert!(siblings <= limits::SIBLINGS_MAX, "no more than nine siblings");
-        assert!(
-            self.core.mesh.servers().all(|server| server.id != self.core.config.id),
-            "no server is its own sibling"
-        );
+        assert!(self.core.mesh.link_to(self.core.config.id).is_none(), "no server is its own sibling");
         if self.connections.is_empty() {
             assert!(self.core.pressure.is_empty() && self.core.password_checks.is_empty());
             // The next turn drops the entries of connections that are gone.
