@@ -6,10 +6,12 @@
 //!
 //! Sizes are in bytes and times in milliseconds, as the names say.
 
+mod flow;
 mod name_resolution;
 mod passwords;
 mod relations;
 
+pub use flow::*;
 pub use name_resolution::*;
 pub use passwords::*;
 
@@ -46,19 +48,22 @@ pub const MID_PACKET_MS: u64 = 60_000;
 /// its network, short enough that a dead reader does not hold its senders for minutes. Used up by a reader; it pays.
 pub const STALLED_READER_MS: u64 = 30_000;
 /// After the last byte was written, how long the other side gets to close first. Closing at once, with input unread,
-/// would make the kernel throw away what it has not sent yet.
+/// would make the kernel throw away what it has not sent yet. Used up by whoever does not close; it alone pays, with
+/// its place.
 pub const LINGER_MS: u64 = 1_000;
 /// Input that is read and thrown away while lingering, so that a flood cannot prolong the connection. Used up by the
 /// closed connection; it pays.
 pub const LINGER_MAX_BYTES: u64 = 16 * 1024 * 1024;
-/// Time for a requested stop: writing the queues, and lingering.
+/// Time for a requested stop: writing the queues, and lingering. Used up by slow readers; they pay with what they have
+/// not taken.
 pub const DRAIN_MS: u64 = 5_000;
 
 /// A connection whose very first byte is this one speaks TLS: a handshake record. No code of the protocol is equal to
 /// it (D40).
 pub const TLS_FIRST_BYTE: u8 = 0x16;
 /// Longest PROXY header (D46). Version 1 has 107 bytes; version 2 has 52 and whatever the proxy adds, which is a few
-/// hundred bytes at most: names and certificates of its own TLS.
+/// hundred bytes at most: names and certificates of its own TLS. Used up by whoever comes from a proxy's address; it
+/// pays.
 pub const PROXY_HEADER_MAX_BYTES: usize = 1024;
 
 // ---- TLS (D40 to D48) -------------------------------------------------------------------------------------------------
@@ -67,9 +72,11 @@ pub const PROXY_HEADER_MAX_BYTES: usize = 1024;
 pub const RECORD_BYTES: usize = 16 * 1024;
 /// Longest record, with its header and what encryption adds (RFC 8446, section 5.2).
 pub const RECORD_MAX_BYTES: usize = 5 + RECORD_BYTES + 256;
-/// Input kept of a handshake that is not over: certificates of both sides fit, with their chains.
+/// Input kept of a handshake that is not over: certificates of both sides fit, with their chains. Used up by a
+/// newcomer; it pays.
 pub const HANDSHAKE_KEPT_MAX_BYTES: usize = RECORD_MAX_BYTES;
-/// Steps of handshakes in one turn. A step takes up to half a millisecond, and cannot be divided.
+/// Steps of handshakes in one turn. A step takes up to half a millisecond, and cannot be divided. Used up by newcomers;
+/// they pay, each network with its own turns.
 pub const HANDSHAKES_PER_TURN: usize = 4;
 /// Connections whose handshake waits for its turn. They are served within half a second. For one more, the oldest of the
 /// largest group is closed. Used up by strangers; the largest group of addresses pays.
@@ -86,7 +93,7 @@ pub const CERTIFICATE_WARNING_MS: u64 = 86_400_000;
 // ---- The turn of the loop -----------------------------------------------------------------------------------------
 
 /// The most that one read takes. Each connection gets one read a round. Also the size of the one read buffer that all
-/// connections share.
+/// connections share. Used up by a busy connection; it pays: the rest waits for its next turn.
 pub const READ_BYTES: usize = 64 * 1024;
 /// Work of one turn, all connections together: bytes of input handled, and what the next two constants add. It takes
 /// some 2 ms. A connection that is not served before it is used up has its share in the next turn. This also bounds
@@ -97,15 +104,16 @@ pub const PACKET_WORK_BYTES: usize = 128;
 /// Work that a write to one connection counts as: it is a system call.
 pub const WRITE_WORK_BYTES: usize = 2048;
 /// Work for one connection before others are served: one read of a file with its packets, or some 900 of the smallest
-/// packets.
+/// packets. Used up by a busy connection; it pays.
 pub const CONNECTION_WORK_BYTES: usize = 2 * READ_BYTES;
 /// A connection that used no more than this when it was served last goes first. What people type stays below it.
 pub const MODEST_WORK_BYTES: usize = 16 * 1024;
 /// Rounds of reads go on within a turn until this much work is done. Then public messages are written. It takes some
 /// 0.4 ms, six reads of a file. A write to every client costs most. More rounds would help a file little, and delay
-/// messages more.
+/// messages more. Used up by busy connections; all pay, with less than half a millisecond.
 pub const ROUNDS_WORK_BYTES: usize = 7 * READ_BYTES;
-/// Readiness events taken from the kernel in one turn; the rest come with the next.
+/// Readiness events taken from the kernel in one turn; the rest come with the next. Used up by active connections, more
+/// of them than this; they pay, with a turn of delay.
 pub const EVENTS_PER_TURN: usize = 1024;
 /// Time between two log lines about connections that found no place.
 pub const TURNED_AWAY_LINE_MS: u64 = 10_000;
@@ -117,7 +125,7 @@ pub const ACCEPTS_PER_TURN: usize = 256;
 /// turn of delay.
 pub const TURN_PUBLIC_BYTES: usize = 256 * 1024;
 /// The same bytes, multiplied by the clients that get them: what one turn may hand to the kernel (a few milliseconds'
-/// work).
+/// work). Used up by clients that send in public; they all pay, with a turn of delay.
 pub const TURN_DELIVERY_BYTES: usize = 32 * 1024 * 1024;
 /// However large the room, a turn takes at least this many bytes of public messages, so that they still go in batches.
 pub const TURN_PUBLIC_MIN_BYTES: usize = 16 * 1024;
@@ -128,11 +136,13 @@ pub const FORWARDS_KEPT_BYTES: usize = 2 * TURN_PUBLIC_BYTES;
 pub const EFFECTS_KEPT_BYTES: usize = 128 * 1024;
 /// See above.
 pub const EFFECTS_KEPT: usize = 256;
-/// Slices given to one gathering write; what does not fit goes with the next turn.
+/// Slices given to one gathering write; what does not fit goes with the next turn. Used up by a reader with many small
+/// packets; it pays, with a turn of delay.
 pub const SLICES_PER_WRITE: usize = 64;
 /// Connections in a row that were gone before they were accepted; after so many, accepting waits as after any error.
 pub const ACCEPTS_GONE_MAX: u32 = 16;
 /// Pause after an accept failed, for want of a descriptor or for another reason, so that the loop does not spin on it.
+/// Used up by strangers that connect and reset, many at once; newcomers pay with this pause, and nobody else.
 pub const ACCEPT_RETRY_MS: u64 = 100;
 /// Connections that the kernel holds for us until we accept them.
 /// Used up by newcomers; other newcomers pay, as far as the kernel has no other way (SYN cookies).
@@ -160,7 +170,7 @@ pub const MEMORY_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// may have three quarters of it.
 pub const MEMORY_MIN_PACKETS: usize = 3;
 /// What a turn may bring beyond the bound on all queues before it ends, and that is judged. Else a turn without much
-/// memory would be one packet long.
+/// memory would be one packet long. Used up by whoever sends much; when the bound is passed, whoever holds most pays.
 pub const TURN_MEMORY_BYTES: usize = 64 * 1024;
 /// Input that is kept of one newcomer. The longest legal login or merge request has 1.1 KiB. Used up by a newcomer that
 /// sends more; it pays alone: the rest waits in the kernel, or is skipped.
@@ -170,62 +180,19 @@ pub const NEWCOMER_KEPT_BYTES: usize = 8 * 1024;
 pub const NEWCOMER_KEPT_TOTAL_BYTES: usize = 1024 * 1024;
 /// No more than this part of the bound on all queues, if that is small.
 pub const NEWCOMER_KEPT_DIVISOR: usize = 4;
-/// Longest message text that is kept of a newcomer. Its messages are ignored, however long they are.
+/// Longest message text that is kept of a newcomer. Its messages are ignored, however long they are. Used up by a
+/// newcomer; it pays.
 pub const NEWCOMER_MESSAGE_MAX_BYTES: usize = 4096;
 /// The part of the bound on all queues that links may not use. Links are closed last, so without it their queues could
-/// push out all clients. When links need more, the link that holds most is closed.
+/// push out all clients. When links need more, the link that holds most is closed. Used up by what is sent to other
+/// servers; the link that holds most pays.
 pub const NOT_LINKS_DIVISOR: usize = 4;
-/// Newcomers from one address that hold no more than this may be logging in: they are not closed before clients.
+/// Newcomers from one address that hold no more than this may be logging in: they are not closed before clients. Used
+/// up by newcomers from one address; that address pays.
 pub const LOGIN_HELD_BYTES: usize = 4096;
-/// A queue is past its high-water mark at this part of its limit: its senders are then slowed (D49).
-pub const HIGH_WATER_DIVISOR: usize = 4;
-/// The highest high-water mark of a link. Everything that is sent next waits behind a link's queue, so senders wait
-/// early there. The limit is for public messages, which are never held back for a link.
-pub const LINK_HIGH_WATER_BYTES: usize = 128 * 1024;
-/// The longest pause of a link, for a receiver that is behind or a sender of too much. Every other user behind the link
-/// waits, too.
-pub const LINK_PAUSE_MS: u64 = 250;
-/// After so long a pause, so much is handled of a link before the next one; after a shorter one, less in proportion. So a
-/// link moves half a megabyte a second at the very least, whatever its receivers and senders do.
-pub const LINK_RELIEF_BYTES: u64 = 128 * 1024;
-/// A client's file chunk waits for a receiver that is behind until that has taken so much since the wait began. Counted
-/// by what it takes, not by what waits for it: others can keep that up.
-pub const CHUNK_PAUSE_BYTES: usize = 32 * 1024;
-/// A receiver that takes less in this time, under 4 KiB a second, is closed as a slow reader, and the sender goes on.
-pub const CHUNK_PAUSE_MS: u64 = 8_000;
-/// A client that is behind itself is paused, too, so that its reading paces its own echoes. It goes on when it has
-/// taken this much more than its longest packet, or after the time below: others can keep its queue filled.
-pub const OWN_PAUSE_BYTES: usize = 1024;
-/// The longest such pause.
-pub const OWN_PAUSE_MS: u64 = 1_000;
-/// Bytes a second of private messages to receivers that are behind: from one client, or from one link for all its
-/// users.
-pub const MESSAGE_RATE_BYTES: usize = 128 * 1024;
-/// So much of it at once, before anything waits: what people write never does.
-pub const MESSAGE_BURST_BYTES: usize = 64 * 1024;
-/// Private messages and file chunks fill a queue to this part of its limit, and are refused beyond. So no receiver is
-/// closed as a slow reader because of what others send to it alone.
-pub const PRIVATE_QUEUE_DIVISOR: usize = 2;
-/// While a receiver is behind, public messages at this rate always pass, from all clients of this server together. Each
-/// has an equal share, and the rest is for those that send more. A receiver that reads more than this gets everything.
-/// One that reads less is closed as a slow reader if a flood goes on.
-pub const PUBLIC_RATE_BYTES: usize = 256 * 1024;
-/// Clients that send more can save up this part of a second's worth.
-pub const PUBLIC_BURST_PARTS: usize = 16;
-/// However many clients there are, each may say so much at once: a message of a few lines.
-pub const PUBLIC_SHARE_MIN_BYTES: usize = 512;
-/// A client that has taken nothing for this long slows no public messages. It is longer than the pauses of a receiver
-/// that reads a megabyte a second: its kernel asks for more only when a sixteenth of its buffer is free.
-pub const DEAD_READER_MS: u64 = 1_000;
-/// A client that has used up its `--max-rate` waits for this part of a second's worth before it is read from again, so
-/// that it is not read from byte by byte.
-pub const RATE_PARTS: usize = 20;
-/// The shortest wait of a public message, so that many messages go in one turn.
-pub const SLOWED_MIN_MS: u64 = 10;
-/// After so long, it is looked at whether there is still a reason to wait.
-pub const SLOWED_MAX_MS: u64 = 250;
 /// The kernel's receive buffer of a connection. Left alone it grows to megabytes of a file, behind which waits what the
-/// sender says next. On a line with a round trip of 100 ms this still lets 2.5 MB/s through.
+/// sender says next. On a line with a round trip of 100 ms this still lets 2.5 MB/s through. Used up by a sender; it
+/// pays, with a wait.
 pub const RECEIVE_BUFFER_BYTES: usize = 256 * 1024;
 /// Bytes that the kernel takes of a connection's output before it can send them: enough to keep any line busy until
 /// our next turn. More would hide from us when a receiver drains.
@@ -295,7 +262,8 @@ pub const RESERVED_DESCRIPTORS: u64 = 96;
 
 // ---- The mesh (D16 to D23) ------------------------------------------------------------------------------------------
 
-/// Time for a dialled server to connect and answer our request: long enough for a lost SYN to be sent again twice.
+/// Time for a dialled server to connect and answer our request: long enough for a lost SYN to be sent again twice. Used
+/// up by a server that does not answer; our dial to it pays.
 pub const DIAL_MS: u64 = 5_000;
 /// Delay before a server is dialled again, the first time; it doubles with each failure.
 pub const DIAL_DELAY_MIN_MS: u64 = 100;
@@ -307,14 +275,14 @@ pub const DIAL_DELAY_MAX_MS: u64 = 5_000;
 pub const DIAL_SOON_MS: u64 = 20;
 /// A link that held for as long is a good one: when it is lost, the delays begin anew. Less, and they go on growing.
 pub const LINK_HELD_MS: u64 = 10_000;
-/// So often in a row a lost server may say that we don't fit together, before it is given up. So often
-/// it may also be accepted and leave at once, before its list counts like a stranger's.
+/// So often in a row a lost server may say that we don't fit together, before it is given up. So often it may also be
+/// accepted and leave at once, before its list counts like a stranger's. Used up by that server; it pays.
 pub const UNFIT_TRIES_MAX: u32 = 3;
 /// How often a server checks whether its network is a clique, and tells siblings its list again: between half of this
 /// and all of it, so that servers do not do it in step.
 pub const RECONCILE_MS: u64 = 20_000;
 /// A sibling whose last list is this old, and differs from what holds, is not followed. It is more than two rounds,
-/// because one may be missed.
+/// because one may be missed. Used up by a sibling that announces nothing; it pays: others are followed.
 pub const ANNOUNCEMENT_MS: u64 = 2 * RECONCILE_MS + RECONCILE_MS / 2;
 /// Looks in a row at which the network does not fit, before links are closed: over 30 s, far more than the 15 s within
 /// which a dead link is noticed, and with it what did not fit for a moment.
@@ -325,23 +293,28 @@ pub const SETTLE_MS: u64 = RECONCILE_MS;
 /// settled.
 pub const EXCLUDED_MS: u64 = 120_000;
 /// What a server said that asked us to merge and did not fit is believed for as long: over two of the longest delays
-/// after which it asks again.
+/// after which it asks again. Used up by a server that says so once; it is only ever believed as far as a sibling says
+/// the same.
 pub const WORD_MS: u64 = 5 * HEARSAY_DELAY_MAX_MS / 2;
 /// Delay after the first dial in vain to an address that a sibling named and that we were never linked with (D51).
 pub const HEARSAY_DELAY_MIN_MS: u64 = 500;
 /// The delay grows by this factor: four dials in the first half minute, since a server may be a moment late to hear of
 /// us.
 pub const HEARSAY_DELAY_FACTOR: u64 = 6;
-/// It grows no further. A sibling may make us dial a stranger's address twice in this time, and no more.
+/// It grows no further. A sibling may make us dial a stranger's address twice in this time, and no more. Used up by a
+/// sibling that lies; the stranger pays, with these two dials.
 pub const HEARSAY_DELAY_MAX_MS: u64 = 120_000;
 /// After a dial to one port of a host that a sibling elsewhere named, no other port of it is dialled for this long.
+/// Used up by a sibling; the servers that it names on that host pay, with a later first dial.
 pub const HEARSAY_HOST_MS: u64 = 30_000;
 /// Addresses that the siblings on one host may have us dial within `FORGET_MS`: nearly two networks. Used up by a liar;
 /// it pays with its own host's share.
 pub const HEARSAY_PER_HOST_MAX: usize = 16;
-/// Such addresses of all siblings: nine hosts that each use up theirs.
+/// Such addresses of all siblings: nine hosts that each use up theirs. Used up by siblings, none of which can use
+/// another's part.
 pub const HEARSAY_MAX: usize = SIBLINGS_MAX * HEARSAY_PER_HOST_MAX;
 /// How often the former address of a server is dialled in vain after it came back elsewhere (D54): some four minutes.
+/// Used up by a server that comes back elsewhere; the former address pays, with dials at the delays above.
 pub const FORMER_TRIES_MAX: u32 = 6;
 /// One line of the log in this time about what one sibling says of others.
 pub const HEARSAY_LOG_MS: u64 = 60_000;
@@ -349,9 +322,11 @@ pub const HEARSAY_LOG_MS: u64 = 60_000;
 /// new IDs; the oldest of them is forgotten.
 pub const LOST_MAX: usize = 32;
 /// A link over which nothing has come for as long is a silent one: its server is asked whether it lives (D57). With the
-/// next one, a stopped server is noticed within a minute; an idle network of ten dials nine times in that time.
+/// next one, a stopped server is noticed within a minute; an idle network of ten dials nine times in that time. Used up
+/// by a silent server; it pays.
 pub const LINK_SILENCE_MS: u64 = 25_000;
-/// Time for the answer: as long as a vanished server takes to be noticed.
+/// Time for the answer: as long as a vanished server takes to be noticed. Used up by a silent server; it pays with its
+/// link.
 pub const ASK_ANSWER_MS: u64 = 15_000;
 /// A packet that was forwarded may be answered with an ERROR for as long, and for a third longer at most; a later one is
 /// not believed. As long as a link may be silent before it is lost. A sibling can make our clients see that many of their
@@ -359,8 +334,9 @@ pub const ASK_ANSWER_MS: u64 = 15_000;
 pub const ERROR_WAIT_MS: u64 = 15_000;
 /// A lost server that was not named in `--merge` is given up after this (D21).
 pub const FORGET_MS: u64 = 10 * 60 * 1000;
-/// So often a server may say "already merged" while we see no link to it, before we believe it. With the delays
-/// above that is over ten seconds: more than the 4 s within which it notices that an older link is dead (D17).
+/// So often a server may say "already merged" while we see no link to it, before we believe it. With the delays above
+/// that is over ten seconds: more than the 4 s within which it notices that an older link is dead (D17). Used up by the
+/// server that says so; the merge with it pays.
 pub const ALREADY_MERGED_TRIES_MAX: u32 = 7;
 /// So often the server that `--merge` names may decline for a conflict of IDs, before we believe it: over fifteen
 /// seconds, in which a link from before our restart under another address is found dead and dialled in vain.
@@ -377,11 +353,13 @@ pub const BANS_MAX: usize = 4096;
 /// Operators connected at once. For one more, the operator that has been idle for longest is closed. Used up by
 /// operators, who need access to the control socket; the one that has been idle for longest pays.
 pub const OPERATORS_MAX: usize = 16;
-/// Operators accepted in one turn, and scrapers: a storm of them delays no other connection.
+/// Operators accepted in one turn, and scrapers: a storm of them delays no other connection. Used up by operators and
+/// scrapers; they pay, with a turn of delay.
 pub const OPERATOR_ACCEPTS_PER_TURN: usize = 4;
-/// After a line whose answer leaves so much to be written, the operator's next line waits until half of it is.
+/// After a line whose answer leaves so much to be written, the operator's next line waits until half of it is. Used up
+/// by an operator; it pays.
 pub const OPERATOR_HIGH_WATER_BYTES: usize = 64 * 1024;
-/// Longest command line.
+/// Longest command line. Used up by an operator; it pays.
 pub const COMMAND_MAX_BYTES: usize = 4096;
 /// Most of an answer that waits: the list of the clients of a large server. Used up by an operator; it pays.
 pub const OPERATOR_QUEUE_MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -390,11 +368,11 @@ pub const OPERATOR_QUEUE_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// most of them is closed, so that a health check from elsewhere always gets in. Used up by scrapers; the address with
 /// most of them pays.
 pub const SCRAPERS_MAX: usize = 16;
-/// Time for a scraper's whole request.
+/// Time for a scraper's whole request. Used up by a scraper; it pays.
 pub const SCRAPE_MS: u64 = 5_000;
 /// Longest head of a scraper's request. Used up by a scraper; it pays.
 pub const HTTP_HEAD_MAX_BYTES: usize = 8 * 1024;
-/// Header lines of it.
+/// Header lines of it. Used up by a scraper; it pays.
 pub const HTTP_HEADERS_MAX: usize = 64;
 
 /// How long `--ask` waits for the next bit of an answer: the server answers within a turn.

@@ -12,10 +12,10 @@ pub const PASSWORD_SLICE_ITERATIONS: u32 = 2_048;
 /// group of addresses pays.
 pub const PASSWORD_CHECKS_MAX: usize = 1024;
 /// Password checks that wait from one address (one /64 of IPv6). An office behind one address gets in, and a flood does
-/// not fill the queue.
+/// not fill the queue. Used up by that address; its oldest check pays.
 pub const PASSWORD_CHECKS_PER_ADDRESS_MAX: usize = 256;
 /// While others wait, this many checks in a row go to addresses that have logged in before. Then comes one of the
-/// others.
+/// others. Used up by addresses that have logged in; the others pay, with three checks.
 pub const KNOWN_TURNS_IN_A_ROW: u8 = 3;
 /// Pairs of a user and an address that are remembered for that, the latest: some 300 KiB. Only a right password makes
 /// one, and each user has a few at most, so no user drives out another's.
@@ -29,7 +29,8 @@ pub const FAILURES_ADDRESSES_MAX: usize = 1024;
 pub const FAILURES_FREE: u32 = 4;
 /// The next one is answered after this. It doubles with each one more.
 pub const FAILURE_DELAY_MIN_MS: u64 = 100;
-/// It grows no further: a client may take a longer silence for the end.
+/// It grows no further: a client may take a longer silence for the end. Used up by whoever guesses; everybody behind
+/// its address pays who mistypes a password. A right one is answered at once.
 pub const FAILURE_DELAY_MAX_MS: u64 = 2_000;
 /// In such a time without a wrong password, half of them are forgotten.
 pub const FAILURES_HALVE_MS: u64 = 60_000;
@@ -41,7 +42,8 @@ pub const FAILURE_LINES_MS: u64 = 10_000;
 /// Size of a users file: far beyond any sensible one, but reading it stops there. The operator's own doing, and the
 /// operator pays.
 pub const USERS_FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
-/// Longest line of it: a nickname and its hash have 200 bytes, and a comment may be as long as a paragraph.
+/// Longest line of it: a nickname and its hash have 200 bytes, and a comment may be as long as a paragraph. Used up by
+/// the operator, who pays.
 pub const USERS_LINE_MAX_BYTES: usize = 4096;
 /// So much of it is read and looked at between two turns: some 150 users, under a millisecond.
 pub const USERS_SLICE_BYTES: usize = 16 * 1024;
