@@ -75,7 +75,7 @@ impl Asking {
     fn on_accepted(&mut self, offer: &Offer, context: &mut Context<'_>) -> Verdict {
         self.is_answered = true;
         let mesh = &mut context.core.mesh;
-        if mesh.fits(offer, context.now).is_err() {
+        if mesh.fits(offer, context.remote, context.now).is_err() {
             context.effects.close(context.key, CloseReason::Unfit, CloseMode::AfterWriting);
             return Verdict::Handled;
         }

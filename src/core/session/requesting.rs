@@ -66,7 +66,7 @@ impl Requesting {
             return self.end(Dialled::Failed(why), CloseReason::NotTheServer, context);
         }
         let mesh = &mut context.core.mesh;
-        if let Err(misfit) = mesh.fits(&offer, context.now) {
+        if let Err(misfit) = mesh.fits(&offer, context.remote, context.now) {
             log::debug!("the answer of server {server} does not fit: {misfit}");
             mesh.note_word(&offer, context.remote, context.now);
             return self.end(Dialled::Unfit(misfit), CloseReason::Unfit, context);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
 use ipnet::IpNet;
 
+use super::hearsay::is_same_host;
 use super::{Mesh, Offer, OrDash, canonical};
 use crate::core::state::key::Key;
 use crate::core::time::Millis;
@@ -68,6 +69,13 @@ pub enum Misfit {
     },
     /// Its own list gives one server two addresses.
     Contradiction,
+    /// It names an address at which another server was seen, and does not come from there.
+    Taken {
+        /// The address.
+        place: SocketAddrV4,
+        /// The server that is there.
+        by: ServerId,
+    },
 }
 
 impl Misfit {
@@ -76,7 +84,9 @@ impl Misfit {
         match self {
             Misfit::AlreadyMerged => DeclineReason::AlreadyMerged,
             Misfit::TooMany(_) | Misfit::LongList | Misfit::LeftLately => DeclineReason::ServerLimit,
-            Misfit::OwnId { .. } | Misfit::Conflict { .. } | Misfit::Contradiction => DeclineReason::IdConflict,
+            Misfit::OwnId { .. } | Misfit::Conflict { .. } | Misfit::Contradiction | Misfit::Taken { .. } => {
+                DeclineReason::IdConflict
+            }
         }
     }
 }
@@ -106,6 +116,7 @@ impl std::fmt::Display for Misfit {
                 )
             }
             Misfit::Contradiction => f.write_str("its list has one ID at two addresses"),
+            Misfit::Taken { place, by } => write!(f, "it says that it is at {place}, where server {by} is"),
         }
     }
 }
@@ -145,7 +156,7 @@ impl Mesh {
         if offer.server == self.id && offer.address == self.advertise && self.meet_ourselves(remote) {
             return Decision::Ourselves;
         }
-        if let Some(conflict) = self.offer_conflict(offer) {
+        if let Some(conflict) = self.offer_conflict(offer).or_else(|| self.taken(offer, remote)) {
             return Decision::Decline(conflict);
         }
         if self.link_to(offer.server).is_some() {
@@ -164,8 +175,9 @@ impl Mesh {
     }
 
     /// Looks at the answer to our own request (D17, last paragraph).
-    pub fn fits(&self, offer: &Offer, now: Millis) -> Result<(), Misfit> {
-        match self.offer_conflict(offer).or_else(|| self.too_many(offer, now)) {
+    pub fn fits(&self, offer: &Offer, remote: Option<SocketAddr>, now: Millis) -> Result<(), Misfit> {
+        let conflict = self.offer_conflict(offer).or_else(|| self.taken(offer, remote));
+        match conflict.or_else(|| self.too_many(offer, now)) {
             Some(misfit) => Err(misfit),
             None => Ok(()),
         }
@@ -232,11 +244,28 @@ impl Mesh {
         let is_replaced =
             |server: &super::Server| server.has_moved() && offer.address.is_some() && server.place() == offer.address;
         let counts = |server: &super::Server| server.has_place(now) && !is_replaced(server);
-        let known = self.servers.iter().filter(|(_, server)| counts(server)).map(|(&id, _)| id);
-        let others = offer.others.iter().filter(|_| !self.is_back(offer));
-        let theirs = others.map(|&(id, _)| id).chain([offer.server, self.id]);
-        let all: BTreeSet<ServerId> = known.chain(theirs).collect();
-        (all.len() > limits::NETWORK_MAX_SERVERS).then_some(Misfit::TooMany(all.len()))
+        let known = self.servers.iter().filter(|(_, server)| counts(server)).map(|(&id, server)| (id, server.place()));
+        let others = offer.others.iter().filter(|_| !self.is_back(offer)).map(|&(id, place)| (id, Some(place)));
+        let ends = [(offer.server, offer.address), (self.id, self.advertise)];
+        // One server is one ID and one address: with many IDs at one address, it takes one place.
+        let (mut ids, mut places) = (BTreeSet::new(), BTreeSet::new());
+        let is_another = |&(id, place): &(ServerId, Option<SocketAddrV4>)| {
+            let has_new_place = place.is_none_or(|place| places.insert(place));
+            ids.insert(id) && has_new_place
+        };
+        let count = ends.into_iter().chain(known).chain(others).filter(is_another).count();
+        (count > limits::NETWORK_MAX_SERVERS).then_some(Misfit::TooMany(count))
+    }
+
+    /// Whether another server was seen at the address that this one names without coming from there.
+    fn taken(&self, offer: &Offer, remote: Option<SocketAddr>) -> Option<Misfit> {
+        let place = offer.address?;
+        let is_there = remote.is_some_and(|remote| is_same_host(canonical(remote.ip()), (*place.ip()).into()));
+        let is_other = |&(&id, server): &(&ServerId, &super::Server)| {
+            id != offer.server && server.up().is_some() && server.place() == Some(place) && server.is_verified()
+        };
+        let (&by, _) = self.servers.iter().find(is_other).filter(|_| !is_there)?;
+        Some(Misfit::Taken { place, by })
     }
 
     fn has_unanswered_request_to(&self, offer: &Offer) -> bool {

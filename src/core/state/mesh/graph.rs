@@ -1,6 +1,6 @@
 //! The servers that count, and the links between them that both ends announce.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
 use crate::limits;
@@ -30,8 +30,13 @@ pub(super) struct Graph<'a> {
 const VERTICES_MAX: usize = u32::BITS as usize;
 
 impl<'a> Graph<'a> {
-    /// Ourselves, siblings, and servers that asked us in vain.
+    /// Ourselves, siblings, and servers that asked us in vain. Of those at one address, only the first one counts: it is
+    /// one server, whatever it calls itself.
     pub fn new(us: Vertex<'a>, siblings: Vec<Vertex<'a>>, others: Vec<Vertex<'a>>) -> Graph<'a> {
+        let mut places: BTreeSet<SocketAddrV4> = us.address.into_iter().collect();
+        let mut is_first = |vertex: &Vertex<'a>| vertex.address.is_none_or(|address| places.insert(address));
+        let siblings: Vec<Vertex<'a>> = siblings.into_iter().filter(&mut is_first).collect();
+        let others: Vec<Vertex<'a>> = others.into_iter().filter(&mut is_first).collect();
         let linked = siblings.len();
         let vertices: Vec<Vertex<'a>> = std::iter::once(us).chain(siblings).chain(others).take(VERTICES_MAX).collect();
         let is_linked = |a: usize, b: usize| match (a.min(b), a.max(b)) {
@@ -73,7 +78,7 @@ impl<'a> Graph<'a> {
     /// Whether all that can be named is one network: ten servers at most, and each ID once.
     pub fn fits(&self) -> bool {
         let described: Vec<ServerId> = self.of(self.all()).filter(|v| v.address.is_some()).map(|v| v.id).collect();
-        let unique: std::collections::BTreeSet<&ServerId> = described.iter().collect();
+        let unique: BTreeSet<&ServerId> = described.iter().collect();
         described.len() <= limits::NETWORK_MAX_SERVERS && unique.len() == described.len()
     }
 

@@ -37,7 +37,7 @@ pub use offer::Offer;
 pub use server::{Server, ServerStatus};
 pub use target::{MergeOutcome, MergeStatus};
 
-use super::effects::Effects;
+use super::effects::{CloseMode, CloseReason, Effects};
 use super::key::Key;
 use super::random::Random;
 use crate::core::time::Millis;
@@ -225,6 +225,7 @@ impl Mesh {
             }
         }
         self.forget_predecessor(offer.server, effects);
+        self.leave_same_place(offer.server, effects);
         let others: Vec<(ServerId, Key)> = self.links().filter(|&(id, _)| id != offer.server).collect();
         log::info!("linked with server {} ({}), {} siblings now", offer.server, OrDash(place), others.len() + 1);
         self.on_update(offer, now);
@@ -299,6 +300,10 @@ impl Mesh {
     fn give_up(&mut self, id: ServerId, effects: &mut Effects) -> bool {
         let Some(server) = self.servers.remove(&id) else { return false };
         server.close_dial(effects);
+        // What it said of itself, and where it was before, is dialled for its sake alone.
+        for heard in self.hearsay.dials.values_mut() {
+            heard.named.take_if(|(named, from)| *named == id && (*from == id || *from == self.id));
+        }
         log::info!("server {id} ({}) is forgotten", OrDash(server.place()));
         true
     }
@@ -313,6 +318,24 @@ impl Mesh {
             self.servers.iter().filter(|(id, server)| is_predecessor(**id, server)).map(|(&id, _)| id).collect();
         for id in gone {
             self.give_up(id, effects);
+        }
+    }
+
+    /// Two servers can't have one address: a newcomer that was seen there takes the place of the server that was linked
+    /// under another ID, and so does any newcomer if that one was not seen there either. So nobody gets many places among
+    /// ten by using many IDs.
+    fn leave_same_place(&mut self, newcomer: ServerId, effects: &mut Effects) {
+        let Some(new) = self.servers.get(&newcomer) else { return };
+        let (place, is_verified) = (new.place(), new.is_verified());
+        let is_same = |id: ServerId, server: &Server| {
+            let may_go = is_verified || !server.is_verified();
+            id != newcomer && server.up().is_some() && place.is_some() && server.place() == place && may_go
+        };
+        let gone = self.servers.iter().filter(|(id, server)| is_same(**id, server)).map(|(&id, _)| id);
+        for id in gone.collect::<Vec<_>>() {
+            let Some(link) = self.servers.remove(&id).and_then(|server| server.link) else { continue };
+            log::info!("server {newcomer} is at {}, where server {id} was", OrDash(place));
+            effects.close(link, CloseReason::Superseded, CloseMode::AfterWriting);
         }
     }
 

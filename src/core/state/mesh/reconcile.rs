@@ -153,8 +153,10 @@ impl Mesh {
     /// Ourselves, our siblings, and servers that siblings name and that have asked us in vain.
     fn graph(&self, now: Millis) -> Graph<'_> {
         let us = Vertex { id: self.id, address: self.advertise, others: None, leads: true };
-        let up = self.servers.iter().filter(|(_, server)| server.up().is_some());
-        let siblings = up.map(|(&id, server)| {
+        let mut up: Vec<_> = self.servers.iter().filter(|(_, server)| server.up().is_some()).collect();
+        // Whoever was seen at its address goes before those that only name it.
+        up.sort_by_key(|(_, server)| !server.is_verified());
+        let siblings = up.into_iter().map(|(&id, server)| {
             let leads = server.place().is_some() && self.is_fresh(id, server, now);
             Vertex { id, address: server.place(), others: Some(&server.announcement.others), leads }
         });

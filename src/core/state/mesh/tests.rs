@@ -382,7 +382,7 @@ fn a_server_that_comes_under_the_id_of_a_lost_one_gives_it_back_when_that_one_an
     assert!(matches!(play.ask(&offer(1, &[])), Decision::Decline(Misfit::AlreadyMerged)));
     let to = play.mesh.poll_dial(play.now + limits::DIAL_DELAY_MAX_MS).map(|dial| dial.to);
     assert_eq!(to, Some(DialTo::Address(SocketAddr::V4(address(1)))));
-    assert_eq!(play.mesh.fits(&offer(1, &[]), play.now), Ok(()));
+    assert_eq!(play.mesh.fits(&offer(1, &[]), None, play.now), Ok(()));
     assert!(play.mesh.gives_way(ServerId(1), DialFor::Heard(address(1))));
 }
 

@@ -1,6 +1,7 @@
 //! Servers that were lost, and come back or ask again.
 
 use super::*;
+use crate::wire::DeclineReason;
 
 /// More servers than fit, with those that we have.
 const NINE_OTHERS: [u32; 9] = [11, 12, 13, 14, 15, 16, 17, 18, 19];
@@ -82,4 +83,70 @@ fn only_a_server_that_was_seen_at_its_place_is_dialled_at_once_when_it_fits_in_t
         let failures = play.mesh.hearsay.dials.get(&address(10)).map(|heard| heard.dialler.retry.failures);
         assert!(failures.is_some_and(|failures| (failures < 3) == is_seen), "{remote}: {failures:?}");
     }
+}
+
+#[test]
+fn where_a_server_was_before_is_not_dialled_once_it_is_given_up() {
+    let mut play = Play::new(&[(1, &[])]);
+    play.mesh.on_link_lost(ServerId(1), key(1), play.now);
+    play.dials(1_000);
+    let elsewhere = Offer { address: Some(address(2)), ..offer(1, &[]) };
+    let joined = Joined { remote: Some(SocketAddr::V4(address(2))), is_dialled: false, told: Vec::new() };
+    play.mesh.on_link_up(key(1), &elsewhere, joined, play.now, &mut play.effects);
+    assert!(play.dials(1_000).iter().all(|&(to, _)| to == address(1)), "its former place");
+    play.mesh.on_link_lost(ServerId(1), key(1), play.now);
+    let declined = Dialled::Declined(DeclineReason::ServerLimit);
+    while play.known().contains(&1) {
+        play.now = play.now + 10;
+        while let Some(dial) = play.mesh.poll_dial(play.now) {
+            play.mesh.on_dial_ended(dial.dial_for, &declined, play.now, &mut play.effects);
+        }
+    }
+    assert_eq!(play.dials(limits::FORGET_MS), []);
+    assert_eq!(play.mesh.next_deadline(), None);
+}
+
+/// A server under this ID that says that it is at the address of another, on a connection from there or from elsewhere.
+fn alias(id: u32, place: u32, is_from_there: bool) -> (Offer, SocketAddr) {
+    let remote = if is_from_there { address(place) } else { address(66) };
+    (Offer { server: ServerId(id), ..offer(place, &[]) }, SocketAddr::V4(remote))
+}
+
+#[test]
+fn one_address_takes_one_place_whatever_ids_it_uses() {
+    for is_from_there in [true, false] {
+        let mut play = Play::new(&[(1, &[])]);
+        for id in 20..30 {
+            let (alias, remote) = alias(id, 6, is_from_there);
+            assert_eq!(play.mesh.decide(&alias, Some(remote), play.now), Decision::Accept);
+            let joined = Joined { remote: Some(remote), is_dialled: false, told: Vec::new() };
+            play.mesh.on_link_up(key(id), &alias, joined, play.now, &mut play.effects);
+            assert_eq!(play.linked(), [1, id], "the newcomer has the place");
+        }
+    }
+    let mut play = Play::new(&[(1, &[2, 3, 4, 7, 8, 9])]);
+    play.announced.clear();
+    // Others know that address under other IDs.
+    let six = [2, 3, 4, 7, 8, 9].map(|id| (ServerId(id), address(id)));
+    let named = [20, 21, 22, 23].map(|id| (ServerId(id), address(6)));
+    let asks = Offer { others: six.into_iter().chain(named).collect(), ..offer(1, &[]) };
+    play.mesh.on_link_lost(ServerId(1), key(1), play.now);
+    let stranger = Offer { server: ServerId(10), address: Some(address(10)), ..asks };
+    assert_eq!(play.ask(&stranger), Decision::Accept);
+}
+
+#[test]
+fn whoever_does_not_come_from_an_address_does_not_take_it_from_a_server_that_does() {
+    let mut play = Play::new(&[(1, &[])]);
+    let (liar, remote) = alias(20, 1, false);
+    let taken = Misfit::Taken { place: address(1), by: ServerId(1) };
+    assert_eq!(play.mesh.decide(&liar, Some(remote), play.now), Decision::Decline(taken));
+    assert_eq!(play.mesh.fits(&liar, Some(remote), play.now), Err(taken));
+    // One that got in before it does not count in the place of the true one.
+    let joined = Joined { remote: Some(remote), is_dialled: false, told: Vec::new() };
+    let (low, _) = alias(0, 1, false);
+    play.mesh.on_link_up(key(20), &low, joined, play.now, &mut play.effects);
+    assert_eq!(play.linked(), [0, 1]);
+    let (heir, remote) = alias(21, 1, true);
+    assert_eq!(play.mesh.decide(&heir, Some(remote), play.now), Decision::Accept, "it has come back under another ID");
 }
