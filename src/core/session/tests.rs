@@ -107,7 +107,7 @@ fn a_link_that_may_be_dead_is_probed_sooner_than_a_client() {
 fn each_state_has_its_kind() {
     let kinds = all().map(|session| {
         let is =
-            [session.speaks_packets(), session.is_client(), session.is_paced_by_its_reading(), session.is_nobody()];
+            [session.speaks_packets(), session.is_client(), session.is_paced_by_its_reading(), session.is_newcomer()];
         (session.to_string(), is)
     });
     let expected = [

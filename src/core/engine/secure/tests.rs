@@ -167,12 +167,15 @@ fn pieces_are_taken_as_they_lie_there_if_they_are_in_one_slice() {
     assert_eq!(take(&["a", "b", "c", "d", "e"]), pieces(&[("abcd", false), ("e", true)]));
 }
 
+/// What the kernel answers; what the write comes to, what the kernel has then, and how many bytes wait.
+type Case<'a> = (&'a [Result<usize, ErrorKind>], Result<Sent, ErrorKind>, &'a [u8], usize);
+
 #[test]
 fn a_record_that_was_sealed_is_sent_whatever_the_kernel_answers() {
     use ErrorKind::{ConnectionReset, Interrupted, NotConnected, WouldBlock};
     let stuck = |bytes| Ok(Sent { bytes, is_stuck: true });
     let done = |bytes| Ok(Sent { bytes, is_stuck: false });
-    let cases: &[(&[Result<usize, ErrorKind>], Result<Sent, ErrorKind>, &[u8], usize)] = &[
+    let cases: &[Case<'_>] = &[
         (&[], done(2), b"[hi]", 0),
         (&[Err(Interrupted)], done(2), b"[hi]", 0),
         (&[Err(Interrupted), Err(Interrupted), Ok(1)], stuck(2), b"[", 3),
