@@ -12,6 +12,8 @@ folder=${1:-target/debian}
 command -v cargo-deb > /dev/null || fail 'needs cargo-deb: cargo install --locked cargo-deb'
 # What it finds the libraries' packages with.
 command -v dpkg-shlibdeps > /dev/null || fail 'needs dpkg-shlibdeps: apt-get install dpkg-dev'
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+head -n 1 docs/debian/changelog | grep -qF "cfp-server ($version-1)" || fail "docs/debian/changelog does not begin with $version-1"
 mkdir -p "$folder"
 cargo build --locked --release --features tls --bin cfp-server
 cargo deb --locked --quiet --no-build --output "$folder/"
