@@ -18,20 +18,23 @@ trap 'exit 1' HUP INT TERM
 root=$work/$name
 
 install -d "$folder" "$root/bin"
-for program in cfp-server cfp-client; do
-    features=tls
-    [ $program = cfp-server ] || features=client,tls
+for program in cfp-server cfp-client cfp-conform; do
+    case $program in
+        cfp-server) features=tls ;;
+        cfp-client) features=client,tls ;;
+        cfp-conform) features=conform ;;
+    esac
     said=$(scripts/build-static.sh "$root/bin/$program" $program $features)
     echo "$said"
     target=$arch-unknown-linux-gnu
     case $said in *musl) target=$arch-unknown-linux-musl ;; esac
     python3 scripts/sbom.py $program "$root/bin/$program" "$target" $features > "$folder/$program-$version-linux-$arch.cdx.json"
 done
-install -D -m 644 -t "$root/share/man/man1" docs/cfp-server.1 docs/cfp-client.1
+install -D -m 644 -t "$root/share/man/man1" docs/cfp-server.1 docs/cfp-client.1 docs/cfp-conform.1
 install -D -m 644 -t "$root/share/man/man5" docs/cfp.5
 install -D -m 644 -t "$root/share/doc/cfp" README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE docs/operations.md \
-    docs/protocol.md docs/client.md docs/alerts.yml docs/grafana.json
-for program in cfp-server cfp-client; do
+    docs/protocol.md docs/client.md docs/conform.md docs/alerts.yml docs/grafana.json
+for program in cfp-server cfp-client cfp-conform; do
     install -D -m 644 docs/completions/$program.bash "$root/share/bash-completion/completions/$program"
     install -D -m 644 -t "$root/share/zsh/site-functions" docs/completions/_$program
     install -D -m 644 -t "$root/share/fish/vendor_completions.d" docs/completions/$program.fish
@@ -47,7 +50,7 @@ tar --directory "$work" --sort=name --owner=0 --group=0 --numeric-owner --mode=g
 # As somebody would who has it from us.
 tar --directory "$work" --extract --gzip --file "$folder/$name.tar.gz" --one-top-level=unpacked
 (cd "$folder" && sha256sum --check --quiet "$name.SHA256SUMS")
-for program in cfp-server cfp-client; do
+for program in cfp-server cfp-client cfp-conform; do
     [ "$("$work/unpacked/$name/bin/$program" --version)" = "$program $version" ]
     # The list is of this very program.
     grep -q "$(sha256sum < "$work/unpacked/$name/bin/$program" | cut -d ' ' -f 1)" "$folder/$program-$version-linux-$arch.cdx.json"

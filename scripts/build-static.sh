@@ -16,6 +16,7 @@ file=${1:-target/static/$program}
 case $program in
     cfp-server) features='' ;;
     cfp-client) features=client ;;
+    cfp-conform) features=conform ;;
     *) fail "there is no program $program" ;;
 esac
 features=${3:-$features}

@@ -17,10 +17,11 @@ use cfp::arguments::variables::Kind;
 use cfp::shell::options;
 use written::Program;
 
-fn programs() -> [Program; 2] {
+fn programs() -> [Program; 3] {
     [
         Program::new("cfp-server", &options::usage(), &help::commands()),
         Program::new("cfp-client", &cfp::client::options::usage(), &[]),
+        Program::new("cfp-conform", &cfp::conform::usage(), &[]),
     ]
 }
 
@@ -103,7 +104,7 @@ fn bash_offers_every_option_and_what_its_value_may_be() {
         let expected: BTreeSet<String> = program.options.iter().map(|option| format!("--{}", option.long)).collect();
         assert_eq!(lines(&all), expected.iter().map(String::as_str).collect());
     }
-    let [server, client] = programs();
+    let [server, client, _] = programs();
     assert_eq!(bash_offers(&server, &["cfp-server", "--tls-c"]).trim(), "--tls-cert");
     assert_eq!(bash_offers(&server, &["cfp-server", "--ask", "sta"]).trim(), "status");
     assert_eq!(bash_offers(&server, &["cfp-server", "--ask", "=", "sta"]).trim(), "status");

@@ -50,7 +50,7 @@ impl Program {
                 "" => Offer::Flag,
                 "FILE" | "PATH" => Offer::Files,
                 "DIR" => Offer::Folders,
-                "COMMAND" => {
+                "COMMAND" if !commands.is_empty() => {
                     // `forget` is there twice, with two kinds of arguments.
                     let mut words: Vec<String> =
                         commands.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
