@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::address::Address;
 use super::download::Meant;
 use super::limits::MESSAGE_MAX_BYTES;
+use super::recipient::Recipient;
 
 /// A line as it is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,9 +15,9 @@ pub enum Command {
     /// A public message.
     Say(String),
     /// A private message.
-    Tell(Address, String),
+    Tell(Recipient, String),
     /// A file for a receiver.
-    File(Address, PathBuf),
+    File(Recipient, PathBuf),
     /// Take an offered file.
     Accept(Meant),
     /// Do not take it.
@@ -80,13 +80,13 @@ impl Command {
         match name {
             "msg" => {
                 let usage = Mistake::Usage("/msg NICKNAME@ID some text");
-                let (to, text) = Address::parse(rest.trim_start()).ok_or(usage.clone())?;
+                let (to, text) = Recipient::parse(rest.trim_start()).ok_or(usage.clone())?;
                 let text = text.strip_prefix(char::is_whitespace).filter(|text| !text.is_empty()).ok_or(usage)?;
                 Ok(Command::Tell(to, fitting(text)?))
             }
             "file" => {
                 let usage = Mistake::Usage("/file NICKNAME@ID PATH");
-                let (to, path) = Address::parse(rest.trim_start()).ok_or(usage.clone())?;
+                let (to, path) = Recipient::parse(rest.trim_start()).ok_or(usage.clone())?;
                 match path.trim() {
                     "" => Err(usage),
                     path => Ok(Command::File(to, PathBuf::from(path))),
@@ -109,7 +109,7 @@ fn meant(rest: &str, usage: &'static str) -> Result<Meant, Mistake> {
     if rest.is_empty() {
         return Ok(Meant::Only);
     }
-    let (from, name) = Address::parse(rest).ok_or(Mistake::Usage(usage))?;
+    let (from, name) = Recipient::parse(rest).ok_or(Mistake::Usage(usage))?;
     let name = name.trim();
     let unquoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
     Ok(if name.is_empty() { Meant::From(from) } else { Meant::Named(from, unquoted.to_owned()) })
@@ -141,8 +141,8 @@ mod tests {
     use crate::wire::ServerId;
     use proptest::prelude::*;
 
-    fn ben() -> Address {
-        Address::new(ServerId(7), "ben")
+    fn ben() -> Recipient {
+        Recipient::new(ServerId(7), "ben")
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
             ("//quit", Command::Say("/quit".into())),
             ("/msg ben@7 hi  you", Command::Tell(ben(), "hi  you".into())),
             ("/msg  ben@7  hi", Command::Tell(ben(), " hi".into())),
-            ("/msg \"two words\"@7 hi", Command::Tell(Address::new(ServerId(7), "two words"), "hi".into())),
+            ("/msg \"two words\"@7 hi", Command::Tell(Recipient::new(ServerId(7), "two words"), "hi".into())),
             ("/file ben@7 a b/c d.txt ", Command::File(ben(), "a b/c d.txt".into())),
             ("/accept", Command::Accept(Meant::Only)),
             ("/refuse  ben@7 ", Command::Refuse(Meant::From(ben()))),

@@ -1,7 +1,7 @@
 //! Whose files are taken: what options say, and what the user has permitted.
 
-use super::address::Address;
 use super::limits::{PERMIT_MS, PERMITS_MAX};
+use super::recipient::Recipient;
 
 /// What options say about files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +34,14 @@ pub enum Answer {
 pub struct Consent {
     policy: FilePolicy,
     /// Named by `--accept`.
-    accepted: Vec<Address>,
+    accepted: Vec<Recipient>,
     /// Whose next file the user permits, and since when. The oldest stands first.
-    permits: Vec<(Address, u64)>,
+    permits: Vec<(Recipient, u64)>,
 }
 
 impl Consent {
     /// The options about files. `accepted` counts whatever the policy is, unless that is [`FilePolicy::Nobody`].
-    pub fn new(policy: FilePolicy, accepted: Vec<Address>) -> Consent {
+    pub fn new(policy: FilePolicy, accepted: Vec<Recipient>) -> Consent {
         Consent { policy, accepted, permits: Vec::new() }
     }
 
@@ -51,8 +51,9 @@ impl Consent {
     }
 
     /// What to do with a file from this sender.
-    pub fn answer(&self, from: &Address, now_ms: u64) -> Answer {
-        let is_permitted = |(to, since_ms): &(Address, u64)| to == from && now_ms.saturating_sub(*since_ms) < PERMIT_MS;
+    pub fn answer(&self, from: &Recipient, now_ms: u64) -> Answer {
+        let is_permitted =
+            |(to, since_ms): &(Recipient, u64)| to == from && now_ms.saturating_sub(*since_ms) < PERMIT_MS;
         match self.policy {
             FilePolicy::Nobody => Answer::Off,
             FilePolicy::Everybody => Answer::Take,
@@ -63,7 +64,7 @@ impl Consent {
     }
 
     /// The user permits the next file of this sender.
-    pub fn permit(&mut self, from: &Address, now_ms: u64) {
+    pub fn permit(&mut self, from: &Recipient, now_ms: u64) {
         self.withdraw(from);
         if self.permits.len() >= PERMITS_MAX {
             self.permits.remove(0);
@@ -72,7 +73,7 @@ impl Consent {
     }
 
     /// The permission, if there is one, was used or is withdrawn. Returns whether there was one.
-    pub fn withdraw(&mut self, from: &Address) -> bool {
+    pub fn withdraw(&mut self, from: &Recipient) -> bool {
         let before = self.permits.len();
         self.permits.retain(|(to, _)| to != from);
         self.permits.len() < before
@@ -84,8 +85,8 @@ mod tests {
     use super::*;
     use crate::wire::ServerId;
 
-    fn somebody(nickname: &str) -> Address {
-        Address::new(ServerId(7), nickname)
+    fn somebody(nickname: &str) -> Recipient {
+        Recipient::new(ServerId(7), nickname)
     }
 
     #[test]
@@ -100,7 +101,7 @@ mod tests {
             let consent = Consent::new(policy, vec![somebody("two words")]);
             assert_eq!(consent.answer(&somebody("two words"), 0), named, "{policy:?}");
             assert_eq!(consent.answer(&somebody("words"), 0), other, "{policy:?}");
-            assert_eq!(consent.answer(&Address::new(ServerId(8), "two words"), 0), other, "{policy:?}");
+            assert_eq!(consent.answer(&Recipient::new(ServerId(8), "two words"), 0), other, "{policy:?}");
         }
     }
 

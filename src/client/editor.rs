@@ -15,9 +15,9 @@ use rustyline::validate::Validator;
 use rustyline::{ColorMode, CompletionType, Config, Editor, ExternalPrinter, Helper};
 
 use super::Context;
-use super::address::Address;
 use super::command::{Command, NAMES, NAMES_WITH_SOMEBODY};
 use super::limits::HISTORY_LINES;
+use super::recipient::Recipient;
 use super::screen::{Canvas, Screen, rows};
 use super::{output, signals};
 
@@ -125,20 +125,20 @@ impl Completer for Painter {
         _context: &rustyline::Context<'_>,
     ) -> rustyline::Result<(usize, Vec<String>)> {
         let before = line.get(..position).unwrap_or_default();
-        let seen: Vec<Address> = self.0.seen().iter().cloned().collect();
+        let seen: Vec<Recipient> = self.0.seen().iter().cloned().collect();
         Ok(complete(before, &seen, names_like))
     }
 }
 
 /// Completions of the text before the cursor, and the position of the part that they replace.
-fn complete(before: &str, seen: &[Address], paths: impl Fn(&str) -> Vec<String>) -> (usize, Vec<String>) {
+fn complete(before: &str, seen: &[Recipient], paths: impl Fn(&str) -> Vec<String>) -> (usize, Vec<String>) {
     let starting = |candidates: Vec<String>, part: &str| {
         let fitting = candidates.into_iter().filter(|candidate| candidate.starts_with(part)).collect();
         (before.len() - part.len(), fitting)
     };
     let command = NAMES_WITH_SOMEBODY.iter().find_map(|name| before.strip_prefix(name));
     match command {
-        Some(rest) => match Address::parse(rest) {
+        Some(rest) => match Recipient::parse(rest) {
             Some((_, rest)) if before.starts_with("/file ") && rest.starts_with(' ') => {
                 let part = rest.trim_start();
                 starting(paths(part), part)
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn commands_nicknames_and_paths_are_completed() {
-        let seen = ["ben", "two words", "bea"].map(|nickname| Address::new(ServerId(7), nickname));
+        let seen = ["ben", "two words", "bea"].map(|nickname| Recipient::new(ServerId(7), nickname));
         let completed = |before: &str| complete(before, &seen, |part| vec![format!("{part}.txt")]);
         assert_eq!(completed("/m"), (0, vec!["/msg ".to_owned()]));
         assert_eq!(completed("/msg be"), (5, vec!["ben@7 ".to_owned(), "bea@7 ".to_owned()]));

@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::address::Address;
 use super::download::{ListedFile, Meant};
 use super::limits::{CONNECT_MS, KEEPALIVE_MS, LOGIN_MS, READ_WAIT_MS, UNACKNOWLEDGED_MS, UNSENT_MAX_BYTES};
 use super::outbox::{Message, Outbox};
 use super::recent::Recent;
+use super::recipient::Recipient;
 use super::security::{Security, Stream};
 use super::upload::Upload;
 use crate::wire::pool::BufferPool;
@@ -48,7 +48,7 @@ pub struct FileUpload {
 #[derive(Debug)]
 pub struct Outgoing {
     /// Its receiver.
-    pub to: Address,
+    pub to: Recipient,
     /// What it is called.
     pub name: String,
     /// The ID of its transfer.
@@ -126,7 +126,13 @@ impl Link {
     }
 
     /// Takes a place for a file. If there is none, it waits if it may; `None` if there was none.
-    pub fn reserve_upload(&self, to: Address, name: String, transfer_id: u32, may_wait: bool) -> Option<Arc<Outgoing>> {
+    pub fn reserve_upload(
+        &self,
+        to: Recipient,
+        name: String,
+        transfer_id: u32,
+        may_wait: bool,
+    ) -> Option<Arc<Outgoing>> {
         self.outbox_when(may_wait, Outbox::has_upload_room)?.reserve_upload();
         let (bytes, is_cancelled) = (AtomicU64::new(0), AtomicBool::new(false));
         let outgoing = Arc::new(Outgoing { to, name, transfer_id, bytes, is_cancelled });
@@ -368,11 +374,11 @@ pub fn refusal(response: AuthResponse, nickname: &str) -> String {
 
 /// People for completion: the latest first.
 #[derive(Debug, Default)]
-pub struct Seen(std::collections::VecDeque<Address>);
+pub struct Seen(std::collections::VecDeque<Recipient>);
 
 impl Seen {
     /// A person has sent something.
-    pub fn on_heard_of(&mut self, from: &Address) {
+    pub fn on_heard_of(&mut self, from: &Recipient) {
         if let Some(at) = self.0.iter().position(|known| known == from) {
             self.0.swap(0, at);
         } else {
@@ -382,7 +388,7 @@ impl Seen {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Address> {
+    pub fn iter(&self) -> impl Iterator<Item = &Recipient> {
         self.0.iter()
     }
 }

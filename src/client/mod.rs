@@ -4,7 +4,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`command`], [`address`] | what is typed |
+//! | [`command`], [`recipient`] | what is typed |
 //! | [`escape`], [`file_name`] | what others may put into texts and names |
 //! | [`upload`], [`outbox`] | chunks of a file; what is sent when |
 //! | [`consent`] | whose files are taken |
@@ -20,7 +20,6 @@
 // Their macros abort if the reader has gone.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod address;
 pub mod command;
 pub mod consent;
 pub mod disk;
@@ -39,6 +38,7 @@ pub mod password;
 pub mod progress;
 pub mod reader;
 pub mod recent;
+pub mod recipient;
 pub mod repeats;
 pub mod screen;
 pub mod security;

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::address::Address;
 use super::limits::DOWNLOADS_MAX_BYTES;
+use super::recipient::Recipient;
 use super::security::{TlsOptions, TrustOption};
 use crate::arguments::{Arguments, Spec};
 use crate::wire::{Nickname, ServerId};
@@ -39,7 +39,7 @@ pub struct Options {
     /// What all files may come to that are taken, in bytes.
     pub max_download_bytes: u64,
     /// Senders whose files are taken without asking.
-    pub accept: Vec<Address>,
+    pub accept: Vec<Recipient>,
     /// Whether all others' files are taken unasked, or none at all.
     pub files: Files,
 }
@@ -121,14 +121,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
 }
 
 /// `NICKNAME@ID`. An argument needs no quotes if a nickname has blanks, but may have them as a typed line does.
-fn somebody(text: &str) -> Option<Address> {
-    if let Some((address, "")) = Address::parse(text) {
+fn somebody(text: &str) -> Option<Recipient> {
+    if let Some((address, "")) = Recipient::parse(text) {
         return Some(address);
     }
     let (nickname, server) = text.rsplit_once('@')?;
     Nickname::parse(nickname)?;
     let is_number = !server.is_empty() && server.bytes().all(|byte| byte.is_ascii_digit());
-    Some(Address { nickname: nickname.to_owned(), server: ServerId(server.parse().ok().filter(|_| is_number)?) })
+    Some(Recipient { nickname: nickname.to_owned(), server: ServerId(server.parse().ok().filter(|_| is_number)?) })
 }
 
 /// TLS to this host, if it is wanted.
@@ -222,7 +222,7 @@ mod tests {
             unreachable!("these are fine");
         };
         let expected = [(7, "two words"), (8, "two words"), (9, "a@b")];
-        assert_eq!(options.accept, expected.map(|(server, name)| Address::new(ServerId(server), name)));
+        assert_eq!(options.accept, expected.map(|(server, name)| Recipient::new(ServerId(server), name)));
         assert_eq!(options.files, Files::Asked);
     }
 

@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use super::address::Address;
 use super::limits::{CHAT_QUEUE_BYTES, UPLOADS_MAX};
+use super::recipient::Recipient;
 
 /// A message that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub enum Message {
     /// A public message.
     Public(String),
     /// For one.
-    Private(Address, String),
+    Private(Recipient, String),
 }
 
 impl Message {

@@ -6,12 +6,12 @@
 use std::io::{self, ErrorKind, Read};
 
 use super::Context;
-use super::address::Address;
 use super::download::{Outcome, Sender};
 use super::escape::{Visible, VisibleNickname};
 use super::limits::{CLOCK_STEP_MAX_MS, FINISH_MS, READ_BYTES, SHOWN_MESSAGE_MAX_BYTES};
 use super::link::{Leftover, Link};
 use super::recent::Verdict;
+use super::recipient::Recipient;
 use super::repeats::Repeats;
 use super::screen::Line;
 use crate::limits::LINK_FIELD_MAX_BYTES;
@@ -164,8 +164,8 @@ impl Reader<'_> {
         }
     }
 
-    fn on_heard_of(&self, origin: ServerId, nickname: &str) -> Address {
-        let from = Address::new(origin, nickname);
+    fn on_heard_of(&self, origin: ServerId, nickname: &str) -> Recipient {
+        let from = Recipient::new(origin, nickname);
         self.context.seen().on_heard_of(&from);
         from
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::address::Address;
 use super::escape::beginning;
 use super::limits::{FILE_MAX_BYTES, HASH_READ_BYTES};
 use super::progress::Meter;
+use super::recipient::Recipient;
 use crate::limits::{CHUNK_BYTES, FILE_NAME_MAX_BYTES};
 use crate::wire::{Announcement, chunks_of};
 use crate::wire::{FileChunk, Packet};
@@ -17,7 +17,7 @@ use crate::wire::{FileChunk, Packet};
 #[derive(Debug)]
 pub struct Upload<R> {
     /// Its receiver.
-    pub to: Address,
+    pub to: Recipient,
     /// The announcement to the receiver, before the first chunk.
     pub announcement: Announcement,
     /// Chunks of the whole file.
@@ -31,7 +31,7 @@ pub struct Upload<R> {
 
 impl<R: Read> Upload<R> {
     /// Begins to send the bytes of `source`. `None` if the announced size is too large for the protocol.
-    pub fn new(to: Address, announcement: Announcement, source: R, meter: Arc<Meter>) -> Option<Upload<R>> {
+    pub fn new(to: Recipient, announcement: Announcement, source: R, meter: Arc<Meter>) -> Option<Upload<R>> {
         let chunks = announcement.chunks()?;
         Some(Upload { to, announcement, chunks, chunks_done: 0, meter, source })
     }
@@ -117,7 +117,7 @@ mod tests {
     fn upload(content: &[u8], size: u64) -> Upload<&[u8]> {
         let announcement = Announcement { name: "x.bin".into(), size, sha256: [0; 32], transfer_id: 5 };
         let meter = Progress::default().begin(Direction::Sending, "x.bin".into(), size);
-        Upload::new(Address::new(ServerId(7), "ben"), announcement, content, meter).unwrap()
+        Upload::new(Recipient::new(ServerId(7), "ben"), announcement, content, meter).unwrap()
     }
 
     /// Packs all of it in turns of `turn` chunks: the announcement, the contents and the number of chunks they name.

@@ -13,12 +13,12 @@ fn asking() -> Bench {
     Bench::with(Consent::new(FilePolicy::Ask, Vec::new()), u64::MAX)
 }
 
-fn ana() -> Address {
-    Address::new(ServerId(7), "ana")
+fn ana() -> Recipient {
+    Recipient::new(ServerId(7), "ana")
 }
 
-fn ben() -> Address {
-    Address::new(ServerId(7), "ben")
+fn ben() -> Recipient {
+    Recipient::new(ServerId(7), "ben")
 }
 
 impl Bench {

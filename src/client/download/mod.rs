@@ -16,7 +16,6 @@ mod passed_over;
 use std::io;
 use std::sync::Arc;
 
-use super::address::Address;
 use super::consent::{Answer, Consent};
 use super::escape::Visible;
 use super::hasher::Hasher;
@@ -25,6 +24,7 @@ use super::limits::{
     DOWNLOAD_IDLE_MS, DOWNLOADS_MAX, DOWNLOADS_PER_SENDER_MAX, OFFER_MS,
 };
 use super::progress::{Direction, Meter, Progress};
+use super::recipient::Recipient;
 use crate::limits::CHUNK_BYTES;
 use crate::wire::Announcement;
 use crate::wire::FileChunk;
@@ -83,7 +83,7 @@ pub struct Downloads<S: Store> {
 /// A transfer is known by its origin server, its sender and its transfer ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Key {
-    from: Address,
+    from: Recipient,
     transfer_id: u32,
 }
 
@@ -120,7 +120,7 @@ enum Given {
 #[derive(Debug)]
 struct Waiting<F> {
     number: u64,
-    from: Address,
+    from: Recipient,
     name: String,
     bytes: u64,
     is_checked: bool,
@@ -159,7 +159,7 @@ impl<S: Store> Downloads<S> {
     }
 
     /// The announcement of the file with a transfer ID.
-    pub fn on_announcement(&mut self, from: &Address, announcement: Announcement, now_ms: u64) {
+    pub fn on_announcement(&mut self, from: &Recipient, announcement: Announcement, now_ms: u64) {
         self.announcements.retain(|known| now_ms.saturating_sub(known.at_ms) < ANNOUNCEMENT_MS);
         let key = Key { from: from.clone(), transfer_id: announcement.transfer_id };
         self.passed_over.forget(&key);
@@ -437,7 +437,7 @@ impl Sender<'_> {
     }
 
     fn key(self, transfer_id: u32) -> Key {
-        Key { from: Address::new(self.origin, self.nickname), transfer_id }
+        Key { from: Recipient::new(self.origin, self.nickname), transfer_id }
     }
 }
 

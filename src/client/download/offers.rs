@@ -1,9 +1,9 @@
 //! The user's decisions on files: offered, taken, refused and cancelled ones.
 
 use super::{Abort, Discard, Downloads, Given, Open, Outcome, Refusal, Say, Store, Waiting, What};
-use crate::client::address::Address;
 use crate::client::escape::Visible;
 use crate::client::limits::{OFFER_GONE_MS, OFFERS_MAX, OFFERS_PER_SENDER_MAX, SPOOL_MAX_BYTES};
+use crate::client::recipient::Recipient;
 use crate::limits::CHUNK_BYTES;
 
 /// Whose files a command is about.
@@ -12,16 +12,16 @@ pub enum Meant {
     /// The only one there is.
     Only,
     /// All files of one sender.
-    From(Address),
+    From(Recipient),
     /// Files of one sender with this name, as the client has shown it.
-    Named(Address, String),
+    Named(Recipient, String),
 }
 
 /// A file, to be named to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedFile {
     /// Its sender.
-    pub from: Address,
+    pub from: Recipient,
     /// What the sender calls it.
     pub name: String,
     /// Its size, with padding if it was not announced.
@@ -38,9 +38,9 @@ pub enum Answered {
     /// It was not said clearly enough which of these is meant: nothing was done.
     Which(Vec<ListedFile>),
     /// The next file of this sender will be taken.
-    Permitted(Address),
+    Permitted(Recipient),
     /// A permission was taken back.
-    Withdrawn(Address),
+    Withdrawn(Recipient),
     /// Files are off.
     Off,
 }
@@ -48,7 +48,7 @@ pub enum Answered {
 /// A file that waits for the user's word.
 pub(super) struct Offer<'a> {
     pub number: u64,
-    pub from: &'a Address,
+    pub from: &'a Recipient,
     pub name: &'a str,
     /// What it is going to be.
     pub bytes: u64,
@@ -65,7 +65,7 @@ impl Offer<'_> {
 
 impl Meant {
     /// Whether it is about this file.
-    pub fn is(&self, from: &Address, name: &str) -> bool {
+    pub fn is(&self, from: &Recipient, name: &str) -> bool {
         match self {
             Meant::Only => true,
             Meant::From(meant) => meant == from,
@@ -165,7 +165,7 @@ impl<S: Store> Downloads<S> {
     }
 
     /// Makes room for one more offer. The sender with most of them loses one, but never for a sender with as many.
-    pub(super) fn make_room_for_offer(&mut self, from: &Address, say: Say<'_>) -> Result<(), Refusal> {
+    pub(super) fn make_room_for_offer(&mut self, from: &Recipient, say: Say<'_>) -> Result<(), Refusal> {
         let theirs = self.offers().filter(|offer| offer.from == from).count();
         if theirs >= OFFERS_PER_SENDER_MAX {
             return Err(Refusal::TooManyOffers);
@@ -173,7 +173,7 @@ impl<S: Store> Downloads<S> {
         if self.offers().count() < OFFERS_MAX {
             return Ok(());
         }
-        let count = |from: &Address| self.offers().filter(|offer| offer.from == from).count();
+        let count = |from: &Recipient| self.offers().filter(|offer| offer.from == from).count();
         let most = self.offers().map(|offer| (count(offer.from), offer.from)).max_by_key(|&(count, _)| count);
         let Some(holder) = most.filter(|&(count, _)| count > theirs + 1).map(|(_, from)| from.clone()) else {
             return Err(Refusal::TooManyOffers);
@@ -186,7 +186,7 @@ impl<S: Store> Downloads<S> {
     /// Keeps the bytes of offers within their bound: the sender with most of them loses its largest offer.
     pub(super) fn bound_spool(&mut self, say: Say<'_>) {
         while self.offers().map(|offer| offer.spooled_bytes).sum::<u64>() > SPOOL_MAX_BYTES {
-            let of = |from: &Address| -> u64 {
+            let of = |from: &Recipient| -> u64 {
                 self.offers().filter(|offer| offer.from == from).map(|offer| offer.spooled_bytes).sum()
             };
             let largest = self.offers().max_by_key(|offer| (of(offer.from), offer.spooled_bytes, offer.number));

@@ -3,16 +3,16 @@
 use std::fmt;
 use std::io;
 
-use crate::client::address::Address;
 use crate::client::escape::Visible;
 use crate::client::limits::{DOWNLOAD_FILES_MAX, DOWNLOAD_IDLE_MS, OFFER_MS, SPOOL_MAX_BYTES};
 use crate::client::progress::size;
+use crate::client::recipient::Recipient;
 
 /// Something to say about a file. Displayed, it is one line that is safe to show.
 #[derive(Debug)]
 pub struct Outcome {
     /// Its sender.
-    pub from: Address,
+    pub from: Recipient,
     /// What the sender calls it.
     pub name: String,
     /// What happened.

@@ -81,7 +81,7 @@ impl Bench {
     pub fn announce(&mut self, from: Sender<'_>, transfer_id: u32, name: &str, content: &[u8]) {
         let sha256 = Sha256::digest(content).into();
         let announcement = Announcement { name: name.into(), size: content.len() as u64, sha256, transfer_id };
-        let from = Address::new(from.origin, from.nickname);
+        let from = Recipient::new(from.origin, from.nickname);
         self.downloads.on_announcement(&from, announcement, self.now_ms);
     }
 

@@ -16,9 +16,9 @@
 
 use std::fmt;
 
-use super::address::Address;
 use super::escape::{Visible, beginning};
 use super::limits::{ERROR_WAIT_MS, EXCERPT_MAX_BYTES, NAMED_AT_ONCE_MAX, RECENT_MAX, SENT_WAIT_MS};
+use super::recipient::Recipient;
 use crate::wire::ErrorReason;
 
 /// Everything that an ERROR may still be about.
@@ -39,7 +39,7 @@ struct Group {
 
 #[derive(Debug)]
 struct Sent {
-    to: Address,
+    to: Recipient,
     subject: Subject,
     /// Packets that were sent, each of which may be answered.
     packets: u64,
@@ -92,7 +92,7 @@ pub enum Verdict {
 
 impl Recent {
     /// A private message was sent.
-    pub fn on_message_sent(&mut self, to: &Address, text: &str, now_ms: u64) {
+    pub fn on_message_sent(&mut self, to: &Recipient, text: &str, now_ms: u64) {
         let mut excerpt = beginning(text, EXCERPT_MAX_BYTES).to_owned();
         if excerpt.len() < text.len() {
             excerpt.push('…');
@@ -101,7 +101,7 @@ impl Recent {
     }
 
     /// So many packets of a file were sent.
-    pub fn on_file_sent(&mut self, to: &Address, (transfer_id, name): (u32, &str), packets: u64, now_ms: u64) {
+    pub fn on_file_sent(&mut self, to: &Recipient, (transfer_id, name): (u32, &str), packets: u64, now_ms: u64) {
         self.last_sent_ms = Some(now_ms);
         match self.file(transfer_id) {
             Some(sent) => {
@@ -203,7 +203,7 @@ impl Recent {
         all.find(|sent| matches!(&sent.subject, Subject::File { transfer_id: known, .. } if *known == transfer_id))
     }
 
-    fn add(&mut self, to: &Address, subject: Subject, packets: u64, now_ms: u64) {
+    fn add(&mut self, to: &Recipient, subject: Subject, packets: u64, now_ms: u64) {
         self.last_sent_ms = Some(now_ms);
         self.forget_old(now_ms);
         // Files are few; of messages the oldest is forgotten.

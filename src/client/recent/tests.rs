@@ -2,8 +2,8 @@
 use super::*;
 use crate::wire::ServerId;
 
-fn somebody(nickname: &str) -> Address {
-    Address::new(ServerId(7), nickname)
+fn somebody(nickname: &str) -> Recipient {
+    Recipient::new(ServerId(7), nickname)
 }
 
 const NOBODY: &str = "nobody of that name is connected there";

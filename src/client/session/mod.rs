@@ -13,7 +13,6 @@ use std::thread;
 use std::time::Duration;
 
 use super::Context;
-use super::address::Address;
 use super::command::{Command, HELP};
 use super::consent::{Consent, FilePolicy};
 use super::disk::Folder;
@@ -27,6 +26,7 @@ use super::output::{self, failed, usage_error};
 use super::password;
 use super::progress::Progress;
 use super::reader::{self, End};
+use super::recipient::Recipient;
 use super::screen::{Canvas, Line, Screen};
 use super::security::Security;
 use super::{files, signals, writer};
@@ -282,7 +282,7 @@ impl Session {
         }
     }
 
-    fn send_file(&self, to: Address, path: PathBuf) {
+    fn send_file(&self, to: Recipient, path: PathBuf) {
         let Some(link) = self.link.clone() else { return self.context.fail("not sent: not connected") };
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let transfer_id = self.context.next_transfer_id.fetch_add(1, Ordering::Relaxed);

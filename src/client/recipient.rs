@@ -1,4 +1,4 @@
-//! A person on the network: a nickname and the server it belongs to.
+//! Whom a private message or a file goes to, and who sent one: a nickname and the server it belongs to.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use crate::wire::{Nickname, ServerId};
 
 /// A client of some server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
+pub struct Recipient {
     /// Its nickname.
     pub nickname: String,
     /// Its server.
     pub server: ServerId,
 }
 
-impl Address {
+impl Recipient {
     /// A person who has sent something to us.
-    pub fn new(server: ServerId, nickname: &str) -> Address {
-        Address { nickname: nickname.to_owned(), server }
+    pub fn new(server: ServerId, nickname: &str) -> Recipient {
+        Recipient { nickname: nickname.to_owned(), server }
     }
 
     /// Whether it is that one.
@@ -27,7 +27,7 @@ impl Address {
 
     /// Reads `NICKNAME@ID` from the front of `text`, a nickname with blanks in quotes, and gives what follows too.
     /// In quotes, `\"` and `\\` stand for themselves.
-    pub fn parse(text: &str) -> Option<(Address, &str)> {
+    pub fn parse(text: &str) -> Option<(Recipient, &str)> {
         let (nickname, rest) = match text.strip_prefix('"') {
             Some(quoted) => unquote(quoted)?,
             None => {
@@ -43,10 +43,10 @@ impl Address {
         if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        Some((Address { nickname, server: ServerId(digits.parse().ok()?) }, rest))
+        Some((Recipient { nickname, server: ServerId(digits.parse().ok()?) }, rest))
     }
 
-    /// As it is typed; [`Address::parse`] reads it back.
+    /// As it is typed; [`Recipient::parse`] reads it back.
     pub fn typed(&self) -> String {
         if self.nickname.contains(char::is_whitespace) || self.nickname.starts_with('"') {
             let escaped = self.nickname.replace('\\', "\\\\").replace('"', "\\\"");
@@ -58,7 +58,7 @@ impl Address {
 }
 
 /// As it is shown to people.
-impl fmt::Display for Address {
+impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.nickname.contains(char::is_whitespace) {
             let shown = VisibleNickname(&self.nickname).to_string();
@@ -94,7 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> Option<(String, u32, &str)> {
-        Address::parse(text).map(|(address, rest)| (address.nickname, address.server.0, rest))
+        Recipient::parse(text).map(|(address, rest)| (address.nickname, address.server.0, rest))
     }
 
     #[test]
@@ -130,9 +130,9 @@ mod tests {
         #[test]
         fn what_is_typed_for_an_address_reads_as_that_address(nickname in "[^\\p{Cc}]{1,20}", server: u32) {
             prop_assume!(Nickname::parse(&nickname).is_some());
-            let address = Address { nickname, server: ServerId(server) };
+            let address = Recipient { nickname, server: ServerId(server) };
             let typed = format!("{} tail", address.typed());
-            prop_assert_eq!(Address::parse(&typed), Some((address, " tail")));
+            prop_assert_eq!(Recipient::parse(&typed), Some((address, " tail")));
         }
     }
 }
