@@ -55,8 +55,8 @@ fn a_line_that_can_t_be_carried_out_is_said_never_sent_and_tells_in_the_exit_sta
     let server = Server::start(7, &[]);
     let ben = Client::start(&server.address, "ben", &[]);
     let mut ana = Client::start(&server.address, "ana", &[]);
-    ana.type_line("/nick x");
-    ana.expect("* there is no command /nick");
+    ana.type_line("/nope x");
+    ana.expect("* there is no command /nope");
     ana.type_line("/msg ben hi");
     ana.expect("* it goes like this: /msg NICKNAME@ID some text");
     ana.type_bytes(b"\xff\xfe\n");

@@ -106,7 +106,7 @@ fn floods_take_no_memory_of_a_client_whose_terminal_takes_nothing() {
         assert!(peak_kib < MEMORY_MAX_KIB, "flood {number}: {peak_kib} KiB");
         ana.go_on();
         if number == 0 {
-            ana.expect("nobody of that name is connected there (and ");
+            ana.expect("nobody of that name is connected there (and");
         }
         ana.type_keys("\x03");
         assert_eq!(ana.wait(), Some(130));

@@ -10,7 +10,7 @@ _cfp_client() {
         option=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     case $option in
-        -p | --password-file | --ca)
+        -p | --password-file | --ca | --log)
             compopt -o filenames
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
@@ -26,8 +26,9 @@ _cfp_client() {
     esac
     local options='
         --password-file --ask-password --download --tls --ca --tls-name
-        --fingerprint --accept --accept-all --no-files --max-download --help
-        --version
+        --fingerprint --accept --accept-all --no-files --max-download --seconds
+        --no-bell --notify --log --no-history --json --reconnect
+        --help --version
     '
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
 }

@@ -1,5 +1,6 @@
 //! Text from others, made harmless: whatever it holds, it stays within its line and shows what it is made of.
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub use crate::wire::visible::is_treacherous;
@@ -14,6 +15,12 @@ impl fmt::Display for Visible<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_escaped(f, self.0, |char| is_treacherous(char) && !joins_letters(char))
     }
+}
+
+/// The same text, for a part of a row.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    let is_plain = |char: char| char == ' ' || char.is_ascii_graphic();
+    if text.chars().all(is_plain) { Cow::Borrowed(text) } else { Cow::Owned(Visible(text).to_string()) }
 }
 
 /// A nickname as it is shown. It is in quotes if it could be taken for the text around it, say `"ana: hi"`.

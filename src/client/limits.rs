@@ -18,10 +18,46 @@ pub const SCREEN_QUEUE_LINES: usize = 256;
 pub const SCREEN_QUEUE_BYTES: usize = 2 * 1024 * 1024;
 /// Lines typed ahead of what has been carried out.
 pub const INPUT_QUEUE_LINES: usize = 16;
+/// Longest object that a program may write: each byte of the longest message as an escape, and the other fields.
+pub const OBJECT_MAX_BYTES: usize = 6 * MESSAGE_MAX_BYTES + 4096;
 /// Lines that the history holds.
 pub const HISTORY_LINES: usize = 1000;
-/// Nicknames remembered for completion; the one not heard of for longest is forgotten first.
+/// Bytes that the history holds, because a line may be a long message.
+pub const HISTORY_BYTES: usize = 1024 * 1024;
+/// States of the typed text that can be brought back. Only the user can use them up.
+pub const UNDO_MAX: usize = 64;
+/// People remembered for `/who` and completion; the one not heard of for longest is forgotten first. Strangers can use it
+/// up, and push each other out.
 pub const SEEN_MAX: usize = 256;
+/// People that the user has written to. Strangers cannot push them out.
+pub const WRITTEN_TO_MAX: usize = 64;
+/// People who are ignored. Only the user can use it up.
+pub const IGNORED_MAX: usize = 1000;
+/// What is read of the file with them: as many of the longest nicknames, all escaped.
+pub const IGNORED_FILE_BYTES: u64 = 1024 * 1024;
+/// People whose colour is remembered; who has not spoken for longest is forgotten first.
+pub const COLORED_PEOPLE_MAX: usize = 64;
+/// Entries of a folder that completion looks at.
+pub const COMPLETED_ENTRIES_MAX: usize = 10_000;
+/// Line breaks of one message that are shown as such. Further ones are shown as escapes: else a message of 64 KiB would
+/// be 65,536 rows.
+pub const MESSAGE_BREAKS_MAX: usize = 100;
+/// Bytes drawn at once. Between two drawings, keys are taken: so they wait for as long as the terminal needs for this.
+pub const DRAW_BYTES: usize = 8 * 1024;
+/// What a waiting line takes besides its text.
+pub const LINE_OVERHEAD_BYTES: usize = 256;
+/// The bell and the desktop are bothered once in this time: a flood of private messages would else ring for ever.
+pub const ALERT_MS: u64 = 1_000;
+/// Bytes of a message that the desktop is told.
+pub const ALERT_MAX_BYTES: usize = 200;
+/// How long the rest of a key's sequence may take: after that, an Escape was a key of its own.
+pub const ESCAPE_MS: u64 = 50;
+/// Keys taken by one read.
+pub const KEYS_READ_BYTES: usize = 4096;
+/// How long a program that stops itself may take to stand still.
+pub const SUSPEND_MS: u64 = 50;
+/// How often it is looked at whether the log was rotated.
+pub const LOG_CHECK_MS: u64 = 1_000;
 /// Lines that answer typed commands while a terminal takes nothing. Further ones are left out and counted.
 pub const SCREEN_OWN_LINES: usize = 4 * SCREEN_QUEUE_LINES;
 /// Equal lines that are shown before the further ones are counted: each of a few lost messages is worth a line.
@@ -43,6 +79,28 @@ pub const EXCERPT_MAX_BYTES: usize = 40;
 pub const CONNECT_MS: u64 = 10_000;
 /// Patience with the answer to a login: a server that is busy with many passwords needs a while.
 pub const LOGIN_MS: u64 = 30_000;
+/// After a login under another nickname, the old connection may take so long to end, with what still comes.
+pub const RETIRE_MS: u64 = 2_000;
+/// Public messages remembered to tell those that two connections bring from those that only one brings.
+pub const OVERLAP_MAX: usize = 256;
+/// An own message that has not come back after so long is said to be pending.
+pub const PENDING_MS: u64 = 5_000;
+/// Own messages that may be lost with the connection. Of more, only the number is known.
+pub const PENDING_MAX: usize = 256;
+/// So many of them are named, the others are counted.
+pub const LOST_NAMED_MAX: usize = 20;
+/// After a silence of so long, a private message to oneself tells whether earlier private messages were handled.
+pub const FENCE_MS: u64 = 1_000;
+/// How often the server is asked whether it is there, while it sends nothing.
+pub const PROBE_EVERY_MS: u64 = 30_000;
+/// The first time, it is asked after a silence of so long.
+pub const PROBE_FIRST_MS: u64 = 5_000;
+/// How long it may take to answer. Long: a server may be stopped for a while and go on.
+pub const PROBE_WAIT_MS: u64 = 30_000;
+/// A tick that comes so late means that the machine slept or the program was stopped: the server is asked at once.
+pub const GAP_MS: u64 = 3_000;
+/// How long it may take to answer then. With a tick, that is less than ten seconds.
+pub const GAP_WAIT_MS: u64 = 7_000;
 /// First delay before a lost connection is tried again; it doubles with each failure.
 pub const RECONNECT_MIN_MS: u64 = 1_000;
 /// Longest delay between tries to connect.
@@ -76,6 +134,8 @@ pub const CHUNKS_PER_TURN: usize = 64;
 pub const UNSENT_MAX_BYTES: u32 = 128 * 1024;
 /// Messages that wait to be sent. Beyond that, a script waits, and a person is told.
 pub const CHAT_QUEUE_BYTES: usize = 1024 * 1024;
+/// The rate of a transfer is that of the last so many milliseconds.
+pub const RATE_WINDOW_MS: u64 = 5_000;
 /// Files that are sent at once, including those still being read for their SHA-256.
 pub const UPLOADS_MAX: usize = 16;
 /// Bytes read at once for the SHA-256 of a file.
@@ -89,6 +149,8 @@ pub const FILE_MAX_BYTES: u64 = u32::MAX as u64 * CHUNK_BYTES as u64;
 pub const RECENT_MAX: usize = 128;
 /// After so long no ERROR comes any more: the servers answer at once, but a chunk may wait in a queue before.
 pub const ERROR_WAIT_MS: u64 = 15_000;
+/// If the server does not say that it has handled a file's last chunk, the file counts as handled after this time.
+pub const FILE_FENCE_MS: u64 = 10_000;
 /// A file counts as sent when no ERROR has come for so long after its last chunk, and the client does not leave before.
 pub const SENT_WAIT_MS: u64 = 500;
 /// So many things are named in one line about an ERROR.

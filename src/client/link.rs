@@ -12,13 +12,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::download::{ListedFile, Meant};
+use super::download::{FileStage, ListedFile, Meant};
 use super::limits::{CONNECT_MS, KEEPALIVE_MS, LOGIN_MS, READ_WAIT_MS, UNACKNOWLEDGED_MS, UNSENT_MAX_BYTES};
 use super::outbox::{Message, Outbox};
+use super::pending::Pending;
+use super::progress::Meter;
 use super::recent::Recent;
 use super::recipient::Recipient;
 use super::security::{Security, Stream};
 use super::upload::Upload;
+use super::watch::{Idle, Watch, Watched};
 use crate::wire::pool::BufferPool;
 use crate::wire::{AuthResponse, FrameLimits, Inbox, Input, Packet};
 
@@ -31,8 +34,14 @@ pub struct Link {
     changed: Condvar,
     recent: Mutex<Recent>,
     files: Mutex<Vec<Weak<Outgoing>>>,
-    unsent: Mutex<Unsent>,
+    unsent_files: Mutex<Vec<ListedFile>>,
+    pending: Mutex<Pending>,
+    watch: Mutex<Watch>,
     is_half_closed: AtomicBool,
+    /// The server does not answer: the reader is to end.
+    is_gone: AtomicBool,
+    /// The reader waits for the server, and not for the screen.
+    is_reading: AtomicBool,
 }
 
 /// A file from the disk on its way out.
@@ -47,6 +56,8 @@ pub struct FileUpload {
 /// A file that is being prepared or sent.
 #[derive(Debug)]
 pub struct Outgoing {
+    /// Its number, by which the user can name it.
+    pub number: u64,
     /// Its receiver.
     pub to: Recipient,
     /// What it is called.
@@ -55,21 +66,46 @@ pub struct Outgoing {
     pub transfer_id: u32,
     /// Once its size is known, that.
     pub bytes: AtomicU64,
+    /// Counts how far it is.
+    pub meter: Mutex<Weak<Meter>>,
     is_cancelled: AtomicBool,
 }
 
-/// What was lost with the connection.
-#[derive(Debug, Default)]
-struct Unsent {
-    messages: usize,
-    files: Vec<ListedFile>,
-}
-
 impl Outgoing {
+    /// From now on this counts how far it is.
+    pub fn count_with(&self, meter: &Arc<Meter>) {
+        *self.meter.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(meter);
+    }
+
+    fn listed(&self) -> ListedFile {
+        let meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        ListedFile {
+            number: self.number,
+            stage: meter.as_ref().map_or(FileStage::Queued, |meter| FileStage::Moving(meter.direction())),
+            done_bytes: meter.map_or(0, |meter| meter.done_bytes()),
+            from: self.to.clone(),
+            name: self.name.clone(),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
     /// Whether the user has stopped it.
     pub fn is_cancelled(&self) -> bool {
         self.is_cancelled.load(Ordering::Acquire)
     }
+}
+
+/// A file that is to be sent.
+#[derive(Debug)]
+pub struct NewFile {
+    /// Its number, by which the user can name it.
+    pub number: u64,
+    /// Its receiver.
+    pub to: Recipient,
+    /// What it is called.
+    pub name: String,
+    /// The ID of its transfer.
+    pub transfer_id: u32,
 }
 
 /// Why there is no connection.
@@ -103,8 +139,12 @@ impl Link {
             changed: Condvar::new(),
             recent: Mutex::default(),
             files: Mutex::default(),
-            unsent: Mutex::default(),
+            unsent_files: Mutex::default(),
+            pending: Mutex::default(),
+            watch: Mutex::default(),
             is_half_closed: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
+            is_reading: AtomicBool::new(false),
         };
         Ok((link, leftover))
     }
@@ -113,10 +153,11 @@ impl Link {
     ///
     /// # Errors
     /// The message, if it was not queued.
-    pub fn say(&self, message: Message, may_wait: bool) -> Result<(), Message> {
+    pub fn say(&self, message: Message, may_wait: bool, now_ms: u64) -> Result<(), Message> {
         let outbox = self.outbox_when(may_wait, Outbox::has_room);
         match outbox {
             Some(mut outbox) => {
+                self.pending().on_queued(&message, now_ms);
                 outbox.push(message);
                 self.changed.notify_all();
                 Ok(())
@@ -126,16 +167,11 @@ impl Link {
     }
 
     /// Takes a place for a file. If there is none, it waits if it may; `None` if there was none.
-    pub fn reserve_upload(
-        &self,
-        to: Recipient,
-        name: String,
-        transfer_id: u32,
-        may_wait: bool,
-    ) -> Option<Arc<Outgoing>> {
+    pub fn reserve_upload(&self, file: NewFile, may_wait: bool) -> Option<Arc<Outgoing>> {
         self.outbox_when(may_wait, Outbox::has_upload_room)?.reserve_upload();
-        let (bytes, is_cancelled) = (AtomicU64::new(0), AtomicBool::new(false));
-        let outgoing = Arc::new(Outgoing { to, name, transfer_id, bytes, is_cancelled });
+        let NewFile { number, to, name, transfer_id } = file;
+        let (bytes, meter, is_cancelled) = (AtomicU64::new(0), Mutex::default(), AtomicBool::new(false));
+        let outgoing = Arc::new(Outgoing { number, to, name, transfer_id, bytes, meter, is_cancelled });
         let mut files = self.outgoing();
         files.retain(|known| known.strong_count() > 0);
         files.push(Arc::downgrade(&outgoing));
@@ -145,20 +181,13 @@ impl Link {
     /// Files that are being prepared or sent.
     pub fn files(&self) -> Vec<ListedFile> {
         let all = self.outgoing().iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
-        all.iter()
-            .filter(|outgoing| !outgoing.is_cancelled())
-            .map(|outgoing| ListedFile {
-                from: outgoing.to.clone(),
-                name: outgoing.name.clone(),
-                bytes: outgoing.bytes.load(Ordering::Relaxed),
-            })
-            .collect()
+        all.iter().filter(|outgoing| !outgoing.is_cancelled()).map(|outgoing| outgoing.listed()).collect()
     }
 
     /// Stops those that match.
     pub fn cancel_files(&self, meant: &Meant, now_ms: u64) {
         let all = self.outgoing().iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
-        for outgoing in all.iter().filter(|outgoing| meant.is(&outgoing.to, &outgoing.name)) {
+        for outgoing in all.iter().filter(|outgoing| meant.is(outgoing.number, &outgoing.to, &outgoing.name)) {
             outgoing.is_cancelled.store(true, Ordering::Release);
             self.outbox().cancel(outgoing.transfer_id);
             self.recent().on_file_cancelled(outgoing.transfer_id, now_ms);
@@ -198,6 +227,68 @@ impl Link {
         self.outbox().is_stopped()
     }
 
+    /// Own messages that have not come back.
+    pub fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the server is still there.
+    pub fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A fence came back. Returns whether it was of this connection.
+    pub fn on_fence(&self, number: u64, now_ms: u64) -> bool {
+        let was_pending = self.pending().on_fence(number);
+        self.recent().on_fence(number, now_ms) || was_pending
+    }
+
+    /// Ends a connection whose server does not answer.
+    pub fn give_up(&self) {
+        self.is_gone.store(true, Ordering::Release);
+        self.close();
+    }
+
+    /// Says whether the reader waits for the server.
+    pub fn set_reading(&self, is_reading: bool) {
+        self.is_reading.store(is_reading, Ordering::Release);
+    }
+
+    /// Looks after the connection: asks whether the server is there, whether it has handled what was sent, and gives the
+    /// connection up if there is no answer.
+    pub fn on_tick(&self, own: Option<Recipient>, nickname: &str, now_ms: u64) {
+        let is_idle = self.outbox().is_idle() && !self.is_half_closed();
+        let is_quiet = self.recent().is_quiet(now_ms);
+        let is_reading = self.is_reading.load(Ordering::Acquire);
+        let watched = self.watch().on_tick(now_ms, Idle { is_reading, is_idle, is_quiet });
+        match watched {
+            Watched::Fine => {}
+            // A server has a number that operators choose, so nobody has this one.
+            Watched::Ask => {
+                self.say_quietly(Message::Probe(nickname.to_owned(), getrandom::u32().unwrap_or(u32::MAX)), now_ms)
+            }
+            Watched::Gone => return self.give_up(),
+        }
+        let wants_fence = {
+            let mut pending = self.pending();
+            pending.on_time(now_ms);
+            pending.wants_fence(now_ms)
+        };
+        if let (Some(own), Ok(number), true) = (own, getrandom::u64(), wants_fence && is_idle) {
+            self.say_quietly(Message::Fence(number, own), now_ms);
+        }
+    }
+
+    fn say_quietly(&self, message: Message, now_ms: u64) {
+        // If there is no room, it is not idle.
+        let _ = self.say(message, false, now_ms);
+    }
+
+    /// Whether it ended because the server did not answer.
+    pub fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
+    }
+
     pub(super) fn stream(&self) -> &Stream {
         &self.stream
     }
@@ -230,31 +321,22 @@ impl Link {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// So many messages could not be written whole.
-    pub(super) fn note_unsent(&self, messages: usize) {
-        self.unsent.lock().unwrap_or_else(PoisonError::into_inner).messages += messages;
-    }
-
     /// What was not sent when the connection ended, a line each.
     pub fn unsent(&self) -> Vec<String> {
-        let unsent = std::mem::take(&mut *self.unsent.lock().unwrap_or_else(PoisonError::into_inner));
-        let messages = (unsent.messages > 0).then(|| match unsent.messages {
-            1 => "not sent: 1 message".to_owned(),
-            more => format!("not sent: {more} messages"),
-        });
-        let files = unsent.files.iter().map(|file| {
+        let files = std::mem::take(&mut *self.unsent_files.lock().unwrap_or_else(PoisonError::into_inner));
+        let lost = |file: &ListedFile| {
             format!("not sent: \"{}\" to {}: the connection was lost", super::escape::Visible(&file.name), file.from)
-        });
-        messages.into_iter().chain(files).collect()
+        };
+        self.pending().on_lost().into_iter().chain(files.iter().map(lost)).collect()
     }
 
     /// Ends the writer.
     fn stop(&self) {
         let files = self.files();
-        let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
-        unsent.messages += self.outbox().stop();
-        if unsent.files.is_empty() {
-            unsent.files = files;
+        let mut unsent = self.unsent_files.lock().unwrap_or_else(PoisonError::into_inner);
+        self.outbox().stop();
+        if unsent.is_empty() {
+            *unsent = files;
         }
         self.changed.notify_all();
     }
@@ -369,26 +451,5 @@ pub fn refusal(response: AuthResponse, nickname: &str) -> String {
         AuthResponse::Registered => format!("the nickname {nickname} belongs to a registered user"),
         AuthResponse::WrongPassword => format!("wrong combination of nickname {nickname} and password"),
         AuthResponse::InUse => format!("the nickname {nickname} is in use right now"),
-    }
-}
-
-/// People for completion: the latest first.
-#[derive(Debug, Default)]
-pub struct Seen(std::collections::VecDeque<Recipient>);
-
-impl Seen {
-    /// A person has sent something.
-    pub fn on_heard_of(&mut self, from: &Recipient) {
-        if let Some(at) = self.0.iter().position(|known| known == from) {
-            self.0.swap(0, at);
-        } else {
-            self.0.truncate(super::limits::SEEN_MAX - 1);
-            self.0.push_front(from.clone());
-        }
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Recipient> {
-        self.0.iter()
     }
 }

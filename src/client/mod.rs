@@ -4,18 +4,20 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`command`], [`recipient`] | what is typed |
+//! | [`command`], [`recipient`], [`people`] | what is typed, and who is meant |
+//! | [`json`] | what programs write and read |
 //! | [`escape`], [`file_name`] | what others may put into texts and names |
 //! | [`upload`], [`outbox`] | chunks of a file; what is sent when |
 //! | [`consent`] | whose files are taken |
 //! | [`download`], [`hasher`] | which chunk belongs to which file |
-//! | [`recent`] | what an ERROR is about |
+//! | [`recent`], [`pending`] | what an ERROR is about; which messages have not come back |
+//! | [`watch`], [`overlap`] | whether the server is there; what two connections both bring |
 //! | [`repeats`] | which lines are counted instead of shown |
 //! | [`progress`] | the status line |
 //!
-//! Around them: [`options`], [`password`], [`disk`] (the download folder), [`screen`], [`output`] and [`editor`] (the
-//! user), [`files`] (commands about files), [`link`], [`reader`] and [`writer`] (the server), [`session`] (which ties
-//! them together).
+//! Around them: [`options`], [`paths`], [`password`], [`disk`] (the download folder), [`screen`], [`log_file`],
+//! [`output`] and [`term`] (the user), [`files`] (commands about files), [`link`], [`reader`] and [`writer`] (the
+//! server), [`session`] (which ties them together).
 
 // Their macros abort if the reader has gone.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -24,17 +26,22 @@ pub mod command;
 pub mod consent;
 pub mod disk;
 pub mod download;
-pub mod editor;
 pub mod escape;
 pub mod file_name;
 pub mod files;
 pub mod hasher;
+pub mod json;
 pub mod limits;
 pub mod link;
+pub mod log_file;
 pub mod options;
 pub mod outbox;
 pub mod output;
+pub mod overlap;
 pub mod password;
+pub mod paths;
+pub mod pending;
+pub mod people;
 pub mod progress;
 pub mod reader;
 pub mod recent;
@@ -44,19 +51,24 @@ pub mod screen;
 pub mod security;
 pub mod session;
 pub mod signals;
+pub mod term;
 pub mod upload;
+pub mod watch;
 pub mod writer;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+
+use rustix::time::{ClockId, clock_gettime};
 
 use consent::Consent;
 use disk::Folder;
 use download::{Downloads, Outcome, Say};
-use link::{Link, Seen};
+use link::Link;
+use overlap::Shown;
+use people::People;
 use progress::Progress;
-use screen::{Line, Screen};
+use screen::Screen;
 
 use crate::shell::terminal::Terminal;
 
@@ -80,22 +92,29 @@ pub struct Context {
     /// The connection, if there is one.
     pub link: Mutex<Option<Arc<Link>>>,
     downloads: Mutex<FolderDownloads>,
-    seen: Mutex<Seen>,
-    started: Instant,
+    people: Mutex<People>,
+    shown: Mutex<Shown>,
 }
 
 /// The files that come into a folder.
 pub type FolderDownloads = Downloads<Folder>;
 
 impl Context {
-    /// Milliseconds since the start.
+    /// Milliseconds since some moment, the time of sleep included.
     pub fn now_ms(&self) -> u64 {
-        self.started.elapsed().as_millis() as u64
+        let now = clock_gettime(ClockId::Boottime);
+        u64::try_from(now.tv_sec).unwrap_or_default() * 1000
+            + u64::try_from(now.tv_nsec).unwrap_or_default() / 1_000_000
     }
 
-    /// People that the client has heard of.
-    pub fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Ourselves, and others that the client has heard of.
+    pub fn people(&self) -> MutexGuard<'_, People> {
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The public messages that were shown last.
+    pub fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection, if there is one.
@@ -126,8 +145,7 @@ impl Context {
     pub fn answer<T>(&self, act: impl FnOnce(&mut FolderDownloads, Say<'_>) -> T) -> T {
         let (done, outcomes) = self.on_downloads(act);
         for outcome in outcomes {
-            let text = outcome.to_string();
-            self.screen.show_now(&if outcome.what.is_problem() { Line::Problem(text) } else { Line::Notice(text) });
+            self.screen.show_now(outcome.line());
         }
         done
     }
@@ -151,8 +169,8 @@ impl Context {
             is_told_to_end: AtomicBool::new(false),
             terminal: Terminal::remember(),
             link: Mutex::default(),
-            seen: Mutex::default(),
-            started: Instant::now(),
+            people: Mutex::default(),
+            shown: Mutex::default(),
         }
     }
 }

@@ -2,19 +2,25 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use super::limits::DOWNLOADS_MAX_BYTES;
+use super::paths;
 use super::recipient::Recipient;
 use super::security::{TlsOptions, TrustOption};
+use super::term::canvas::Style;
 use crate::arguments::{Arguments, Spec};
 use crate::wire::{Nickname, ServerId};
+
+/// The port where none is given: the server's default.
+const DEFAULT_PORT: u16 = 7777;
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
     /// Chat.
-    Chat(Options),
+    Chat(Box<Options>),
     /// Print the usage.
     Help,
     /// Print the version.
@@ -42,6 +48,16 @@ pub struct Options {
     pub accept: Vec<Recipient>,
     /// Whether all others' files are taken unasked, or none at all.
     pub files: Files,
+    /// What the terminal shows, and how it calls.
+    pub style: Style,
+    /// The file that every line goes to, too.
+    pub log: Option<PathBuf>,
+    /// Typed lines are kept over restarts.
+    pub keeps_history: bool,
+    /// Standard output and input are objects, for programs.
+    pub is_json: bool,
+    /// A lost connection is made anew, also without a terminal.
+    pub reconnects: bool,
 }
 
 /// The policy for files of other senders.
@@ -78,12 +94,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
         return Ok(Request::Version);
     }
     let [server, nickname] = matches.free.as_slice() else {
-        return Err(UsageError("HOST:PORT and NICKNAME are needed, and nothing else".into()));
+        return Err(UsageError("HOST[:PORT] and NICKNAME are needed, and nothing else".into()));
     };
-    let port = server.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
-    if port.and_then(|port| port.parse::<u16>().ok()).is_none_or(|port| port == 0) {
-        return Err(UsageError(format!("{server:?}: not a HOST:PORT")));
-    }
+    let server = with_port(server).ok_or_else(|| UsageError(format!("{server:?}: not a HOST or HOST:PORT")))?;
     if Nickname::parse(nickname).is_none() {
         return Err(UsageError(format!(
             "{nickname:?}: not a legal nickname (1 to 64 bytes, no control characters, no outer blanks)"
@@ -107,17 +120,38 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
     };
     let host = server.rsplit_once(':').map_or(server.as_str(), |(host, _)| host);
     let tls = tls(&matches, host.trim_start_matches('[').trim_end_matches(']'))?;
-    Ok(Request::Chat(Options {
-        server: server.clone(),
+    Ok(Request::Chat(Box::new(Options {
+        server,
         tls,
         nickname: nickname.clone(),
-        password_file: matches.opt_str("password-file").map(PathBuf::from),
+        password_file: matches.opt_str("password-file").map(paths::expand),
         ask_password: matches.opt_present("ask-password"),
-        download: matches.opt_str("download").map(PathBuf::from),
+        download: matches.opt_str("download").map(paths::expand),
         max_download_bytes,
         accept,
         files,
-    }))
+        style: Style {
+            has_seconds: matches.opt_present("seconds"),
+            has_bell: !matches.opt_present("no-bell"),
+            has_notifications: matches.opt_present("notify"),
+        },
+        log: matches.opt_str("log").map(paths::expand),
+        keeps_history: !matches.opt_present("no-history"),
+        is_json: matches.opt_present("json"),
+        reconnects: matches.opt_present("reconnect"),
+    })))
+}
+
+/// `HOST:PORT`; without a port, with that of the protocol. An IPv6 address without a port needs no brackets.
+fn with_port(server: &str) -> Option<String> {
+    if server.parse::<Ipv6Addr>().is_ok() {
+        return Some(format!("[{server}]:{DEFAULT_PORT}"));
+    }
+    let has_port = server.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+    let whole = if has_port { server.to_owned() } else { format!("{server}:{DEFAULT_PORT}") };
+    let (host, port) = whole.rsplit_once(':')?;
+    let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+    (!host.is_empty() && !host.contains(char::is_whitespace) && is_port).then_some(whole)
 }
 
 /// `NICKNAME@ID`. An argument needs no quotes if a nickname has blanks, but may have them as a typed line does.
@@ -143,7 +177,7 @@ fn tls(matches: &Arguments, host: &str) -> Result<Option<TlsOptions>, UsageError
     }
     let trust = match (matches.opt_str("ca"), matches.opt_str("fingerprint")) {
         (None, None) => TrustOption::System,
-        (Some(path), None) => TrustOption::File(path.into()),
+        (Some(path), None) => TrustOption::File(paths::expand(path)),
         (None, Some(text)) => TrustOption::fingerprint(&text).ok_or_else(|| {
             UsageError(format!(
                 "--fingerprint {text:?}: not a SHA-256 (64 hexadecimal digits, as the server's log has it)"
@@ -158,7 +192,7 @@ fn tls(matches: &Arguments, host: &str) -> Result<Option<TlsOptions>, UsageError
 /// The text of `--help`.
 pub fn usage() -> String {
     let mut text = getopts()
-        .usage("Usage: cfp-client HOST:PORT NICKNAME [options]\n\nChat on a server for the Chat Fusion Protocol.");
+        .usage("Usage: cfp-client HOST[:PORT] NICKNAME [options]\n\nChat on a server for the Chat Fusion Protocol.");
     text.push_str("\nTyped, or read from standard input:\n");
     for (form, meaning) in super::command::HELP {
         text.push_str(&format!("    {form:<28}  {meaning}\n"));
@@ -190,6 +224,13 @@ fn getopts() -> Spec {
         .optflag("", "accept-all", "take every sender's files without asking")
         .optflag("", "no-files", "take no files")
         .optopt("", "max-download", "most that all files taken may come to (default 1 GiB)", "BYTES")
+        .optflag("", "seconds", "show times with seconds")
+        .optflag("", "no-bell", "do not ring the bell for private messages and for your nickname")
+        .optflag("", "notify", "tell the desktop of them, too, by the terminal (OSC 9)")
+        .optopt("", "log", "append every line to this file, too", "FILE")
+        .optflag("", "no-history", "do not keep typed lines for the next run")
+        .optflag("", "json", "write an object a line on standard output, and take objects on standard input")
+        .optflag("", "reconnect", "without a terminal, too, connect anew when the connection is lost")
         .optflag("h", "help", "print this, exit")
         .optflag("V", "version", "print the version, exit");
     options
@@ -215,6 +256,19 @@ mod tests {
     }
 
     #[test]
+    fn a_host_alone_means_the_port_of_the_protocol() {
+        for (given, meant) in [
+            ("localhost", "localhost:7777"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+            ("::1", "[::1]:7777"),
+            ("[::1]", "[::1]:7777"),
+            ("[::1]:80", "[::1]:80"),
+        ] {
+            assert_eq!(with_port(given).as_deref(), Some(meant));
+        }
+    }
+
+    #[test]
     fn whose_files_are_taken_is_named_as_it_is_typed_or_without_quotes() {
         let Ok(Request::Chat(options)) =
             parsed(&["x:1", "ana", "--accept", "\"two words\"@7", "--accept=two words@8", "--accept", "a@b@9"])
@@ -231,7 +285,8 @@ mod tests {
         for bad in [
             &[][..],
             &["localhost:7777"],
-            &["localhost", "ana"],
+            &["", "ana"],
+            &["localhost:", "ana"],
             &[":7777", "ana"],
             &["localhost:x", "ana"],
             &["localhost:0", "ana"],

@@ -15,6 +15,10 @@ pub enum Message {
     Public(String),
     /// For one.
     Private(Recipient, String),
+    /// For ourselves, with a number: it comes back when all before it was handled.
+    Fence(u64, Recipient),
+    /// For nobody: the server answers it, if it is there. Under this nickname, to a server with this ID.
+    Probe(String, u32),
 }
 
 impl Message {
@@ -22,6 +26,7 @@ impl Message {
         match self {
             Message::Public(text) => text.len(),
             Message::Private(to, text) => to.nickname.len() + text.len(),
+            Message::Fence(..) | Message::Probe(..) => 0,
         }
     }
 }
@@ -84,6 +89,11 @@ impl<U> Outbox<U> {
     /// Files under way.
     pub fn uploads_len(&self) -> usize {
         self.uploads.len() + self.reserved
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.messages.is_empty() && self.uploads_len() == 0
     }
 
     /// Whether the connection is gone.
@@ -158,12 +168,12 @@ impl<U> Outbox<U> {
         self.is_finishing = true;
     }
 
-    /// The connection is gone. Returns the number of messages that were not sent.
-    pub fn stop(&mut self) -> usize {
+    /// The connection is gone.
+    pub fn stop(&mut self) {
         self.is_stopped = true;
         self.messages_bytes = 0;
         self.uploads.clear();
-        self.messages.drain(..).count()
+        self.messages.clear();
     }
 }
 

@@ -5,15 +5,20 @@
 
 use std::io::{self, ErrorKind, Read};
 
+use jiff::Timestamp;
+
 use super::Context;
-use super::download::{Outcome, Sender};
-use super::escape::{Visible, VisibleNickname};
-use super::limits::{CLOCK_STEP_MAX_MS, FINISH_MS, READ_BYTES, SHOWN_MESSAGE_MAX_BYTES};
+use super::download::{Outcome, Sender, What};
+use super::json::Field;
+use super::limits::{CLOCK_STEP_MAX_MS, FINISH_MS, READ_BYTES, READ_WAIT_MS, SHOWN_MESSAGE_MAX_BYTES};
 use super::link::{Leftover, Link};
+use super::overlap::Overlap;
+use super::pending::fence_number;
+use super::people::How;
 use super::recent::Verdict;
 use super::recipient::Recipient;
 use super::repeats::Repeats;
-use super::screen::Line;
+use super::screen::{Line, Report, Said, Way};
 use crate::limits::LINK_FIELD_MAX_BYTES;
 use crate::wire::pool::BufferPool;
 use crate::wire::{Announcement, ErrorReason, FrameLimits, Inbox, Input, Packet, ServerId};
@@ -27,8 +32,9 @@ pub enum End {
     Broken(io::Error),
 }
 
-/// Handles input until the connection ends. Then unfinished files are given up.
-pub fn read(context: &Context, link: &Link, leftover: Leftover) -> End {
+/// Handles input until the connection ends. Then unfinished files are given up. `overlap` is what another connection has
+/// shown already.
+pub fn read(context: &Context, link: &Link, leftover: Leftover, overlap: Option<Overlap>) -> End {
     let (inbox, behind) = leftover;
     let mut reader = Reader {
         context,
@@ -36,16 +42,19 @@ pub fn read(context: &Context, link: &Link, leftover: Leftover) -> End {
         inbox,
         pool: BufferPool::default(),
         repeats: Repeats::default(),
+        overlap,
+        begun_ms: context.now_ms(),
         clock: ReadingClock { ms: context.downloads_ms(), last_ms: context.now_ms() },
     };
     let end = match reader.take(&behind) {
         Ok(()) => reader.run(),
         Err(error) => End::Broken(error),
     };
+    reader.end_overlap();
     for outcome in context.on_downloads(|downloads, say| downloads.on_disconnected(say)).1 {
         reader.say(&outcome);
     }
-    reader.repeats.drain().into_iter().for_each(|line| context.screen.show(&Line::Problem(line)));
+    reader.repeats.drain().into_iter().for_each(|line| context.screen.show(Line::Problem(line.into())));
     link.close();
     end
 }
@@ -56,6 +65,8 @@ struct Reader<'a> {
     inbox: Inbox,
     pool: BufferPool,
     repeats: Repeats,
+    overlap: Option<Overlap>,
+    begun_ms: u64,
     clock: ReadingClock,
 }
 
@@ -77,16 +88,22 @@ impl Reader<'_> {
         let mut buffer = vec![0; READ_BYTES];
         let mut last_ms = self.context.now_ms();
         loop {
-            match self.link.stream().read(&mut buffer) {
+            self.link.set_reading(true);
+            let read = self.link.stream().read(&mut buffer);
+            self.link.set_reading(false);
+            match read {
+                Ok(0) if self.link.is_gone() => return End::Broken(no_answer()),
                 Ok(0) => return End::Closed,
                 Ok(len) => {
                     last_ms = self.context.now_ms();
+                    self.link.watch().on_heard(last_ms);
                     if let Err(error) = self.take(buffer.get(..len).unwrap_or_default()) {
                         return End::Broken(error);
                     }
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) if self.link.is_gone() => return End::Broken(no_answer()),
                 Err(error) => return End::Broken(error),
             }
             let now_ms = self.context.now_ms();
@@ -99,9 +116,12 @@ impl Reader<'_> {
 
     fn on_time(&mut self, now_ms: u64) {
         self.clock.advance(now_ms);
+        if self.overlap.is_some() && now_ms.saturating_sub(self.begun_ms) >= READ_WAIT_MS {
+            self.end_overlap();
+        }
         self.on_downloads(|downloads, now_ms, say| downloads.on_time(now_ms, say));
         for line in self.repeats.on_time(now_ms) {
-            self.context.screen.show(&Line::Problem(line));
+            self.context.screen.show(Line::Problem(line.into()));
         }
     }
 
@@ -121,7 +141,7 @@ impl Reader<'_> {
                 }
                 Input::Overlong { .. } => {
                     if inbox.skipped_field_bytes() <= LINK_FIELD_MAX_BYTES {
-                        self.show_repeatable(Line::Problem("a message was too long to be shown".to_owned()));
+                        self.show_repeatable(Line::Problem("a message was too long to be shown".to_owned().into()));
                     }
                     false
                 }
@@ -143,18 +163,12 @@ impl Reader<'_> {
 
     fn on_packet(&mut self, packet: Packet<'_>) {
         match packet {
-            Packet::MsgPblInc { origin, sender, message } => {
-                self.on_heard_of(origin, sender);
-                self.show(format!("[{origin}] {}", VisibleNickname(sender)), message, false);
-            }
-            Packet::MsgPrvInc { origin, sender, message, .. } => {
-                let from = self.on_heard_of(origin, sender);
-                self.show(format!("[{origin}] {} -> you", VisibleNickname(sender)), message, true);
-                if let Some(announcement) = Announcement::parse(message) {
-                    self.on_downloads(|downloads, now_ms, _| downloads.on_announcement(&from, announcement, now_ms));
-                }
-            }
+            Packet::MsgPblInc { origin, sender, message } => self.on_public(origin, sender, message),
+            Packet::MsgPrvInc { origin, sender, message, .. } => self.on_private(origin, sender, message),
             Packet::FileChnkInc { origin, sender, chunk, .. } => {
+                if self.context.people().is_ignored_by(origin, sender) {
+                    return;
+                }
                 let from = Sender { origin, nickname: sender };
                 self.on_downloads(|downloads, now_ms, say| downloads.on_chunk(from, &chunk, now_ms, say));
             }
@@ -164,14 +178,86 @@ impl Reader<'_> {
         }
     }
 
-    fn on_heard_of(&self, origin: ServerId, nickname: &str) -> Recipient {
-        let from = Recipient::new(origin, nickname);
-        self.context.seen().on_heard_of(&from);
-        from
+    fn on_public(&mut self, origin: ServerId, sender: &str, message: &str) {
+        let who = Recipient::new(origin, sender);
+        let mut people = self.context.people();
+        let may_be_ours = sender == people.own_nickname() && people.own().is_none_or(|own| own == who);
+        let (mut news, mut dropped) = (None, Vec::new());
+        if may_be_ours && let Some(lines) = self.link.pending().on_echo(message) {
+            news = people.set_server(origin).then(|| format!("you are {who}"));
+            dropped = lines;
+        }
+        let is_own = people.own().as_ref() == Some(&who);
+        if !is_own {
+            if people.is_ignored(&who) {
+                return;
+            }
+            people.on_heard(&who, How::Public, Timestamp::now());
+        }
+        let is_mention = !is_own && people.is_mentioned(message);
+        drop(people);
+        for line in dropped {
+            let fields = vec![("reason", "dropped".into())];
+            self.context.screen.show(Line::Problem(Report::about(line, "not_delivered", fields)));
+        }
+        if let Some(text) = news {
+            let report = Report::about(text, "you", vec![("who", Field::from(&who))]).besides_lines();
+            self.context.screen.show(Line::Notice(report));
+        }
+        let text = message.to_owned();
+        let said = Said { who, way: Way::Public, text, is_own, is_mention, is_announcement: false };
+        match &mut self.overlap {
+            None => self.show_public(said),
+            Some(overlap) => {
+                let (shown, is_over) = overlap.on_message(said);
+                if is_over {
+                    self.overlap = None;
+                }
+                shown.into_iter().for_each(|said| self.show_public(said));
+            }
+        }
     }
 
-    fn show(&self, from: String, message: &str, is_private: bool) {
-        self.context.screen.show(&Line::Message { from, text: Visible(message).to_string(), is_private });
+    fn show_public(&self, said: Said) {
+        self.context.shown().on_shown(&said);
+        self.context.screen.show(Line::Said(said));
+    }
+
+    fn end_overlap(&mut self) {
+        if let Some(mut overlap) = self.overlap.take() {
+            overlap.finish().into_iter().for_each(|said| self.show_public(said));
+        }
+    }
+
+    fn on_private(&mut self, origin: ServerId, sender: &str, message: &str) {
+        let who = Recipient::new(origin, sender);
+        let mut people = self.context.people();
+        let is_own = people.own().as_ref() == Some(&who);
+        if let Some(number) = fence_number(message)
+            && sender == people.own_nickname()
+        {
+            drop(people);
+            // One of an earlier connection is not shown either.
+            if self.link.on_fence(number, self.context.now_ms()) || is_own {
+                return;
+            }
+            people = self.context.people();
+        }
+        if people.is_ignored(&who) {
+            return;
+        }
+        if !is_own {
+            people.on_heard(&who, How::Private, Timestamp::now());
+        }
+        let is_mention = !is_own && people.is_mentioned(message);
+        drop(people);
+        let announcement = Announcement::parse(message);
+        let (text, is_announcement) = (message.to_owned(), announcement.is_some());
+        let said = Said { who: who.clone(), way: Way::ToUs, text, is_own, is_mention, is_announcement };
+        self.context.screen.show(Line::Said(said));
+        if let Some(announcement) = announcement {
+            self.on_downloads(|downloads, now_ms, _| downloads.on_announcement(&who, announcement, now_ms));
+        }
     }
 
     /// Does something with received files, then shows the lines. (The other way round, a typed command would wait for
@@ -184,13 +270,19 @@ impl Reader<'_> {
     }
 
     fn say(&mut self, outcome: &Outcome) {
-        let text = outcome.to_string();
-        self.show_repeatable(if outcome.what.is_problem() { Line::Problem(text) } else { Line::Notice(text) });
+        if matches!(outcome.what, What::Offered { .. } | What::Begun { .. }) {
+            self.context.people().on_heard(&outcome.from, How::File, Timestamp::now());
+        }
+        self.show_repeatable(outcome.line());
     }
 
     fn on_error(&mut self, reason: ErrorReason) {
         let verdict = self.link.recent().on_error(reason, self.context.now_ms());
-        let Verdict::Failed { line, stop, is_file } = verdict else { return };
+        let (line, stop, is_file) = match verdict {
+            Verdict::Failed { line, stop, is_file } => (line, stop, is_file),
+            Verdict::Answered => return self.link.watch().on_answer(),
+            Verdict::Expected => return,
+        };
         if is_file {
             self.context.note_failure();
         }
@@ -202,20 +294,28 @@ impl Reader<'_> {
             drop(outbox);
             self.link.notify();
         }
-        self.show_repeatable(Line::Problem(line));
+        let reason = match reason {
+            ErrorReason::UnknownServer => "unknown server",
+            ErrorReason::UnknownReceiver => "unknown receiver",
+        };
+        self.show_repeatable(Line::Problem(Report::about(line, "not_delivered", vec![("reason", reason.into())])));
     }
 
     /// Shows a line that the network may cause as often as it likes.
     fn show_repeatable(&mut self, line: Line) {
-        let (Line::Problem(text) | Line::Notice(text)) = &line else { return self.context.screen.show(&line) };
-        let (is_shown, before) = self.repeats.on_line(text, self.context.now_ms());
+        let (Line::Problem(report) | Line::Notice(report)) = &line else { return self.context.screen.show(line) };
+        let (is_shown, before) = self.repeats.on_line(&report.text, self.context.now_ms());
         if let Some(before) = before {
-            self.context.screen.show(&Line::Problem(before));
+            self.context.screen.show(Line::Problem(before.into()));
         }
         if is_shown {
-            self.context.screen.show(&line);
+            self.context.screen.show(line);
         }
     }
+}
+
+fn no_answer() -> io::Error {
+    io::Error::new(ErrorKind::TimedOut, "the server does not answer")
 }
 
 fn out_of_frame(what: &str) -> io::Error {

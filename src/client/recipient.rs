@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::escape::VisibleNickname;
+use crate::wire::visible::is_treacherous_in_name;
 use crate::wire::{Nickname, ServerId};
 
 /// A client of some server.
@@ -26,7 +26,7 @@ impl Recipient {
     }
 
     /// Reads `NICKNAME@ID` from the front of `text`, a nickname with blanks in quotes, and gives what follows too.
-    /// In quotes, `\"` and `\\` stand for themselves.
+    /// In quotes, `\"` and `\\` stand for themselves, and `\u{202e}` for that character.
     pub fn parse(text: &str) -> Option<(Recipient, &str)> {
         let (nickname, rest) = match text.strip_prefix('"') {
             Some(quoted) => unquote(quoted)?,
@@ -46,45 +46,63 @@ impl Recipient {
         Some((Recipient { nickname, server: ServerId(digits.parse().ok()?) }, rest))
     }
 
-    /// As it is typed; [`Recipient::parse`] reads it back.
-    pub fn typed(&self) -> String {
-        if self.nickname.contains(char::is_whitespace) || self.nickname.starts_with('"') {
-            let escaped = self.nickname.replace('\\', "\\\\").replace('"', "\\\"");
-            format!("\"{escaped}\"@{}", self.server)
-        } else {
-            format!("{}@{}", self.nickname, self.server)
-        }
+    /// Reads a nickname alone, in quotes if it has blanks, from the front of `text`, and gives what follows too.
+    pub fn parse_nickname(text: &str) -> Option<(String, &str)> {
+        let (nickname, rest) = match text.strip_prefix('"') {
+            Some(quoted) => unquote(quoted)?,
+            None => {
+                let word = text.split(char::is_whitespace).next()?;
+                (word.to_owned(), text.get(word.len()..)?)
+            }
+        };
+        let is_end = rest.is_empty() || rest.starts_with(char::is_whitespace);
+        (is_end && Nickname::parse(&nickname).is_some()).then_some((nickname, rest))
     }
 }
 
-/// As it is shown to people.
+/// As it is typed, which is safe to show: [`Recipient::parse`] reads it back.
 impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.nickname.contains(char::is_whitespace) {
-            let shown = VisibleNickname(&self.nickname).to_string();
-            if shown.starts_with('"') {
-                write!(f, "{shown}@{}", self.server)
-            } else {
-                write!(f, "\"{shown}\"@{}", self.server)
-            }
-        } else {
-            write!(f, "{}@{}", VisibleNickname(&self.nickname), self.server)
+        let Recipient { nickname, server } = self;
+        let needs_quotes = |char: char| char.is_whitespace() || char == '"' || is_treacherous_in_name(char);
+        if !nickname.contains(needs_quotes) {
+            return write!(f, "{nickname}@{server}");
         }
+        f.write_str("\"")?;
+        for char in nickname.chars() {
+            match char {
+                '"' | '\\' => write!(f, "\\{char}")?,
+                _ if is_treacherous_in_name(char) => write!(f, "{}", char.escape_unicode())?,
+                _ => write!(f, "{char}")?,
+            }
+        }
+        write!(f, "\"@{server}")
     }
 }
 
 /// Reads up to the closing quote, which must be there.
 fn unquote(text: &str) -> Option<(String, &str)> {
     let mut nickname = String::new();
-    let mut chars = text.char_indices();
-    while let Some((at, char)) = chars.next() {
+    let mut rest = text;
+    loop {
+        let char = rest.chars().next()?;
+        rest = rest.get(char.len_utf8()..)?;
         match char {
-            '"' => return Some((nickname, text.get(at + 1..)?)),
-            '\\' => nickname.push(chars.next()?.1),
+            '"' => return Some((nickname, rest)),
+            '\\' => match rest.strip_prefix("u{").and_then(|hex| hex.split_once('}')) {
+                Some((hex, after)) => {
+                    nickname.push(char::from_u32(u32::from_str_radix(hex, 16).ok()?)?);
+                    rest = after;
+                }
+                None => {
+                    let escaped = rest.chars().next()?;
+                    nickname.push(escaped);
+                    rest = rest.get(escaped.len_utf8()..)?;
+                }
+            },
             _ => nickname.push(char),
         }
     }
-    None
 }
 
 #[cfg(test)]
@@ -94,7 +112,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> Option<(String, u32, &str)> {
-        Recipient::parse(text).map(|(address, rest)| (address.nickname, address.server.0, rest))
+        Recipient::parse(text).map(|(to, rest)| (to.nickname, to.server.0, rest))
     }
 
     #[test]
@@ -104,10 +122,11 @@ mod tests {
         assert_eq!(parsed("\"two words\"@4294967295 x"), Some(("two words".into(), u32::MAX, " x")));
         assert_eq!(parsed("\"a\\\"b\\\\c\"@1"), Some(("a\"b\\c".into(), 1, "")));
         assert_eq!(parsed("a@b@3 x"), Some(("a@b".into(), 3, " x")));
+        assert_eq!(parsed("\"a\\u{202e}b\"@1"), Some(("a\u{202e}b".into(), 1, "")));
     }
 
     #[test]
-    fn what_is_no_address_is_not_read() {
+    fn what_is_no_recipient_is_not_read() {
         for bad in [
             "",
             "ben",
@@ -128,11 +147,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_typed_for_an_address_reads_as_that_address(nickname in "[^\\p{Cc}]{1,20}", server: u32) {
+        fn what_is_shown_of_a_recipient_is_safe_and_reads_as_that_recipient(nickname in "[^\\p{Cc}]{1,20}", server: u32) {
             prop_assume!(Nickname::parse(&nickname).is_some());
-            let address = Recipient { nickname, server: ServerId(server) };
-            let typed = format!("{} tail", address.typed());
-            prop_assert_eq!(Recipient::parse(&typed), Some((address, " tail")));
+            let to = Recipient { nickname, server: ServerId(server) };
+            let typed = format!("{to} tail");
+            prop_assert!(!typed.contains(super::super::escape::is_treacherous), "{typed:?}");
+            prop_assert_eq!(Recipient::parse(&typed), Some((to, " tail")));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::escape::beginning;
+use super::hasher::Hasher;
 use super::limits::{FILE_MAX_BYTES, HASH_READ_BYTES};
 use super::progress::Meter;
 use super::recipient::Recipient;
@@ -27,13 +28,17 @@ pub struct Upload<R> {
     /// Counts for the status line.
     pub meter: Arc<Meter>,
     source: R,
+    /// Of what was sent, which the file's content may not be any more.
+    hash: Option<Hasher>,
+    block: Vec<u8>,
 }
 
 impl<R: Read> Upload<R> {
     /// Begins to send the bytes of `source`. `None` if the announced size is too large for the protocol.
     pub fn new(to: Recipient, announcement: Announcement, source: R, meter: Arc<Meter>) -> Option<Upload<R>> {
         let chunks = announcement.chunks()?;
-        Some(Upload { to, announcement, chunks, chunks_done: 0, meter, source })
+        let hash = Some(Hasher::new(announcement.size));
+        Some(Upload { to, announcement, chunks, chunks_done: 0, meter, source, hash, block: Vec::new() })
     }
 
     /// Appends the next packets to `out`: at first the announcement, then up to `chunks_max` chunks.
@@ -54,6 +59,7 @@ impl<R: Read> Upload<R> {
             let (filled, padding) = content.split_at_mut(len);
             self.source.read_exact(filled)?;
             padding.fill(0);
+            self.block.extend_from_slice(filled);
             let Announcement { transfer_id, name, .. } = &self.announcement;
             let chunk =
                 FileChunk { transfer_id: *transfer_id, file_name: name, chunks: self.chunks, content: &content };
@@ -62,7 +68,13 @@ impl<R: Read> Upload<R> {
             packets += 1;
         }
         self.meter.set(u64::from(self.chunks_done) * CHUNK_BYTES as u64);
-        Ok(Packed { packets, is_last: self.chunks_done == self.chunks })
+        if let Some(hash) = &mut self.hash {
+            self.block = hash.update(std::mem::take(&mut self.block));
+        }
+        let is_last = self.chunks_done == self.chunks;
+        let sent = if is_last { self.hash.take().and_then(Hasher::finish) } else { None };
+        let is_changed = sent.is_some_and(|sent| sent != self.announcement.sha256);
+        Ok(Packed { packets, is_last, is_changed })
     }
 }
 
@@ -73,17 +85,19 @@ pub struct Packed {
     pub packets: u64,
     /// The file's last chunk is among them.
     pub is_last: bool,
+    /// All of it was sent, but it is not what was announced: it was changed meanwhile.
+    pub is_changed: bool,
 }
 
-/// Reads a file through. `stop` is asked between reads.
+/// Reads a file through. `stop` is asked between reads, and told how many bytes were read.
 ///
 /// # Errors
 /// What reading gives; `Interrupted` when told to stop; `FileTooLarge` for one that the protocol can't carry.
-pub fn measure(mut source: impl Read, stop: impl Fn() -> bool) -> io::Result<(u64, [u8; 32])> {
+pub fn measure(mut source: impl Read, stop: impl Fn(u64) -> bool) -> io::Result<(u64, [u8; 32])> {
     let (mut hash, mut size) = (Sha256::new(), 0u64);
     let mut buffer = vec![0; HASH_READ_BYTES];
     loop {
-        if stop() {
+        if stop(size) {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let len = match source.read(&mut buffer) {
@@ -115,7 +129,8 @@ mod tests {
     use crate::wire::{FrameLimits, Inbox, Input, ServerId};
 
     fn upload(content: &[u8], size: u64) -> Upload<&[u8]> {
-        let announcement = Announcement { name: "x.bin".into(), size, sha256: [0; 32], transfer_id: 5 };
+        let announcement =
+            Announcement { name: "x.bin".into(), size, sha256: Sha256::digest(content).into(), transfer_id: 5 };
         let meter = Progress::default().begin(Direction::Sending, "x.bin".into(), size);
         Upload::new(Recipient::new(ServerId(7), "ben"), announcement, content, meter).unwrap()
     }
@@ -165,9 +180,9 @@ mod tests {
 
     #[test]
     fn measuring_gives_size_and_sha256_and_stops_when_told() {
-        let (size, sha256) = measure(&b"abc"[..], || false).unwrap();
+        let (size, sha256) = measure(&b"abc"[..], |_| false).unwrap();
         assert_eq!((size, sha256[..4].to_vec()), (3, vec![0xba, 0x78, 0x16, 0xbf]));
-        assert_eq!(measure(&b"abc"[..], || true).unwrap_err().kind(), io::ErrorKind::Interrupted);
+        assert_eq!(measure(&b"abc"[..], |_| true).unwrap_err().kind(), io::ErrorKind::Interrupted);
     }
 
     #[test]

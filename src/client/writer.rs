@@ -1,20 +1,27 @@
 //! What goes out: the thread that writes a connection, and the ones that prepare files.
 
-use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Write};
+use std::io::{self, BufReader, ErrorKind, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Context;
 use super::escape::Visible;
+use super::json::Field;
 use super::limits::CHUNKS_PER_TURN;
 use super::link::{FileUpload, Link, Outgoing};
 use super::outbox::{Message, Work};
+use super::pending::fence_text;
 use super::progress::{Direction, size};
-use super::upload::{Upload, measure, sent_name};
+use super::recipient::Recipient;
+use super::screen::{Line, Report};
+use super::upload::{Packed, Upload, measure, sent_name};
 use crate::limits::CHUNK_BYTES;
-use crate::wire::{Announcement, Packet};
+use crate::shell::regular_file;
+use crate::wire::{Announcement, Packet, ServerId};
+
+/// In the message to a server that does not exist, should there be one.
+const PROBE_TEXT: &str = "[cfp-client: is my server there?]";
 
 /// Sends what the outbox holds, until it is finished or the connection is gone.
 pub fn write(context: &Context, link: &Link) {
@@ -49,17 +56,27 @@ fn write_all(context: &Context, link: &Link) -> io::Result<()> {
                 // A script may wait for room.
                 link.notify();
                 messages.iter().for_each(|message| pack_message(context, link, message, &mut bytes));
-                stream.write_all(&bytes).inspect_err(|_| link.note_unsent(messages.len()))?;
+                stream.write_all(&bytes)?;
             }
             Work::Upload(mut upload) => {
                 drop(outbox);
                 let packed = pack_chunks(context, link, &mut upload, &mut bytes);
+                let fence = match &packed {
+                    Ok(packed) if packed.is_last && !packed.is_changed => pack_fence(context, &mut bytes),
+                    _ => None,
+                };
                 let written = packed.as_ref().map_or(Ok(()), |_| stream.write_all(&bytes));
                 let going_on = match packed {
-                    Ok(is_last) => (!is_last).then_some(upload),
+                    Ok(packed) if !packed.is_last => Some(upload),
+                    Ok(packed) => {
+                        if written.is_ok() {
+                            on_last_written(context, link, &upload, packed.is_changed, fence);
+                        }
+                        None
+                    }
                     Err(error) => {
                         link.recent().on_file_cancelled(upload.outgoing.transfer_id, context.now_ms());
-                        context.fail(not_sent(&upload.outgoing.name, &error));
+                        fail(context, &upload.outgoing, not_sent(&upload.outgoing.name, &error));
                         None
                     }
                 };
@@ -77,25 +94,57 @@ fn pack_message(context: &Context, link: &Link, message: &Message, bytes: &mut V
         Message::Public(message) => Packet::MsgPbl { message }.encode(bytes),
         Message::Private(to, message) => {
             link.recent().on_message_sent(to, message, context.now_ms());
-            Packet::MsgPrv { destination: to.server, receiver: &to.nickname, message }.encode(bytes);
+            pack_private(to, message, bytes);
+        }
+        Message::Fence(number, own) => pack_private(own, &fence_text(*number), bytes),
+        Message::Probe(nickname, server) => {
+            link.recent().on_probed();
+            pack_private(&Recipient::new(ServerId(*server), nickname), PROBE_TEXT, bytes);
         }
     }
 }
 
-/// Packs a turn of a file; returns whether it was the last.
-fn pack_chunks(context: &Context, link: &Link, upload: &mut FileUpload, bytes: &mut Vec<u8>) -> io::Result<bool> {
+fn pack_private(to: &Recipient, message: &str, bytes: &mut Vec<u8>) {
+    Packet::MsgPrv { destination: to.server, receiver: &to.nickname, message }.encode(bytes);
+}
+
+/// Packs a turn of a file.
+fn pack_chunks(context: &Context, link: &Link, upload: &mut FileUpload, bytes: &mut Vec<u8>) -> io::Result<Packed> {
     let upload = &mut upload.chunks;
     let packed = upload.pack(bytes, CHUNKS_PER_TURN)?;
-    let Announcement { name, transfer_id, size: total, .. } = &upload.announcement;
-    let (mut recent, now_ms) = (link.recent(), context.now_ms());
-    recent.on_file_sent(&upload.to, (*transfer_id, name), packed.packets, now_ms);
-    if packed.is_last {
-        let elapsed_ms = upload.meter.elapsed_ms().max(1);
-        let rate = size(total.saturating_mul(1000) / elapsed_ms);
-        let text = format!("sent \"{}\" to {}: {total} bytes, {rate}/s", Visible(name), upload.to);
-        recent.on_file_complete(*transfer_id, text, now_ms);
+    let Announcement { name, transfer_id, .. } = &upload.announcement;
+    link.recent().on_file_sent(&upload.to, (*transfer_id, name), packed.packets, context.now_ms());
+    Ok(packed)
+}
+
+/// A fence behind a file's last chunk, if we know our own server.
+fn pack_fence(context: &Context, bytes: &mut Vec<u8>) -> Option<u64> {
+    let own = context.people().own()?;
+    let number = getrandom::u64().ok()?;
+    pack_private(&own, &fence_text(number), bytes);
+    Some(number)
+}
+
+/// The last chunk has been given to the kernel. "Sent" is said when the server has handled it.
+fn on_last_written(context: &Context, link: &Link, upload: &FileUpload, is_changed: bool, fence: Option<u64>) {
+    let FileUpload { chunks, outgoing } = upload;
+    let Announcement { name, transfer_id, size: total, .. } = &chunks.announcement;
+    let (name, now_ms) = (Visible(name), context.now_ms());
+    if is_changed {
+        link.recent().on_file_cancelled(*transfer_id, now_ms);
+        let text = format!(
+            "not sent whole: \"{name}\" was changed while it was sent to {}, so its receiver does not keep it",
+            chunks.to
+        );
+        return fail(context, outgoing, text);
     }
-    Ok(packed.is_last)
+    let rate = size(total.saturating_mul(1000) / chunks.meter.elapsed_ms().max(1));
+    let text = format!("sent \"{name}\" to {}: {total} bytes, {rate}/s", chunks.to);
+    let mut recent = link.recent();
+    match fence {
+        Some(number) => recent.on_file_written(*transfer_id, number, text, now_ms),
+        None => recent.on_file_complete(*transfer_id, text, now_ms),
+    }
 }
 
 /// Reads a file through and queues it. The link has a place reserved for it.
@@ -106,7 +155,7 @@ pub fn prepare_upload(context: &Context, link: &Link, outgoing: Arc<Outgoing>, p
         Err(error) => {
             link.outbox().release_upload();
             if !link.is_stopped() && !outgoing.is_cancelled() {
-                context.fail(not_sent(&outgoing.name, &error));
+                fail(context, &outgoing, not_sent(&outgoing.name, &error));
             }
         }
     }
@@ -118,18 +167,36 @@ pub fn prepare_upload(context: &Context, link: &Link, outgoing: Arc<Outgoing>, p
 }
 
 fn upload(context: &Context, link: &Link, outgoing: Arc<Outgoing>, path: &Path) -> io::Result<FileUpload> {
-    // A named pipe would hold us up when opened, and has no size that could be announced.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a file"));
-    }
-    let (size, sha256) = measure(File::open(path)?, || link.is_stopped() || outgoing.is_cancelled())?;
+    // One opening for both readings: a file that takes its name meanwhile is another one.
+    let mut file = regular_file::open(path)?;
+    let name = Visible(&outgoing.name).to_string();
+    let hashing = context.progress.begin(Direction::Hashing, name.clone(), file.metadata()?.len());
+    outgoing.count_with(&hashing);
+    let (size, sha256) = measure(&file, |done_bytes| {
+        hashing.set(done_bytes);
+        link.is_stopped() || outgoing.is_cancelled()
+    })?;
+    drop(hashing);
+    file.seek(SeekFrom::Start(0))?;
     outgoing.bytes.store(size, Ordering::Relaxed);
     let announcement =
         Announcement { name: sent_name(&outgoing.name), size, sha256, transfer_id: outgoing.transfer_id };
-    let meter = context.progress.begin(Direction::Sending, Visible(&outgoing.name).to_string(), size);
-    let source = BufReader::with_capacity(CHUNKS_PER_TURN * CHUNK_BYTES, File::open(path)?);
+    let meter = context.progress.begin(Direction::Sending, name, size);
+    outgoing.count_with(&meter);
+    let source = BufReader::with_capacity(CHUNKS_PER_TURN * CHUNK_BYTES, file);
     let chunks = Upload::new(outgoing.to.clone(), announcement, source, meter).ok_or(ErrorKind::FileTooLarge)?;
     Ok(FileUpload { chunks, outgoing })
+}
+
+/// Says that a file was not sent.
+fn fail(context: &Context, outgoing: &Outgoing, text: String) {
+    context.note_failure();
+    let fields = vec![
+        ("to", Field::from(&outgoing.to)),
+        ("name", outgoing.name.as_str().into()),
+        ("number", outgoing.number.into()),
+    ];
+    context.screen.show_now(Line::Problem(Report::about(text, "file_not_sent", fields)));
 }
 
 fn not_sent(name: &str, error: &io::Error) -> String {

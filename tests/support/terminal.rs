@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -40,6 +40,15 @@ impl Terminal {
         let slave = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let (rows, columns) = SIZE;
         tcsetwinsize(&slave, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        // What is kept between runs is a test's own, unless it says where.
+        if !command.get_envs().any(|(name, _)| name == "XDG_STATE_HOME") {
+            static STATES: AtomicUsize = AtomicUsize::new(0);
+            let number = STATES.fetch_add(1, Ordering::Relaxed);
+            command.env(
+                "XDG_STATE_HOME",
+                format!("{}/state-{}-{number}", env!("CARGO_TARGET_TMPDIR"), std::process::id()),
+            );
+        }
         let copy = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
         let child = command
             .env("TERM", "xterm-256color")
@@ -50,7 +59,7 @@ impl Terminal {
             .unwrap();
         // Now only the program holds the terminal, so that its end can be noticed.
         drop((slave, command));
-        let shown = Shown { parser: vt100::Parser::new(rows, columns, 1000), bytes: Vec::new() };
+        let shown = Shown { parser: vt100::Parser::new(rows, columns, 10_000), bytes: Vec::new() };
         let shown = Arc::new((Mutex::new(shown), Condvar::new()));
         let (mut output, sink) = (File::from(master.try_clone().unwrap()), shown.clone());
         let is_held = Arc::new(AtomicBool::new(false));
@@ -106,14 +115,42 @@ impl Terminal {
         }
     }
 
-    /// Waits until a row contains `part`.
+    /// Waits until a line contains `part`, be it wrapped or not.
     pub fn expect(&self, part: &str) -> Vec<String> {
-        self.wait_until(part, |rows| rows.iter().any(|row| row.contains(part)))
+        self.wait_until(part, |rows| {
+            rows.iter().any(|row| row.contains(part)) || lines(rows).iter().any(|line| line.contains(part))
+        })
     }
 
     /// Waits until the last row that is not blank is this one.
     pub fn expect_last(&self, row: &str) -> Vec<String> {
         self.wait_until(row, |rows| rows.last().is_some_and(|last| last == row))
+    }
+
+    /// Gives the screen another size, and tells the program.
+    pub fn resize(&self, (rows, columns): (u16, u16)) {
+        let mut shown = self.shown.0.lock().unwrap();
+        shown.parser.screen_mut().set_size(rows, columns);
+        tcsetwinsize(&self.keys, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    }
+
+    /// Every row that has scrolled off and every row of the screen, without blanks at their ends.
+    pub fn everything(&self) -> Vec<String> {
+        let mut shown = self.shown.0.lock().unwrap();
+        let screen = shown.parser.screen_mut();
+        let columns = screen.size().1.max(200);
+        screen.set_scrollback(usize::MAX);
+        let mut all = Vec::new();
+        for offset in (0..=screen.scrollback()).rev() {
+            screen.set_scrollback(offset);
+            let mut rows = screen.rows(0, columns).map(|row| row.trim_end().to_owned());
+            if offset == 0 {
+                all.extend(rows);
+            } else {
+                all.extend(rows.next());
+            }
+        }
+        all
     }
 
     /// Column of the cursor.
@@ -151,9 +188,22 @@ impl Terminal {
     }
 }
 
+/// Lines as they were before they were wrapped at their blanks.
+pub fn lines(rows: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for row in rows {
+        match (row.trim_start().strip_prefix('│'), lines.last_mut()) {
+            (Some(rest), Some(line)) => *line = format!("{line} {}", rest.strip_prefix(' ').unwrap_or(rest)),
+            _ => lines.push(row.clone()),
+        }
+    }
+    lines
+}
+
 /// The rows down to the last that is not blank.
 fn rows(parser: &vt100::Parser) -> Vec<String> {
-    let mut rows: Vec<String> = parser.screen().rows(0, SIZE.1).map(|row| row.trim_end().to_owned()).collect();
+    let mut rows: Vec<String> =
+        parser.screen().rows(0, parser.screen().size().1).map(|row| row.trim_end().to_owned()).collect();
     while rows.last().is_some_and(String::is_empty) {
         rows.pop();
     }

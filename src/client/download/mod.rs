@@ -29,7 +29,7 @@ use crate::limits::CHUNK_BYTES;
 use crate::wire::Announcement;
 use crate::wire::FileChunk;
 
-pub use offers::{Answered, ListedFile, Meant};
+pub use offers::{Answered, FileStage, ListedFile, Meant};
 pub use outcome::{Abort, Discard, Outcome, Refusal, What};
 use passed_over::PassedOver;
 
@@ -76,8 +76,6 @@ pub struct Downloads<S: Store> {
     now_ms: u64,
     /// When an offer has gone that the user has not answered.
     offer_gone_ms: Option<u64>,
-    /// Files that have begun.
-    begun: u64,
 }
 
 /// A transfer is known by its origin server, its sender and its transfer ID.
@@ -89,7 +87,7 @@ struct Key {
 
 #[derive(Debug)]
 struct Open<F> {
-    /// Counts files as they begin.
+    /// As the user may name it: it grows with each file.
     number: u64,
     key: Key,
     name: String,
@@ -154,7 +152,6 @@ impl<S: Store> Downloads<S> {
             announcements: Vec::new(),
             now_ms: 0,
             offer_gone_ms: None,
-            begun: 0,
         }
     }
 
@@ -251,18 +248,18 @@ impl<S: Store> Downloads<S> {
         let bytes = announced.as_ref().map_or(padded, |known| known.size);
         match self.admit(&key, bytes, say) {
             Ok((file, is_taken)) => {
+                let number = self.progress.next_number();
                 let what = if is_taken {
                     self.consent.withdraw(&key.from);
                     What::Begun { bytes }
                 } else {
                     What::Offered { bytes, is_announced: announced.is_some() }
                 };
-                say(Outcome { from: key.from.clone(), name: name.clone(), what });
+                say(Outcome { number: Some(number), from: key.from.clone(), name: name.clone(), what });
                 let hash = announced.as_ref().map(|known| Hasher::new(known.size));
-                let consent = if is_taken { self.given(&name, bytes) } else { Given::Asked(self.now_ms) };
-                self.begun += 1;
+                let consent = if is_taken { self.given(&name, bytes, 0) } else { Given::Asked(self.now_ms) };
                 self.open.push(Open {
-                    number: self.begun,
+                    number,
                     key,
                     name,
                     chunks: chunk.chunks,
@@ -281,7 +278,7 @@ impl<S: Store> Downloads<S> {
             }
             Err(refusal) => {
                 self.passed_over.add(key.clone(), name.clone(), chunk.chunks, 1, self.now_ms);
-                say(Outcome { from: key.from, name, what: What::Refused(refusal) });
+                say(Outcome { number: None, from: key.from, name, what: What::Refused(refusal) });
                 false
             }
         }
@@ -321,8 +318,8 @@ impl<S: Store> Downloads<S> {
         self.open.iter().filter(|open| matches!(open.consent, Given::Yes(_)))
     }
 
-    fn given(&self, name: &str, bytes: u64) -> Given {
-        Given::Yes(self.progress.begin(Direction::Receiving, Visible(name).to_string(), bytes))
+    fn given(&self, name: &str, bytes: u64, done_bytes: u64) -> Given {
+        Given::Yes(self.progress.begin_at(Direction::Receiving, Visible(name).to_string(), bytes, done_bytes))
     }
 
     /// Takes a chunk of the file at the front.
@@ -381,7 +378,7 @@ impl<S: Store> Downloads<S> {
 
     /// Gives a complete file its name.
     fn keep(&mut self, complete: Waiting<S::File>) -> Outcome {
-        let Waiting { from, name, bytes, is_checked, file, .. } = complete;
+        let Waiting { number, from, name, bytes, is_checked, file, .. } = complete;
         let what = match self.store.keep(file, &name) {
             Ok(saved) => {
                 self.kept_bytes = self.kept_bytes.saturating_add(bytes);
@@ -390,7 +387,7 @@ impl<S: Store> Downloads<S> {
             }
             Err(error) => What::Aborted(Abort::Disk(error)),
         };
-        Outcome { from, name, what }
+        Outcome { number: Some(number), from, name, what }
     }
 
     /// The rest of a file that has ended is passed over.
@@ -418,7 +415,7 @@ impl<F> Open<F> {
     }
 
     fn outcome(self, what: What) -> Outcome {
-        Outcome { from: self.key.from, name: self.name, what }
+        Outcome { number: Some(self.number), from: self.key.from, name: self.name, what }
     }
 }
 

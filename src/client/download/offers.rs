@@ -3,6 +3,7 @@
 use super::{Abort, Discard, Downloads, Given, Open, Outcome, Refusal, Say, Store, Waiting, What};
 use crate::client::escape::Visible;
 use crate::client::limits::{OFFER_GONE_MS, OFFERS_MAX, OFFERS_PER_SENDER_MAX, SPOOL_MAX_BYTES};
+use crate::client::progress::Direction;
 use crate::client::recipient::Recipient;
 use crate::limits::CHUNK_BYTES;
 
@@ -15,12 +16,31 @@ pub enum Meant {
     From(Recipient),
     /// Files of one sender with this name, as the client has shown it.
     Named(Recipient, String),
+    /// The file with this number, as `/files` shows it.
+    Number(u64),
+}
+
+/// What becomes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileStage {
+    /// It is under way, this way.
+    Moving(Direction),
+    /// It waits for its turn to be read.
+    Queued,
+    /// It comes in, or has come, and the user has not answered.
+    Offered,
 }
 
 /// A file, to be named to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedFile {
-    /// Its sender.
+    /// Its number.
+    pub number: u64,
+    /// What becomes of it.
+    pub stage: FileStage,
+    /// What of it is through.
+    pub done_bytes: u64,
+    /// Its sender, or its receiver.
     pub from: Recipient,
     /// What the sender calls it.
     pub name: String,
@@ -59,14 +79,22 @@ pub(super) struct Offer<'a> {
 
 impl Offer<'_> {
     fn file(&self) -> ListedFile {
-        ListedFile { from: self.from.clone(), name: self.name.to_owned(), bytes: self.bytes }
+        ListedFile {
+            number: self.number,
+            stage: FileStage::Offered,
+            done_bytes: self.spooled_bytes.min(self.bytes),
+            from: self.from.clone(),
+            name: self.name.to_owned(),
+            bytes: self.bytes,
+        }
     }
 }
 
 impl Meant {
     /// Whether it is about this file.
-    pub fn is(&self, from: &Recipient, name: &str) -> bool {
+    pub fn is(&self, number: u64, from: &Recipient, name: &str) -> bool {
         match self {
+            Meant::Number(meant) => *meant == number,
             Meant::Only => true,
             Meant::From(meant) => meant == from,
             Meant::Named(meant, called) => meant == from && (called == name || *called == Visible(name).to_string()),
@@ -93,14 +121,16 @@ impl<S: Store> Downloads<S> {
             _ => {}
         }
         self.accept_open(meant, say);
-        let (accepted, others) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| meant.is(&waiting.from, &waiting.name));
+        let (accepted, others) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|waiting| meant.is(waiting.number, &waiting.from, &waiting.name));
         self.waiting = others;
         for waiting in Vec::from_iter::<Vec<Waiting<S::File>>>(accepted) {
             match self.check_total(waiting.bytes) {
                 Ok(()) => say(self.keep(waiting)),
                 Err(refusal) => {
-                    say(Outcome { from: waiting.from, name: waiting.name, what: What::Refused(refusal) });
+                    let number = Some(waiting.number);
+                    say(Outcome { number, from: waiting.from, name: waiting.name, what: What::Refused(refusal) });
                 }
             }
         }
@@ -120,7 +150,7 @@ impl<S: Store> Downloads<S> {
             _ if offered.is_empty() => return self.none(),
             _ => {}
         }
-        self.discard(|offer| meant.is(offer.from, offer.name), || Discard::Refused, say);
+        self.discard(|offer| meant.is(offer.number, offer.from, offer.name), || Discard::Refused, say);
         // The user has answered.
         self.offer_gone_ms = None;
         Answered::Done
@@ -130,7 +160,7 @@ impl<S: Store> Downloads<S> {
     pub fn cancel(&mut self, meant: &Meant, say: Say<'_>) -> usize {
         let before = self.open.len();
         self.give_up(
-            |open| matches!(open.consent, Given::Yes(_)) && meant.is(&open.key.from, &open.name),
+            |open| matches!(open.consent, Given::Yes(_)) && meant.is(open.number, &open.key.from, &open.name),
             || What::Aborted(Abort::Cancelled),
             say,
         );
@@ -140,6 +170,9 @@ impl<S: Store> Downloads<S> {
     /// Files that are being taken.
     pub fn under_way(&self) -> Vec<ListedFile> {
         let file = |open: &Open<S::File>| ListedFile {
+            number: open.number,
+            stage: FileStage::Moving(Direction::Receiving),
+            done_bytes: open.received_bytes().min(open.bytes()),
             from: open.key.from.clone(),
             name: open.name.clone(),
             bytes: open.bytes(),
@@ -158,9 +191,9 @@ impl<S: Store> Downloads<S> {
         let (meant, others) =
             std::mem::take(&mut self.waiting).into_iter().partition(|waiting| is_meant(&waiting.offer()));
         self.waiting = others;
-        for Waiting { from, name, .. } in Vec::from_iter::<Vec<Waiting<S::File>>>(meant) {
+        for Waiting { number, from, name, .. } in Vec::from_iter::<Vec<Waiting<S::File>>>(meant) {
             self.offer_gone_ms = Some(self.now_ms);
-            say(Outcome { from, name, what: What::Discarded(why()) });
+            say(Outcome { number: Some(number), from, name, what: What::Discarded(why()) });
         }
     }
 
@@ -199,7 +232,7 @@ impl<S: Store> Downloads<S> {
     fn accept_open(&mut self, meant: &Meant, say: Say<'_>) {
         let mut at = 0;
         while let Some(open) = self.open.get(at) {
-            if !open.offer().is_some_and(|offer| meant.is(offer.from, offer.name)) {
+            if !open.offer().is_some_and(|offer| meant.is(offer.number, offer.from, offer.name)) {
                 at += 1;
                 continue;
             }
@@ -210,13 +243,13 @@ impl<S: Store> Downloads<S> {
                 say(open.outcome(What::Refused(refusal)));
                 continue;
             }
-            let given = self.given(&open.name, bytes);
+            let received_bytes = open.received_bytes();
+            let given = self.given(&open.name, bytes, received_bytes);
             let Some(open) = self.open.get_mut(at) else { return };
-            if let Given::Yes(meter) = &given {
-                meter.set(open.received_bytes());
-            }
             open.consent = given;
-            say(Outcome { from: open.key.from.clone(), name: open.name.clone(), what: What::Begun { bytes } });
+            let number = Some(open.number);
+            let (from, name) = (open.key.from.clone(), open.name.clone());
+            say(Outcome { number, from, name, what: What::Begun { bytes } });
         }
     }
 
@@ -225,7 +258,8 @@ impl<S: Store> Downloads<S> {
     }
 
     fn offered(&self, meant: &Meant) -> Vec<ListedFile> {
-        let mut offered: Vec<Offer<'_>> = self.offers().filter(|offer| meant.is(offer.from, offer.name)).collect();
+        let mut offered: Vec<Offer<'_>> =
+            self.offers().filter(|offer| meant.is(offer.number, offer.from, offer.name)).collect();
         offered.sort_by_key(|offer| offer.number);
         offered.iter().map(Offer::file).collect()
     }

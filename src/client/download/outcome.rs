@@ -4,13 +4,17 @@ use std::fmt;
 use std::io;
 
 use crate::client::escape::Visible;
+use crate::client::json::Field;
 use crate::client::limits::{DOWNLOAD_FILES_MAX, DOWNLOAD_IDLE_MS, OFFER_MS, SPOOL_MAX_BYTES};
 use crate::client::progress::size;
 use crate::client::recipient::Recipient;
+use crate::client::screen::{Line, Report};
 
 /// Something to say about a file. Displayed, it is one line that is safe to show.
 #[derive(Debug)]
 pub struct Outcome {
+    /// The number of the file, if it has got one.
+    pub number: Option<u64>,
     /// Its sender.
     pub from: Recipient,
     /// What the sender calls it.
@@ -122,6 +126,41 @@ impl What {
     }
 }
 
+impl Outcome {
+    /// The line about it.
+    pub fn line(&self) -> Line {
+        let mut fields = vec![("from", Field::from(&self.from)), ("name", self.name.as_str().into())];
+        fields.extend(self.number.map(|number| ("number", number.into())));
+        let (event, more) = self.what.for_programs();
+        fields.extend(more);
+        let mut report = Report::about(self.to_string(), event, fields);
+        // The status line shows it.
+        report.is_on_terminal = !matches!(self.what, What::Begun { .. });
+        if self.what.is_problem() { Line::Problem(report) } else { Line::Notice(report) }
+    }
+}
+
+impl What {
+    /// The event, and what there is to say about it.
+    fn for_programs(&self) -> (&'static str, Vec<(&'static str, Field)>) {
+        match self {
+            What::Offered { bytes, is_announced } => {
+                ("file_offered", vec![("bytes", (*bytes).into()), ("announced", (*is_announced).into())])
+            }
+            What::Begun { bytes } => ("file_begun", vec![("bytes", (*bytes).into())]),
+            What::Checked { bytes, saved } => ("file_received", saved_as(*bytes, saved, true)),
+            What::Unchecked { bytes, saved } => ("file_received", saved_as(*bytes, saved, false)),
+            What::Refused(_) => ("file_refused", Vec::new()),
+            What::Discarded(_) => ("file_discarded", Vec::new()),
+            What::Aborted(_) => ("file_failed", Vec::new()),
+        }
+    }
+}
+
+fn saved_as(bytes: u64, path: &str, is_checked: bool) -> Vec<(&'static str, Field)> {
+    vec![("bytes", bytes.into()), ("checked", is_checked.into()), ("path", path.into())]
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, name) = (&self.from, Visible(&self.name));
@@ -148,7 +187,7 @@ impl fmt::Display for Outcome {
             What::Discarded(Discard::Refused) => write!(f, "refused \"{name}\" from {from}"),
             What::Discarded(discard) => {
                 write!(f, "\"{name}\" from {from} was offered and is discarded: {discard}; ")?;
-                write!(f, "/accept {} takes the next file, if it is sent again", from.typed())
+                write!(f, "/accept {} takes the next file, if it is sent again", from)
             }
             What::Aborted(Abort::Cancelled) => write!(f, "cancelled \"{name}\" from {from}; what came was removed"),
             What::Aborted(abort) => {

@@ -17,7 +17,8 @@
 use std::fmt;
 
 use super::escape::{Visible, beginning};
-use super::limits::{ERROR_WAIT_MS, EXCERPT_MAX_BYTES, NAMED_AT_ONCE_MAX, RECENT_MAX, SENT_WAIT_MS};
+use super::json::Field;
+use super::limits::{ERROR_WAIT_MS, EXCERPT_MAX_BYTES, FILE_FENCE_MS, NAMED_AT_ONCE_MAX, RECENT_MAX, SENT_WAIT_MS};
 use super::recipient::Recipient;
 use crate::wire::ErrorReason;
 
@@ -27,6 +28,8 @@ pub struct Recent {
     groups: Vec<Group>,
     /// When something was sent that may be answered.
     last_sent_ms: Option<u64>,
+    /// A question whether the server is there was sent, and its ERROR has not come.
+    is_probed: bool,
 }
 
 /// Things that can't be told apart, the oldest first.
@@ -66,6 +69,9 @@ enum Subject {
 enum Stage {
     /// More chunks come.
     UnderWay,
+    /// The last one was written at this time. The server has handled it when the fence of this number comes back. The line
+    /// is said then.
+    Written(u64, u64, String),
     /// The last one was sent at this time. Unless an ERROR comes in a moment, this line is said.
     Complete(u64, String),
     /// That was said.
@@ -74,9 +80,22 @@ enum Stage {
     Over,
 }
 
+/// A file about which nothing more is to be expected.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// What to say, safe to show.
+    pub line: String,
+    /// Its receiver.
+    pub to: Recipient,
+    /// What it is called.
+    pub name: String,
+}
+
 /// What an ERROR is about.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// It answers the question whether the server is there.
+    Answered,
     /// Everything that it may be about was named already.
     Expected,
     /// This is what to say, and these transfers are to be stopped.
@@ -124,6 +143,46 @@ impl Recent {
         }
     }
 
+    /// The last chunk of a file was written, and behind it a fence.
+    pub fn on_file_written(&mut self, transfer_id: u32, fence: u64, line: String, now_ms: u64) {
+        if let Some(Sent { subject: Subject::File { stage, .. }, .. }) = self.file(transfer_id)
+            && matches!(stage, Stage::UnderWay)
+        {
+            *stage = Stage::Written(now_ms, fence, line);
+        }
+    }
+
+    /// A fence came back: all before it was handled. Returns whether it stood behind a file.
+    pub fn on_fence(&mut self, number: u64, now_ms: u64) -> bool {
+        self.complete(now_ms, |_, fence| fence == number)
+    }
+
+    /// A question whether the server is there was sent. It is answered with an ERROR, as if it were a message.
+    pub fn on_probed(&mut self) {
+        self.is_probed = true;
+    }
+
+    /// Whether no ERROR is to be expected.
+    pub fn is_quiet(&mut self, now_ms: u64) -> bool {
+        self.forget_old(now_ms);
+        self.groups.is_empty() && !self.is_probed
+    }
+
+    /// Files that are written count as handled, if that is due.
+    fn complete(&mut self, now_ms: u64, is_due: impl Fn(u64, u64) -> bool) -> bool {
+        let mut has_some = false;
+        for sent in self.groups.iter_mut().flat_map(|group| &mut group.members) {
+            let Subject::File { stage, .. } = &mut sent.subject else { continue };
+            if let Stage::Written(since_ms, fence, line) = stage
+                && is_due(*since_ms, *fence)
+            {
+                *stage = Stage::Complete(now_ms, std::mem::take(line));
+                has_some = true;
+            }
+        }
+        has_some
+    }
+
     /// The user has stopped a file; ERRORs may still come for it.
     pub fn on_file_cancelled(&mut self, transfer_id: u32, now_ms: u64) {
         if let Some(sent) = self.file(transfer_id) {
@@ -132,16 +191,25 @@ impl Recent {
     }
 
     /// Lines about files that seem to have arrived: no ERROR has come for a moment.
-    pub fn settled(&mut self, now_ms: u64) -> Vec<String> {
+    pub fn settled(&mut self, now_ms: u64) -> Vec<Settled> {
+        self.complete(now_ms, |since_ms, _| now_ms.saturating_sub(since_ms) >= FILE_FENCE_MS);
         self.settle(|since_ms| now_ms.saturating_sub(since_ms) >= SENT_WAIT_MS)
     }
 
     /// Decides about all of them, because the server has no more to say. If it may have, `lost` says why.
-    pub fn on_end(&mut self, lost: Option<&str>) -> Vec<String> {
-        let Some(lost) = lost else { return self.settle(|_| true) };
-        let is_unsure = |sent: &&Sent| matches!(sent.subject, Subject::File { stage: Stage::Complete(..), .. });
+    pub fn on_end(&mut self, lost: Option<&str>) -> Vec<Settled> {
+        let Some(lost) = lost else {
+            self.complete(0, |_, _| true);
+            return self.settle(|_| true);
+        };
+        let is_unsure = |sent: &&Sent| sent.is_unsettled();
         let all = self.groups.iter().flat_map(|group| &group.members);
-        let lines = all.filter(is_unsure).map(|sent| format!("may not have arrived whole: {sent}: {lost}")).collect();
+        let lines = all.filter(is_unsure).filter_map(|sent| {
+            let line = format!("may not have arrived whole: {sent}: {lost}");
+            let Subject::File { name, .. } = &sent.subject else { return None };
+            Some(Settled { line, to: sent.to.clone(), name: name.clone() })
+        });
+        let lines = lines.collect();
         self.groups.clear();
         lines
     }
@@ -149,7 +217,7 @@ impl Recent {
     /// Whether lines about files are still to be said.
     pub fn is_unsettled(&self) -> bool {
         let mut all = self.groups.iter().flat_map(|group| &group.members);
-        all.any(|sent| matches!(sent.subject, Subject::File { stage: Stage::Complete(..), .. }))
+        all.any(Sent::is_unsettled)
     }
 
     /// How long to wait before leaving, so that an ERROR for the last packets can come.
@@ -160,6 +228,9 @@ impl Recent {
     /// An ERROR came.
     pub fn on_error(&mut self, reason: ErrorReason, now_ms: u64) -> Verdict {
         self.forget_old(now_ms);
+        if reason == ErrorReason::UnknownServer && std::mem::take(&mut self.is_probed) {
+            return Verdict::Answered;
+        }
         let why = match reason {
             ErrorReason::UnknownServer => "that server is unknown or not connected",
             ErrorReason::UnknownReceiver => "nobody of that name is connected there",
@@ -180,14 +251,15 @@ impl Recent {
         verdict
     }
 
-    fn settle(&mut self, is_due: impl Fn(u64) -> bool) -> Vec<String> {
+    fn settle(&mut self, is_due: impl Fn(u64) -> bool) -> Vec<Settled> {
         let mut lines = Vec::new();
         for sent in self.groups.iter_mut().flat_map(|group| &mut group.members) {
-            let Subject::File { stage, .. } = &mut sent.subject else { continue };
+            let Subject::File { stage, name, .. } = &mut sent.subject else { continue };
             let Stage::Complete(since_ms, line) = stage else { continue };
             if is_due(*since_ms) {
                 let doubt = if sent.is_named { ", but it may not have arrived, as was said" } else { "" };
-                lines.push(std::mem::take(line) + doubt);
+                let line = std::mem::take(line) + doubt;
+                lines.push(Settled { line, to: sent.to.clone(), name: name.clone() });
                 *stage = Stage::Said;
             }
         }
@@ -220,7 +292,7 @@ impl Recent {
     fn forget_old(&mut self, now_ms: u64) {
         self.forget(|sent| {
             let is_going_on =
-                matches!(sent.subject, Subject::File { stage: Stage::UnderWay | Stage::Complete(..), .. });
+                sent.is_unsettled() || matches!(sent.subject, Subject::File { stage: Stage::UnderWay, .. });
             !is_going_on && now_ms.saturating_sub(sent.last_ms) > ERROR_WAIT_MS
         });
     }
@@ -275,7 +347,7 @@ impl Group {
             let Subject::File { transfer_id, stage, .. } = &sent.subject else { continue };
             let ends = match stage {
                 Stage::UnderWay => is_one_receiver || is_certain,
-                Stage::Complete(..) | Stage::Said => is_certain,
+                Stage::Written(..) | Stage::Complete(..) | Stage::Said => is_certain,
                 Stage::Over => false,
             };
             if ends {
@@ -328,6 +400,11 @@ impl Sent {
         matches!(self.subject, Subject::File { .. })
     }
 
+    /// Whether a line about it is still to be said.
+    fn is_unsettled(&self) -> bool {
+        matches!(self.subject, Subject::File { stage: Stage::Written(..) | Stage::Complete(..), .. })
+    }
+
     fn is_over(&self) -> bool {
         matches!(self.subject, Subject::File { stage: Stage::Over, .. })
     }
@@ -347,6 +424,13 @@ impl fmt::Display for Sent {
             Subject::Message(excerpt) => write!(f, "message to {} \"{}\"", self.to, Visible(excerpt)),
             Subject::File { name, .. } => write!(f, "file \"{}\" to {}", Visible(name), self.to),
         }
+    }
+}
+
+impl Settled {
+    /// For programs.
+    pub fn fields(&self) -> Vec<(&'static str, Field)> {
+        vec![("to", Field::from(&self.to)), ("name", self.name.as_str().into())]
     }
 }
 

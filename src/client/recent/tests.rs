@@ -11,9 +11,14 @@ const NOBODY: &str = "nobody of that name is connected there";
 /// What an ERROR brings: its line without the reason at its end.
 fn error(recent: &mut Recent, now_ms: u64) -> Option<(String, Vec<u32>)> {
     match recent.on_error(ErrorReason::UnknownReceiver, now_ms) {
-        Verdict::Expected => None,
+        Verdict::Answered | Verdict::Expected => None,
         Verdict::Failed { line, stop, .. } => Some((line.replace(&format!(": {NOBODY}"), ""), stop)),
     }
+}
+
+/// What is said about files.
+fn said(settled: Vec<Settled>) -> Vec<String> {
+    settled.into_iter().map(|settled| settled.line).collect()
 }
 
 fn line(recent: &mut Recent, now_ms: u64) -> String {
@@ -99,7 +104,7 @@ fn what_is_complete_is_said_to_be_sent_after_a_moment_and_never_to_be_stopped() 
     recent.on_file_sent(&somebody("bob"), (3, "a"), 65, 0);
     recent.on_file_complete(3, "sent a".into(), 100);
     assert!(recent.settled(SENT_WAIT_MS + 99).is_empty() && recent.is_unsettled());
-    assert_eq!(recent.settled(SENT_WAIT_MS + 100), ["sent a"]);
+    assert_eq!(said(recent.settled(SENT_WAIT_MS + 100)), ["sent a"]);
     assert!(!recent.is_unsettled());
     recent.on_message_sent(&somebody("bob"), "hi", 1000);
     assert_eq!(error(&mut recent, 1010), Some(("not delivered: message to bob@7 \"hi\"".into(), vec![])));
@@ -112,13 +117,13 @@ fn a_file_that_goes_nowhere_is_not_said_to_be_sent() {
     recent.on_file_complete(3, "sent a".into(), 0);
     assert_eq!(error(&mut recent, 10), Some(("not delivered whole: file \"a\" to bob@7".into(), vec![])));
     assert_eq!(error(&mut recent, 20), None);
-    assert_eq!(recent.settled(10_000), [""; 0]);
+    assert_eq!(said(recent.settled(10_000)), [""; 0]);
     // In doubt that is said.
     recent.on_message_sent(&somebody("bob"), "hi", 20_000);
     recent.on_file_sent(&somebody("bob"), (4, "b"), 2, 20_000);
     recent.on_file_complete(4, "sent b".into(), 20_000);
     assert_eq!(line(&mut recent, 20_010), "one of these did not arrive: message to bob@7 \"hi\", file \"b\" to bob@7");
-    assert_eq!(recent.settled(30_000), ["sent b, but it may not have arrived, as was said"]);
+    assert_eq!(said(recent.settled(30_000)), ["sent b, but it may not have arrived, as was said"]);
 }
 
 #[test]
@@ -128,9 +133,9 @@ fn at_the_end_everything_complete_is_said() {
         recent.on_file_sent(&somebody("bob"), (transfer_id, "a"), 2, 0);
     }
     recent.on_file_complete(1, "sent a".into(), 0);
-    assert_eq!(recent.on_end(None), ["sent a"]);
+    assert_eq!(said(recent.on_end(None)), ["sent a"]);
     recent.on_file_complete(2, "sent a".into(), 0);
-    assert_eq!(recent.on_end(Some("gone")), ["may not have arrived whole: file \"a\" to bob@7: gone"]);
+    assert_eq!(said(recent.on_end(Some("gone"))), ["may not have arrived whole: file \"a\" to bob@7: gone"]);
     assert_eq!(recent.wait_before_end_ms(100), SENT_WAIT_MS - 100);
     assert_eq!(Recent::default().wait_before_end_ms(100), 0);
 }
@@ -182,4 +187,34 @@ fn every_error_of_many_messages_brings_a_line_that_names_them() {
     let lines: Vec<String> = (0..30).map(|_| line(&mut recent, 10)).collect();
     assert!((0..30).all(|number| lines.iter().any(|line| line.contains(&format!("<{number}>")))), "{lines:#?}");
     assert!(lines[29].starts_with("not delivered: "), "{}", lines[29]);
+}
+
+#[test]
+fn a_file_is_complete_when_its_fence_comes_back_or_after_a_long_time() {
+    let bob = somebody("bob");
+    for (fence_ms, said_ms) in [(Some(3_000), 3_000 + SENT_WAIT_MS), (None, FILE_FENCE_MS + SENT_WAIT_MS)] {
+        let mut recent = Recent::default();
+        recent.on_file_sent(&bob, (1, "a"), 2, 0);
+        recent.on_file_written(1, 42, "sent a".into(), 0);
+        let mut all = Vec::new();
+        for now_ms in (0..=2 * FILE_FENCE_MS).step_by(100) {
+            if fence_ms == Some(now_ms) {
+                assert!(!recent.on_fence(41, now_ms) && recent.on_fence(42, now_ms));
+            }
+            all.extend(said(recent.settled(now_ms)).into_iter().map(|line| (now_ms, line)));
+        }
+        assert_eq!(all, [(said_ms, "sent a".to_owned())]);
+    }
+}
+
+#[test]
+fn the_answer_to_a_question_is_not_taken_for_that_of_a_message() {
+    let bob = somebody("bob");
+    let mut recent = Recent::default();
+    assert!(recent.is_quiet(0));
+    recent.on_probed();
+    assert!(!recent.is_quiet(0));
+    recent.on_message_sent(&bob, "hi", 0);
+    assert_eq!(recent.on_error(ErrorReason::UnknownServer, 0), Verdict::Answered);
+    assert!(matches!(recent.on_error(ErrorReason::UnknownServer, 0), Verdict::Failed { .. }));
 }

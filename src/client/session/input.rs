@@ -1,17 +1,44 @@
 //! What a script types: its standard input, line by line.
 
 use std::io::{self, BufRead, ErrorKind, Read};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use rustix::event::PollFlags;
 
 use super::Event;
-use crate::client::limits::LINE_MAX_BYTES;
+use crate::client::limits::{LINE_MAX_BYTES, OBJECT_MAX_BYTES};
 use crate::client::output;
 
+/// Holds the reader of the input up while there is no connection.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    is_closed: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    pub(super) fn open(&self) {
+        *self.is_closed.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn close(&self) {
+        *self.is_closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    pub(super) fn wait(&self) {
+        let mut is_closed = self.is_closed.lock().unwrap_or_else(PoisonError::into_inner);
+        while *is_closed {
+            is_closed = self.changed.wait(is_closed).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
 /// Hands over line after line, until the end of the input or until the receiver has gone.
-pub(super) fn read_lines(mut input: impl BufRead, mut hand_over: impl FnMut(Event) -> bool) {
+pub(super) fn read_lines(mut input: impl BufRead, has_objects: bool, mut hand_over: impl FnMut(Event) -> bool) {
+    let line_max_bytes = if has_objects { OBJECT_MAX_BYTES } else { LINE_MAX_BYTES };
     loop {
-        let event = match read_line(&mut input) {
+        let event = match read_line(&mut input, line_max_bytes) {
             Ok(Some(event)) => event,
             Ok(None) => {
                 hand_over(Event::InputEnd);
@@ -29,10 +56,10 @@ pub(super) fn read_lines(mut input: impl BufRead, mut hand_over: impl FnMut(Even
 }
 
 /// The next line; nothing at the end.
-fn read_line(input: &mut impl BufRead) -> io::Result<Option<Event>> {
+fn read_line(input: &mut impl BufRead, line_max_bytes: usize) -> io::Result<Option<Event>> {
     let mut line = Vec::new();
     loop {
-        let left = (LINE_MAX_BYTES + 1 - line.len()) as u64;
+        let left = (line_max_bytes + 1 - line.len()) as u64;
         match input.by_ref().take(left).read_until(b'\n', &mut line) {
             // What was read of the line before stays in it.
             Err(error) if error.kind() == ErrorKind::WouldBlock => output::wait_for(io::stdin(), PollFlags::IN)?,
@@ -43,7 +70,7 @@ fn read_line(input: &mut impl BufRead) -> io::Result<Option<Event>> {
     if line.is_empty() {
         return Ok(None);
     }
-    if line.last() != Some(&b'\n') && line.len() > LINE_MAX_BYTES {
+    if line.last() != Some(&b'\n') && line.len() > line_max_bytes {
         skip_line(input)?;
         return Ok(Some(Event::Unusable("not sent: the line is too long".to_owned())));
     }
@@ -81,12 +108,12 @@ mod tests {
 
     fn events(input: &[u8]) -> Vec<String> {
         let mut events = Vec::new();
-        read_lines(input, |event| {
+        read_lines(input, false, |event| {
             events.push(match event {
                 Event::Typed(line) => line,
                 Event::Unusable(why) => why,
                 Event::InputEnd => "END".to_owned(),
-                Event::Opened(_) | Event::Ended(_) => "?".to_owned(),
+                Event::Command(_) | Event::Opened(..) | Event::Ended(..) => "?".to_owned(),
             });
             true
         });

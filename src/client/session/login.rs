@@ -8,8 +8,14 @@ use crate::client::link::{Failure, Leftover, Link, refusal};
 use crate::client::{output, password};
 use crate::wire::{AuthResponse, Nickname};
 
+/// Why there was no login, in words.
+pub(super) enum NoLogin {
+    Unreachable(String),
+    Refused(String),
+}
+
 /// Logs in. A person may try again with another nickname or password.
-pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link, Leftover), String> {
+pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link, Leftover), NoLogin> {
     for _ in 0..LOGIN_TRIES_MAX {
         let failure =
             match Link::open(&identity.server, &identity.security, &identity.nickname, identity.password.as_deref()) {
@@ -17,16 +23,18 @@ pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link
                 Err(failure) => failure,
             };
         let text = describe(&failure, identity);
-        let Failure::Refused(response) = failure else { return Err(text) };
+        let Failure::Refused(response) = failure else { return Err(NoLogin::Unreachable(text)) };
         if !is_terminal {
-            return Err(text);
+            return Err(NoLogin::Refused(text));
         }
-        output::write_all(io::stdout(), format!("{text}\n").as_bytes()).map_err(|error| error.to_string())?;
-        if !ask_again(identity, response).map_err(|error| error.to_string())? {
-            return Err("not logged in".to_owned());
+        let asked = output::write_all(io::stdout(), format!("{text}\n").as_bytes());
+        match asked.and_then(|()| ask_again(identity, response)) {
+            Ok(true) => {}
+            Ok(false) => return Err(NoLogin::Refused("not logged in".to_owned())),
+            Err(error) => return Err(NoLogin::Refused(error.to_string())),
         }
     }
-    Err("too many tries".to_owned())
+    Err(NoLogin::Refused("too many tries".to_owned()))
 }
 
 pub(super) fn describe(failure: &Failure, identity: &Identity) -> String {

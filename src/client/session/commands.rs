@@ -1,0 +1,214 @@
+//! What each command does.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::Session;
+use crate::client::command::{Command, HELP};
+use crate::client::json::Field;
+use crate::client::link::NewFile;
+use crate::client::outbox::Message;
+use crate::client::people::Heard;
+use crate::client::recipient::Recipient;
+use crate::client::screen::{Line, Report, Said, Way};
+use crate::client::{files, writer};
+
+/// What came of a command.
+pub(super) enum Done {
+    Fine,
+    /// It can't be done, and why.
+    Failed(String),
+    /// We leave, at once if there is an exit status.
+    End(Option<ExitCode>),
+}
+
+impl From<Result<(), String>> for Done {
+    fn from(result: Result<(), String>) -> Done {
+        result.map_or_else(Done::Failed, |()| Done::Fine)
+    }
+}
+
+impl Session {
+    pub(super) fn on_command(&mut self, command: Command) -> Done {
+        let context = self.context.clone();
+        match command {
+            Command::Nothing => {}
+            Command::Say(text) => return self.say(Message::Public(text)).into(),
+            Command::Tell(to, text) => return self.tell(to, text).into(),
+            Command::File(to, path) => return self.send_file(to, path).into(),
+            Command::Accept(meant) => files::accept(&context, &meant),
+            Command::Refuse(meant) => files::refuse(&context, &meant),
+            Command::Cancel(meant) => files::cancel(&context, self.link.as_deref(), &meant),
+            Command::Files => files::list(&context, self.link.as_deref()),
+            Command::Who => self.list_people(),
+            Command::WhoAmI => self.say_who_we_are(),
+            Command::Ignore(None) => self.list_ignored(),
+            Command::Ignore(Some(who)) => return self.ignore(&who).into(),
+            Command::Unignore(who) => return self.unignore(&who).into(),
+            Command::Nick(nickname) => return self.rename(nickname).into(),
+            Command::Reconnect => self.reconnect(),
+            Command::Clear => {
+                if let Some(canvas) = context.screen.canvas() {
+                    canvas.clear();
+                }
+            }
+            Command::Log(Some(path)) => {
+                return match context.screen.log_to(&path) {
+                    Ok(()) => {
+                        self.notice(format!(
+                            "lines go to {} from now on",
+                            context.screen.log_path().unwrap_or_default()
+                        ));
+                        Done::Fine
+                    }
+                    Err(error) => Done::Failed(format!("no log {}: {error}", path.display())),
+                };
+            }
+            Command::Log(None) => self.notice(match context.screen.log_path() {
+                Some(path) => format!("lines go to {path}; /log off ends that"),
+                None => "there is no log; /log FILE begins one".to_owned(),
+            }),
+            Command::LogOff => self.notice(match context.screen.end_log() {
+                Some(path) => format!("lines go to {path} no more"),
+                None => "there is no log".to_owned(),
+            }),
+            Command::Quit => return Done::End(self.finish()),
+            Command::Help => {
+                for (form, meaning) in HELP {
+                    self.notice(format!("{form:<28}  {meaning}"));
+                }
+            }
+        }
+        Done::Fine
+    }
+
+    pub(super) fn notice(&self, text: impl Into<String>) {
+        self.context.screen.notice(text);
+    }
+
+    fn say(&self, message: Message) -> Result<(), String> {
+        let may_wait = !self.is_terminal;
+        match &self.link {
+            None => Err("not sent: not connected".to_owned()),
+            Some(link) => match link.say(message, may_wait, self.context.now_ms()) {
+                Err(_) if !link.is_stopped() => Err("not sent: too much waits to be sent already".to_owned()),
+                // The end of the connection says what is lost.
+                Err(_) | Ok(()) => Ok(()),
+            },
+        }
+    }
+
+    fn tell(&self, to: Recipient, text: String) -> Result<(), String> {
+        self.context.people().on_written_to(&to);
+        if !self.context.screen.is_in_lines() {
+            let (who, text) = (to.clone(), text.clone());
+            let said = Said { who, way: Way::FromUs, text, is_own: true, is_mention: false, is_announcement: false };
+            self.context.screen.show_now(Line::Said(said));
+        }
+        self.say(Message::Private(to, text))
+    }
+
+    fn send_file(&self, to: Recipient, path: PathBuf) -> Result<(), String> {
+        let Some(link) = self.link.clone() else { return Err("not sent: not connected".to_owned()) };
+        self.context.people().on_written_to(&to);
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let transfer_id = self.context.next_transfer_id.fetch_add(1, Ordering::Relaxed);
+        let number = self.context.progress.next_number();
+        let file = NewFile { number, to, name, transfer_id };
+        let Some(outgoing) = link.reserve_upload(file, !self.is_terminal) else {
+            if link.is_stopped() {
+                return Ok(());
+            }
+            return Err("not sent: too many files are being sent already".to_owned());
+        };
+        let context = self.context.clone();
+        thread::spawn(move || writer::prepare_upload(&context, &link, outgoing, &path));
+        Ok(())
+    }
+
+    /// `/who`.
+    fn list_people(&self) {
+        let (heard, written_to) = {
+            let people = self.context.people();
+            (people.heard().cloned().collect::<Vec<_>>(), people.only_written_to().cloned().collect::<Vec<_>>())
+        };
+        let now = Timestamp::now();
+        let object = |Heard { who, at, how }: &Heard| {
+            let ago_s = now.as_second().saturating_sub(at.as_second()).max(0).unsigned_abs();
+            vec![
+                ("who", Field::from(who)),
+                ("how", how.word().into()),
+                ("time", format!("{at:.0}").into()),
+                ("ago_s", ago_s.into()),
+            ]
+        };
+        let fields = vec![("people", Field::List(heard.iter().map(object).collect()))];
+        let title = if heard.is_empty() { "nobody was heard of" } else { "heard of, the latest first:" };
+        self.context.screen.show_now(Line::Notice(Report::about(title, "who", fields)));
+        let zone = TimeZone::system();
+        for Heard { who, at, how } in &heard {
+            let ago = ago(now.as_second().saturating_sub(at.as_second()));
+            let time = at.to_zoned_datetime(zone.clone()).strftime("%H:%M").to_string();
+            self.detail(format!("    {:<24} {:<8} {time}, {ago}", who.to_string(), how.word()));
+        }
+        for who in written_to {
+            self.detail(format!("    {:<24} you wrote, and nothing was heard", who.to_string()));
+        }
+    }
+
+    /// A line whose content an object has said already.
+    fn detail(&self, text: String) {
+        let mut report = Report::from(text);
+        report.is_in_objects = false;
+        self.context.screen.show_now(Line::Notice(report));
+    }
+
+    /// `/whoami`.
+    fn say_who_we_are(&self) {
+        let own = self.context.people().own();
+        let server = &self.identity.server;
+        let (text, who) = match &own {
+            Some(own) => (format!("you are {own}, connected to {server}"), Field::from(own)),
+            None => {
+                let nickname = crate::client::escape::VisibleNickname(&self.identity.nickname);
+                let how = "its ID is known when your first public message comes back";
+                (format!("you are {nickname} at {server}; {how}"), self.identity.nickname.as_str().into())
+            }
+        };
+        self.context.screen.show_now(Line::Notice(Report::about(text, "whoami", vec![("who", who)])));
+    }
+
+    fn list_ignored(&self) {
+        let ignored = self.context.people().ignored().to_vec();
+        let fields = vec![("people", Field::List(ignored.iter().map(|who| vec![("who", Field::from(who))]).collect()))];
+        let title = if ignored.is_empty() { "nobody is ignored" } else { "ignored; /unignore ends that:" };
+        self.context.screen.show_now(Line::Notice(Report::about(title, "ignored", fields)));
+        ignored.iter().for_each(|who| self.detail(format!("    {who}")));
+    }
+
+    fn ignore(&self, who: &Recipient) -> Result<(), String> {
+        let is_new = self.context.people().ignore(who).map_err(|error| format!("{who}: {error}"))?;
+        let already = if is_new { "" } else { " already" };
+        self.notice(format!("{who} is ignored{already}; /unignore {who} ends that"));
+        Ok(())
+    }
+
+    fn unignore(&self, who: &Recipient) -> Result<(), String> {
+        let is_change = self.context.people().unignore(who).map_err(|error| format!("{who}: {error}"))?;
+        self.notice(if is_change { format!("{who} is shown again") } else { format!("{who} is not ignored") });
+        Ok(())
+    }
+}
+
+fn ago(seconds: i64) -> String {
+    match seconds {
+        ..60 => "just now".to_owned(),
+        60..3600 => format!("{} min ago", seconds / 60),
+        3600..86_400 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}

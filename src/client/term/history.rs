@@ -1,0 +1,194 @@
+//! Lines that were typed, also in earlier runs.
+//!
+//! The file has an entry a line, the latest last, with `\n` for a line break and `\\` for a backslash. Clients that run
+//! at the same time append to it; each start shortens it to its bound.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use crate::client::limits::{HISTORY_BYTES, HISTORY_LINES};
+
+/// The history, and the position in it.
+#[derive(Debug, Default)]
+pub struct History {
+    entries: VecDeque<String>,
+    bytes: usize,
+    /// Entries back from the end; 0 is what is being typed.
+    back: usize,
+    /// What was being typed before the history was looked through.
+    draft: String,
+    file: Option<File>,
+}
+
+impl History {
+    /// A history that is kept in a file.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn open(path: &Path) -> io::Result<History> {
+        let mut history = History::default();
+        let mut file = open(path)?;
+        let size = file.metadata()?.len();
+        // What is older than the bound is not even read.
+        file.seek(SeekFrom::Start(size.saturating_sub(2 * HISTORY_BYTES as u64)))?;
+        let mut bytes = Vec::new();
+        (&file).take(2 * HISTORY_BYTES as u64).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let skipped = usize::from(size > bytes.len() as u64);
+        let read = text.lines().skip(skipped).count();
+        text.lines().skip(skipped).filter(|line| !line.is_empty()).for_each(|line| history.keep(unescape(line)));
+        if skipped > 0 || read > history.entries.len() + HISTORY_LINES / 2 {
+            file = history.shorten(path)?;
+        }
+        history.file = Some(file);
+        Ok(history)
+    }
+
+    /// Adds a line that was entered.
+    ///
+    /// # Errors
+    /// It could not be written to the file, and no further one will be.
+    pub fn add(&mut self, line: &str) -> io::Result<()> {
+        self.back = 0;
+        self.draft.clear();
+        if line.trim().is_empty() || self.entries.back().is_some_and(|last| last == line) || line.len() > HISTORY_BYTES
+        {
+            return Ok(());
+        }
+        self.keep(line.to_owned());
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let written = file.write_all((escape(line) + "\n").as_bytes());
+        if written.is_err() {
+            self.file = None;
+        }
+        written
+    }
+
+    /// One entry back, from what is being typed.
+    pub fn previous(&mut self, typed: &str) -> Option<&str> {
+        let at = self.entries.len().checked_sub(self.back + 1)?;
+        if self.back == 0 {
+            typed.clone_into(&mut self.draft);
+        }
+        self.back += 1;
+        self.entries.get(at).map(String::as_str)
+    }
+
+    /// One entry on; in the end, what was being typed.
+    pub fn following(&mut self) -> Option<&str> {
+        self.back = self.back.checked_sub(1)?;
+        if self.back == 0 {
+            return Some(&self.draft);
+        }
+        self.entries.get(self.entries.len() - self.back).map(String::as_str)
+    }
+
+    /// The latest entry that holds `part`, of those that are at least `skipped` back, and how far back it is.
+    pub fn search(&self, part: &str, skipped: usize) -> Option<(usize, &str)> {
+        let mut back = self.entries.iter().rev().enumerate().skip(skipped);
+        back.find(|(_, entry)| entry.contains(part)).map(|(back, entry)| (back, entry.as_str()))
+    }
+
+    fn keep(&mut self, line: String) {
+        self.bytes += line.len();
+        self.entries.push_back(line);
+        while self.entries.len() > HISTORY_LINES || self.bytes > HISTORY_BYTES {
+            let Some(oldest) = self.entries.pop_front() else { return };
+            self.bytes -= oldest.len();
+        }
+    }
+
+    /// Writes the file anew.
+    fn shorten(&self, path: &Path) -> io::Result<File> {
+        let beside = PathBuf::from(format!("{}.{}", path.display(), std::process::id()));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        let lines: String = self.entries.iter().map(|entry| escape(entry) + "\n").collect();
+        let written = file.write_all(lines.as_bytes()).and_then(|()| std::fs::rename(&beside, path));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&beside);
+        }
+        written?;
+        open(path)
+    }
+}
+
+/// For its owner alone, whatever it was. A named pipe would hold us up.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600).custom_flags(flags.bits().cast_signed());
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o600))?;
+    Ok(file)
+}
+
+fn escape(line: &str) -> String {
+    line.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r")
+}
+
+fn unescape(line: &str) -> String {
+    let mut text = String::new();
+    let mut chars = line.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '\\' => match chars.next() {
+                Some('n') => text.push('\n'),
+                Some('r') => text.push('\r'),
+                Some(other) => text.push(other),
+                None => text.push('\\'),
+            },
+            char => text.push(char),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn it_goes_back_and_on_to_what_was_being_typed() {
+        let mut history = History::default();
+        for line in ["one", "two", "two", "  "] {
+            history.add(line).unwrap();
+        }
+        assert_eq!(history.previous("dra"), Some("two"));
+        assert_eq!(history.previous("two"), Some("one"));
+        assert_eq!(history.previous("one"), None);
+        assert_eq!(history.following(), Some("two"));
+        assert_eq!(history.following(), Some("dra"));
+        assert_eq!(history.following(), None);
+        assert_eq!(history.search("o", 0), Some((0, "two")));
+        assert_eq!(history.search("o", 1), Some((1, "one")));
+        assert_eq!(history.search("x", 0), None);
+    }
+
+    #[test]
+    fn it_is_kept_for_its_owner_alone_with_line_breaks_and_within_its_bound() {
+        let path = std::env::temp_dir().join(format!("cfp-history-{:016x}", getrandom::u64().unwrap()));
+        let mut history = History::open(&path).unwrap();
+        history.add("a\nb\\n").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(History::open(&path).unwrap().previous(""), Some("a\nb\\n"));
+        for number in 0..3 * HISTORY_LINES {
+            history.add(&number.to_string()).unwrap();
+        }
+        assert_eq!(history.entries.len(), HISTORY_LINES);
+        drop(history);
+        let last = (3 * HISTORY_LINES - 1).to_string();
+        assert_eq!(History::open(&path).unwrap().previous(""), Some(last.as_str()));
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), HISTORY_LINES);
+        std::fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,177 @@
+//! The client for programs: objects out, lines or objects in, and a connection that comes back.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs, dead_code)]
+
+#[path = "support/console.rs"]
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use support::{Bare, Client, Scratch, Server};
+
+/// Starts a bot and waits for its login.
+fn start(server: &str, nickname: &str, arguments: &[&str]) -> Client {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cfp-client"));
+    command.args([server, nickname, "--json"]).args(arguments);
+    Client::spawn(command)
+}
+
+/// The next object of an event. Every line up to it has to be one.
+fn event(bot: &Client, event: &str) -> Value {
+    loop {
+        let line = bot.out.expect("");
+        let object: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert_eq!(object["v"], 1, "{line}");
+        assert!(object["time"].as_str().unwrap().ends_with('Z'), "{line}");
+        if object["event"] == event {
+            return object;
+        }
+    }
+}
+
+/// The next objects of these events, in whatever order they come.
+fn events<const N: usize>(bot: &Client, names: [&str; N]) -> [Value; N] {
+    let mut found: [Value; N] = std::array::from_fn(|_| Value::Null);
+    while found.iter().any(Value::is_null) {
+        let object: Value = serde_json::from_str(&bot.out.expect("")).unwrap();
+        if let Some(at) = names.iter().position(|name| object["event"] == *name) {
+            found[at] = object;
+        }
+    }
+    found
+}
+
+#[test]
+fn every_event_is_an_object_and_commands_are_objects_or_lines() {
+    let server = Server::start(7, &[]);
+    let mut bot = start(&server.address, "bot", &[]);
+    let login = event(&bot, "logged_in");
+    assert_eq!((&login["server"], &login["nickname"]), (&json!(server.address), &json!("bot")));
+    let mut ben = Bare::log_in(&server.address, "ben");
+    ben.tell(7, "bot", "hi \"bot\"\n\x1b[2J\u{202e}");
+    let message = event(&bot, "message");
+    assert_eq!(message["from"], json!({"nickname": "ben", "server": 7}));
+    assert_eq!(message["text"], "hi \"bot\"\n\x1b[2J\u{202e}");
+    assert_eq!([&message["private"], &message["own"], &message["mention"]], [true, false, true]);
+    bot.type_line(r#"{"command":"say","text":"two\nlines","id":"a"}"#);
+    let [done, you, message] = events(&bot, ["done", "you", "message"]);
+    assert_eq!(done["id"], "a");
+    assert_eq!(you["who"], json!({"nickname": "bot", "server": 7}));
+    assert_eq!((&message["text"], &message["own"]), (&json!("two\nlines"), &json!(true)));
+    bot.type_line("a plain line");
+    assert_eq!(event(&bot, "message")["text"], "a plain line");
+    bot.type_line(r#"{"command":"msg","to":{"nickname":"nobody","server":7},"text":"x"}"#);
+    assert_eq!(event(&bot, "message")["to"], json!({"nickname": "nobody", "server": 7}));
+    let failed = event(&bot, "not_delivered");
+    assert_eq!((&failed["reason"], &failed["problem"]), (&json!("unknown receiver"), &json!(true)));
+    for (line, why) in [
+        (r#"{"command":"dance","id":"b"}"#, "is no command"),
+        (r#"{"command":"say","txt":"x"}"#, "there is no field \"txt\""),
+        ("{", "no JSON object"),
+        ("/nope", "there is no command /nope"),
+    ] {
+        bot.type_line(line);
+        let failed = event(&bot, "command_failed");
+        assert!(failed["text"].as_str().unwrap().contains(why), "{failed}");
+    }
+    bot.type_line(r#"{"command":"who"}"#);
+    let who = event(&bot, "who");
+    assert_eq!(who["people"][0]["who"], json!({"nickname": "ben", "server": 7}));
+    assert_eq!(who["people"][0]["how"], "private");
+    bot.type_line(r#"{"command":"quit"}"#);
+    let (code, out, _) = bot.wait();
+    assert_eq!((code, out.len()), (1, 0), "a command failed: {out:?}");
+}
+
+#[test]
+fn files_are_events_too() {
+    let (server, folder) = (Server::start(7, &[]), Scratch::new());
+    let path = folder.file("photo.jpg", 5000);
+    let into = folder.path().join("in");
+    let mut bot = start(&server.address, "bot", &[]);
+    let taker = start(&server.address, "taker", &["--accept-all", "--download", into.to_str().unwrap()]);
+    event(&taker, "logged_in");
+    bot.type_line(&json!({"command": "file", "to": "taker@7", "path": path}).to_string());
+    let begun = event(&taker, "file_begun");
+    let from = json!({"nickname": "bot", "server": 7});
+    assert_eq!((&begun["from"], &begun["name"], &begun["bytes"]), (&from, &json!("photo.jpg"), &json!(5000)));
+    let received = event(&taker, "file_received");
+    assert_eq!((&received["number"], &received["checked"]), (&begun["number"], &json!(true)));
+    assert_eq!(fs::read(received["path"].as_str().unwrap()).unwrap(), fs::read(&path).unwrap());
+    assert!(event(&bot, "file_sent")["text"].as_str().unwrap().starts_with("sent \"photo.jpg\" to taker@7"));
+    bot.type_line(r#"{"command":"file","to":"taker@7","path":"/nonexistent/x"}"#);
+    assert_eq!(event(&bot, "file_not_sent")["name"], "x");
+    assert_eq!(bot.finish().0, 1);
+    assert_eq!(taker.finish().0, 0);
+}
+
+#[test]
+fn a_bot_comes_back_by_itself_and_what_it_was_given_meanwhile_is_sent() {
+    let server = Server::start(7, &[]);
+    let address = server.address.clone();
+    let mut bot = start(&address, "bot", &["--reconnect"]);
+    event(&bot, "logged_in");
+    server.kill();
+    event(&bot, "disconnected");
+    bot.type_line("typed meanwhile");
+    event(&bot, "not_connected");
+    let _server = Server::start_at(&address, 7, &[]);
+    event(&bot, "logged_in");
+    assert_eq!(event(&bot, "message")["text"], "typed meanwhile");
+    let (code, _, err) = bot.finish();
+    assert_eq!(code, 0, "{err:?}");
+}
+
+#[test]
+fn a_script_comes_back_too_and_may_be_started_before_its_server() {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cfp-client"));
+    command.args([&address, "bot", "--reconnect"]);
+    let mut bot = Client::spawn(command);
+    bot.err.expect("cannot connect to");
+    bot.type_line("early");
+    let server = Server::start_at(&address, 7, &[]);
+    bot.err.expect("connected to");
+    assert_eq!(bot.expect("early"), "[7] bot: early");
+    server.kill();
+    bot.err.expect("lost the connection to");
+    let _server = Server::start_at(&address, 7, &[]);
+    bot.err.expect("connected to");
+    bot.type_line("again");
+    assert_eq!(bot.expect("again"), "[7] bot: again");
+    assert_eq!(bot.finish().0, 0);
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// The options of a text in which each is written as `--name`.
+fn options_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|char: char| !(char.is_ascii_alphanumeric() || char == '-'));
+    words.filter(|word| word.starts_with("--") && word.len() > 2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_has_the_options_and_the_commands_of_the_program() {
+    let page = read("docs/client.md");
+    let options = options_in(cfp::client::options::usage().split("Typed, or read").next().unwrap());
+    assert!(options.len() > 15, "{options:?}");
+    let rows = page.lines().filter(|line| line.starts_with("| `-")).map(|line| line.split('|').nth(1).unwrap());
+    assert_eq!(rows.map(options_in).fold(BTreeSet::new(), |all, some| &all | &some), options);
+    for (form, _) in cfp::client::command::HELP {
+        let command = form.split_whitespace().next().unwrap();
+        assert!(!command.starts_with('/') || page.contains(&format!("| `{command}")), "{command}");
+    }
+}
+
+#[test]
+fn the_page_has_every_event() {
+    let page = read("docs/client.md");
+    let schema = page.split_once("### Events").unwrap().1.split_once("### Commands").unwrap().0;
+    let named: BTreeSet<&str> = schema.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert_eq!(named, cfp::client::json::EVENTS.into_iter().collect());
+}
