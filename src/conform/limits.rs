@@ -4,6 +4,9 @@
 pub const PATIENCE_S: u64 = 5;
 /// Longest `--patience`: a case waits so long several times.
 pub const PATIENCE_MAX_S: u64 = 600;
+/// After so many waits in vain, the program under test is taken for one that does not answer, and the kit waits a fifth of
+/// the patience: else a run would take ten minutes.
+pub const WAITS_IN_VAIN_MAX: u32 = 5;
 /// Longest wait for a connection to be made, in milliseconds.
 pub const CONNECT_MS: u64 = 10_000;
 /// Longest wait for the answer that tells which way of asking works, in milliseconds: it may never come.

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::net::TcpStream;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::case::Sent;
-use super::limits::{SENT_SHOWN, SENT_SHOWN_BYTES};
+use super::limits::{SENT_SHOWN, SENT_SHOWN_BYTES, WAITS_IN_VAIN_MAX};
 use super::peer::{LIMITS, QUESTION};
 use crate::wire::{Scan, scan};
 
@@ -19,6 +20,7 @@ struct Entries {
     sent: Vec<(usize, Sent)>,
     open: Vec<Open>,
     next: usize,
+    waits_in_vain: u32,
 }
 
 struct Open {
@@ -86,6 +88,24 @@ impl Log {
     /// The last of what was sent.
     pub fn last(&self) -> Vec<Sent> {
         self.0.borrow().sent.iter().map(|(_, sent)| sent.clone()).collect()
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.0.borrow().open.len()
+    }
+
+    /// A wait was in vain.
+    pub fn waited_in_vain(&self) {
+        self.0.borrow_mut().waits_in_vain += 1;
+    }
+
+    /// How long to wait: less than `patience` if there were many waits in vain.
+    pub fn patience(&self, patience: Duration) -> Duration {
+        match self.0.borrow().waits_in_vain {
+            0..WAITS_IN_VAIN_MAX => patience,
+            _ => patience / 5,
+        }
     }
 
     /// The names of the connections that the other side has closed, but for this one.

@@ -114,7 +114,7 @@ impl Peer {
 
     /// What comes next.
     pub fn next(&mut self) -> Seen {
-        let end = Instant::now() + self.patience;
+        let end = Instant::now() + self.log.patience(self.patience);
         loop {
             match scan(&self.received, &LIMITS) {
                 Scan::Packet { len } => {
@@ -132,7 +132,10 @@ impl Peer {
                 Some(true) if self.received.len() <= RECEIVED_MAX_BYTES => {}
                 _ if !self.received.is_empty() => return Seen::Bytes(std::mem::take(&mut self.received)),
                 Some(_) => return Seen::End,
-                None => return Seen::Nothing,
+                None => {
+                    self.log.waited_in_vain();
+                    return Seen::Nothing;
+                }
             }
         }
     }

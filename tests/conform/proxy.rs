@@ -209,7 +209,8 @@ impl Side {
             Fate::Pass => drop(to.write_all(itself)),
             Fate::Drop => return piece != Piece::End,
             Fate::Replace(bytes) => drop(to.write_all(&bytes)),
-            Fate::Answer(bytes) => drop((to.write_all(itself), back.write_all(&bytes))),
+            // In this order: the piece may make its receiver leave.
+            Fate::Answer(bytes) => drop((back.write_all(&bytes), to.write_all(itself))),
             Fate::Reply(bytes) => drop(back.write_all(&bytes)),
             Fate::Last(bytes) => {
                 let _ = to.write_all(&bytes);

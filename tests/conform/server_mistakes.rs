@@ -3,8 +3,8 @@
 use cfp::wire::{Code, Descriptions, Nickname, Packet, ServerId};
 
 use crate::proxy::{
-    Fate, Piece, Rule, Way, alters, closes_on_malformed, confuses, drops_nth, on, rewrites, rule, sets, swaps_nth,
-    with_overlong, with_unknown,
+    Fate, Piece, Proxy, Rule, Way, alters, closes_on_malformed, confuses, drops_nth, on, rewrites, rule, sets,
+    swaps_nth, with_overlong, with_unknown,
 };
 use crate::support::client::encoded;
 
@@ -100,12 +100,29 @@ fn with_news(fate: fn() -> Fate) -> Rule {
     })
 }
 
+/// What the server asks of a server that it has learned of goes over a proxy, too.
+fn forgets_siblings() -> Rule {
+    on(Up, MrgReq, |_, bytes| {
+        let mut bytes = bytes.to_vec();
+        let port = bytes.len() - 2;
+        if let Some(&[high, low]) = bytes.get(port.max(11)..).and_then(|rest| rest.first_chunk()) {
+            let upstream = ([127, 0, 0, 1], u16::from_be_bytes([high, low])).into();
+            let proxy = Proxy::start(upstream, rewrites(MrgReq, without_descriptions));
+            bytes[port..].copy_from_slice(&proxy.address().port().to_be_bytes());
+            // It is needed until the test ends.
+            std::mem::forget(proxy);
+        }
+        Fate::Replace(bytes)
+    })
+}
+
 pub fn mistakes() -> Vec<(&'static str, Rule)> {
     let wrong_origin = |code| sets(code, 4, 99);
     let wrong_destination = || sets(PckFwd, 4, 99);
     vec![
-        ("1.1", confuses(AuthRsp, 3, 0)),
-        ("1.2", sets(MsgPblInc, 4, 7)),
+        ("1.1", on(Up, AuthGst, |memory, _| if memory.index > 1 { Fate::Drop } else { Fate::Pass })),
+        ("1.2", confuses(AuthRsp, 3, 0)),
+        ("1.3", sets(MsgPblInc, 4, 7)),
         ("2.1", alters(MsgPblInc, |bytes| bytes.iter_mut().filter(|byte| **byte > 0x7F).for_each(|byte| *byte = b'?'))),
         ("2.2", drops_nth(Down, MsgPblInc, 300)),
         ("2.3", rule(|_, _, piece| if piece == Piece::Partial { Fate::Close } else { Fate::Pass })),
@@ -197,6 +214,7 @@ pub fn mistakes() -> Vec<(&'static str, Rule)> {
         ("7.5", confuses(MrgDecl, 2, 0)),
         ("7.6", confuses(MrgDecl, 2, 1)),
         ("7.7", rewrites(MrgReq, without_descriptions)),
+        ("7.8", forgets_siblings()),
         ("8.1", confuses(Error, 0, 1)),
         ("8.2", confuses(Error, 1, 0)),
         ("8.3", confuses(Error, 0, 1)),
@@ -367,7 +385,7 @@ pub fn of_decisions() -> Vec<(&'static str, Rule)> {
         ),
         ("D19.4", with_unknown(|| Fate::Drop)),
         // It dials where nobody listens.
-        ("D21.1", rewrites(MrgReq, |bytes| bytes[19] ^= 0x40)),
+        ("D21.1", rewrites(MrgReq, |bytes| bytes.iter_mut().skip(19).take(1).for_each(|byte| *byte ^= 0x40))),
         ("D22.1", on(Down, MsgPblInc, |memory, _| if memory.index == 2 { Fate::Drop } else { Fate::Pass })),
         ("D23.1", with_news(|| Fate::Answer(encoded(&answer())))),
         ("D23.2", with_news(|| Fate::Drop)),
@@ -393,5 +411,5 @@ fn answer() -> Packet<'static> {
 
 /// The cases whose server needs a second one.
 pub fn needs_second(id: &str) -> bool {
-    ["1.2", "4.5", "5.5", "6.7", "7.2", "8.7"].contains(&id)
+    ["1.3", "4.5", "5.5", "6.7", "7.2", "7.8", "8.7"].contains(&id)
 }

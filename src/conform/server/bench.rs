@@ -111,7 +111,11 @@ impl Bench {
     pub fn log_in(&mut self, mut peer: Peer, word: &str) -> Result<Peer, Stop> {
         let nickname = self.text(word);
         peer.send(&Packet::AuthGst { nickname: &nickname })?;
-        peer.expect(&accepted()).map_err(|stop| stop.or_skip("a guest must be able to log in; see case 3.1"))?;
+        let why = match self.log.open() {
+            0 | 1 => "a guest must be able to log in; see case 3.1",
+            _ => "several guests must be able to log in at once; see case 1.1",
+        };
+        peer.expect(&accepted()).map_err(|stop| stop.or_skip(why))?;
         peer.set_nickname(nickname);
         Ok(peer)
     }
@@ -220,20 +224,19 @@ impl Bench {
         Ok((listener, Description { server: self.fresh_id(), address, port: port.into() }))
     }
 
-    /// The server under test must connect to this listener and ask to merge.
-    pub fn expect_dial(&self, listener: &TcpListener) -> Check {
+    /// The server under test must connect to this listener and ask to merge. Returns its request, and the connection.
+    pub fn expect_dial(&self, listener: &TcpListener) -> Result<(Peer, Vec<u8>), Stop> {
         let expected =
             Seen::Words(format!("a connection to {} with an MRGREQ from server {}", place(listener), self.id()));
         let Some(mut peer) = accept(listener, self.setup.patience, &self.mark, &self.log) else {
             return Err(Stop::deviation(expected, Seen::Nothing).of(String::new(), self.log.last()));
         };
         let seen = peer.next();
-        match &seen {
-            Seen::Bytes(bytes) => match Packet::decode(bytes) {
-                Ok(Packet::MrgReq { server, .. }) if server == self.id() => Ok(()),
-                _ => Err(peer.stop(expected, seen)),
-            },
-            _ => Err(peer.stop(expected, seen)),
+        match seen {
+            Seen::Bytes(bytes) if matches!(Packet::decode(&bytes), Ok(Packet::MrgReq { server, .. }) if server == self.id()) => {
+                Ok((peer, bytes))
+            }
+            seen => Err(peer.stop(expected, seen)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::bench::{Bench, accepted};
 use crate::conform::case::{Case, Check};
+use crate::conform::peer::encoded;
 use crate::wire::{AuthResponse, Packet};
 
 pub(super) const CASES: &[Case<Bench>] = &[
@@ -83,8 +84,9 @@ fn in_use(bench: &mut Bench) -> Check {
 fn needs_login(bench: &mut Bench) -> Check {
     let (mut bob, mut stranger) = (bench.guest("bob")?, bench.dial()?);
     let (message, later) = (bench.text("not logged in "), bench.text("logged in "));
-    stranger.send(&Packet::MsgPbl { message: &message })?;
-    stranger.send(&Packet::MsgPrv { destination: bench.id(), receiver: bob.nickname(), message: &message })?;
+    let private = Packet::MsgPrv { destination: bench.id(), receiver: bob.nickname(), message: &message };
+    // A server that closes the connection keeps the sentence, too.
+    [Packet::MsgPbl { message: &message }, private].iter().for_each(|it| stranger.send_if_open(&encoded(it)));
     // On this connection or on another, it takes effect after the login only.
     let mut ana = match bench.still_logs_in(stranger) {
         Ok(ana) => ana,

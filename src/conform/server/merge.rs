@@ -52,6 +52,12 @@ pub(super) const CASES: &[Case<Bench>] = &[
                 Chat Fusion network.",
         check: dense_mesh,
     },
+    Case {
+        id: "7.8",
+        claim: "the server's own MRGREQ lists its siblings",
+        quote: "send a 'MRGREQ' packet consisting of A's server ID and every connected siblings",
+        check: own_request,
+    },
 ];
 
 fn accepted(bench: &mut Bench) -> Check {
@@ -76,20 +82,39 @@ fn accepted(bench: &mut Bench) -> Check {
 }
 
 fn lists_siblings(bench: &mut Bench) -> Check {
-    let others = (bench.other()?, bench.setup.others.clone()).1;
+    bench.other()?;
     let link = bench.link()?;
-    let Ok(Packet::MrgRsp { siblings, .. }) = Packet::decode(&link.answer) else {
-        return Err(Stop::words("an MRGRSP whose descriptions have 12 bytes each", "other bytes"));
+    lists_others(bench, &link.peer, &link.answer)
+}
+
+/// A merge packet that came must describe the other given servers.
+fn lists_others(bench: &Bench, peer: &Peer, packet: &[u8]) -> Check {
+    let siblings = match Packet::decode(packet) {
+        Ok(Packet::MrgRsp { siblings, .. } | Packet::MrgReq { siblings, .. }) => siblings,
+        _ => {
+            let expected = Seen::Words("descriptions of 12 bytes each".into());
+            return Err(peer.stop(expected, Seen::Bytes(packet.to_vec())));
+        }
     };
-    for other in others {
+    for other in &bench.setup.others {
         let ip = other.address.ip().to_canonical();
         let is_it = |it: Description| it.server == other.id && it.port == u32::from(other.address.port());
         if !siblings.iter().any(|it| is_it(it) && (IpAddr::V4(it.address) == ip || !ip.is_loopback())) {
             let expected = Seen::Words(format!("a description of server {} at {}", other.id, other.address));
-            return Err(link.peer.stop(expected, Seen::Bytes(link.answer)).hint("are the given servers merged?"));
+            return Err(peer.stop(expected, Seen::Bytes(packet.to_vec())).hint("are the given servers merged?"));
         }
     }
     Ok(())
+}
+
+fn own_request(bench: &mut Bench) -> Check {
+    bench.other()?;
+    let (peer, id) = (bench.dial()?, bench.fresh_id());
+    let (listener, third) = bench.unknown_server(&peer)?;
+    let _link = bench.link_as(peer, id, &[third])?;
+    let (peer, request) =
+        bench.expect_dial(&listener).map_err(|stop| stop.or_skip("the server must dial; see case 7.7"))?;
+    lists_others(bench, &peer, &request)
 }
 
 fn expect_decline(mut peer: Peer, reason: DeclineReason) -> Check {
@@ -139,7 +164,7 @@ fn dense_mesh(bench: &mut Bench) -> Check {
     let (peer, id) = (bench.dial()?, bench.fresh_id());
     let (listener, third) = bench.unknown_server(&peer)?;
     let link = bench.link_as(peer, id, &[third])?;
-    let result = bench.expect_dial(&listener);
+    let result = bench.expect_dial(&listener).map(|_| ());
     drop(link);
     result
 }

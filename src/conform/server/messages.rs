@@ -2,6 +2,7 @@
 
 use super::bench::Bench;
 use crate::conform::case::{Case, Check};
+use crate::conform::peer::encoded;
 use crate::wire::{Packet, ServerId};
 
 pub(super) const CASES: &[Case<Bench>] = &[
@@ -191,9 +192,10 @@ fn direction(bench: &mut Bench) -> Check {
     let (message, later) = (bench.text("forged "), bench.text("good "));
     let receiver = bob.nickname().to_owned();
     let forged = Packet::MsgPblInc { origin: ServerId(1), sender: "eve", message: &message };
-    ana.send(&forged)?;
-    ana.send(&Packet::MsgPrvInc { origin: ServerId(1), sender: "eve", receiver: &receiver, message: &message })?;
-    ana.send(&Packet::PckFwd { destination: bench.id(), content: &crate::conform::peer::encoded(&forged) })?;
+    let private = Packet::MsgPrvInc { origin: ServerId(1), sender: "eve", receiver: &receiver, message: &message };
+    let forward = Packet::PckFwd { destination: bench.id(), content: &encoded(&forged) };
+    // A server that closes her connection keeps the sentence, too.
+    [forged, private, forward].iter().for_each(|packet| ana.send_if_open(&encoded(packet)));
     let mut eve = match bench.settle(&mut ana) {
         Ok(()) => ana,
         Err(_) => bench.guest("eve")?,

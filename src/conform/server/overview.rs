@@ -9,12 +9,19 @@ use crate::wire::{Code, Packet};
 pub(super) const CASES: &[Case<Bench>] = &[
     Case {
         id: "1.1",
+        claim: "several clients are served at once",
+        quote: "The goal of Chat Fusion protocol is to allow multiple communications between client on same and different \
+                servers.",
+        check: several_at_once,
+    },
+    Case {
+        id: "1.2",
         claim: "two clients of one server cannot have the same nickname",
         quote: "Clients authenticated on the same server must have different nicknames.",
         check: different_nicknames,
     },
     Case {
-        id: "1.2",
+        id: "1.3",
         claim: "the same nickname on two servers is two clients, told apart by the server",
         quote: "Nicknames are discriminated with the server they belong to.",
         check: nicknames_of_two_servers,
@@ -69,6 +76,18 @@ pub(super) const CASES: &[Case<Bench>] = &[
         check: does_not_crash,
     },
 ];
+
+fn several_at_once(bench: &mut Bench) -> Check {
+    let ana = bench.guest("ana")?;
+    for _ in 0..3 {
+        let next = bench.dial()?;
+        bench.still_logs_in(next).map_err(|stop| {
+            let advice = "if the second client waits until the first has left: a thread for each, or a selector";
+            stop.hint(format!("{} is connected meanwhile; {advice}", ana.nickname()))
+        })?;
+    }
+    Ok(())
+}
 
 fn different_nicknames(bench: &mut Bench) -> Check {
     let ana = bench.guest("ana")?;
@@ -181,6 +200,7 @@ fn malformed_is_ignored(bench: &mut Bench) -> Check {
 
 fn does_not_crash(bench: &mut Bench) -> Check {
     let mut ana = bench.guest("ana")?;
+    bench.settle(&mut ana)?;
     let huge = [0xFF; 4];
     let noise: Vec<u8> = (0..2000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let bad = [
