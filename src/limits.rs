@@ -72,6 +72,22 @@ pub const PROXY_HEADER_MAX_BYTES: usize = 1024;
 pub const RECORD_BYTES: usize = 16 * 1024;
 /// Longest record, with its header and what encryption adds (RFC 8446, section 5.2).
 pub const RECORD_MAX_BYTES: usize = 5 + RECORD_BYTES + 256;
+/// What a record takes besides its content: header, its true kind, and the proof that it is genuine (RFC 8446,
+/// section 5.2).
+pub const RECORD_OVERHEAD_BYTES: usize = 5 + 1 + 16;
+/// Work that opening a record counts as, besides its bytes.
+pub const RECORD_WORK_BYTES: usize = PACKET_WORK_BYTES;
+/// What a record without content counts as besides: it may change keys, which takes some 4 µs. Used up by who sends
+/// them; it pays.
+pub const EMPTY_RECORD_WORK_BYTES: usize = 4096;
+/// Most work that the records of one read count as: others have their share in the same turn. Used up by who sends
+/// them; it pays.
+pub const RECORDS_WORK_MAX_BYTES: usize = TURN_WORK_BYTES / 4;
+/// After a read with more records without content than this, the next one is short. Used up by who sends them; it pays.
+pub const EMPTY_RECORDS_MAX: usize = 32;
+/// Such a read takes no more than this: about as many records as fit into the work above. Used up by who sends them; it
+/// pays.
+pub const EMPTY_READ_BYTES: usize = 4096;
 /// Input kept of a handshake that is not over: certificates of both sides fit, with their chains. Used up by a
 /// newcomer; it pays.
 pub const HANDSHAKE_KEPT_MAX_BYTES: usize = RECORD_MAX_BYTES;

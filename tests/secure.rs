@@ -19,7 +19,8 @@ use cfp::core::state::effects::CloseReason;
 use cfp::core::state::key::Key;
 use cfp::core::state::users::Users;
 use cfp::core::time::Millis;
-use cfp::limits::{HANDSHAKES_PER_ADDRESS_MAX, HANDSHAKES_PER_TURN, HANDSHAKES_WAITING_MAX, RECORD_BYTES};
+use cfp::limits::{EMPTY_READ_BYTES, HANDSHAKES_PER_ADDRESS_MAX, HANDSHAKES_PER_TURN, HANDSHAKES_WAITING_MAX};
+use cfp::limits::{READ_BYTES, RECORD_BYTES};
 use cfp::wire::{Packet, ServerId};
 use metered_pipe::PipeEnd;
 use toy::ToyCiphers;
@@ -224,6 +225,29 @@ fn what_the_cipher_has_to_say_is_written_without_being_asked() {
     let client = server.guest("ana");
     server.send(&client, &toy::record(toy::PING, b""));
     assert_eq!(client.pipe.0.borrow_mut().output, toy::record(toy::PING, b""));
+}
+
+#[test]
+fn records_without_content_are_work_and_others_have_their_turn_meanwhile() {
+    let mut server = Server::new(false);
+    let (flooder, ana) = (server.guest("flooder"), server.guest("ana"));
+    let flood = toy::sealed(b"").repeat(64 * READ_BYTES / 5);
+    flooder.pipe.0.borrow_mut().input.extend(&flood);
+    ana.pipe.0.borrow_mut().input.extend(toy::sealed(&encoded(&Packet::MsgPbl { message: "hi" })));
+    for client in [&flooder, &ana] {
+        server.engine.on_ready(client.key, READABLE);
+    }
+    server.engine.turn(Millis(0));
+    let heard = encoded(&Packet::MsgPblInc { origin: ServerId(7), sender: "ana", message: "hi" });
+    assert_eq!(output(&ana).0, heard);
+    for _ in 0..3 {
+        let before = flooder.pipe.0.borrow().input.len();
+        server.engine.turn(Millis(0));
+        let taken = before - flooder.pipe.0.borrow().input.len();
+        assert!(taken > 0 && taken <= 2 * EMPTY_READ_BYTES, "{taken} bytes were taken in one turn");
+    }
+    server.turn();
+    assert!(server.is_there(&flooder) && flooder.pipe.0.borrow().input.is_empty());
 }
 
 #[test]

@@ -4,12 +4,17 @@
 #[path = "support/certificates.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod certificates;
+#[path = "support/metered_pipe.rs"]
+mod metered_pipe;
 #[path = "support/node.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod node;
 #[path = "support/program.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod program;
+#[path = "support/records.rs"]
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod records;
 mod support;
 
 #[path = "tls/client.rs"]
@@ -20,6 +25,8 @@ mod files;
 mod links;
 #[path = "tls/others.rs"]
 mod others;
+#[path = "tls/records.rs"]
+mod raw;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -3,10 +3,15 @@
 
 #[path = "support/feed.rs"]
 mod feed;
+#[path = "support/metered_pipe.rs"]
+mod metered_pipe;
 #[path = "support/packets.rs"]
 mod packets;
 #[path = "support/reference.rs"]
 mod reference;
+#[path = "support/toy.rs"]
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod toy;
 
 #[path = "wire/kept.rs"]
 mod kept;
@@ -14,6 +19,8 @@ mod kept;
 mod layouts;
 #[path = "wire/limits.rs"]
 mod limits;
+#[path = "wire/records.rs"]
+mod records;
 #[path = "wire/skips.rs"]
 mod skips;
 #[path = "wire/streams.rs"]

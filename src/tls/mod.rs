@@ -133,6 +133,7 @@ macro_rules! work {
                         if let Some(place) = $plain.get_mut(opened.plain..end) {
                             place.copy_from_slice(record.payload);
                             opened.plain = end;
+                            opened.records += 1;
                         }
                     }
                     false
@@ -307,8 +308,26 @@ fn in_words(error: &Error) -> String {
         Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
             "its certificate is not the certificate with that fingerprint".to_owned()
         }
+        Error::InvalidCertificate(error) => match certificate_in_words(error) {
+            Some(words) => format!("invalid peer certificate: {words}"),
+            None => format!("invalid peer certificate: {error}"),
+        },
         error => error.to_string(),
     }
+}
+
+/// For what rustls only has a name of its own.
+fn certificate_in_words(error: &CertificateError) -> Option<&'static str> {
+    Some(match error {
+        CertificateError::BadSignature => "its CA did not sign it",
+        CertificateError::UnknownIssuer => "it is from an unknown CA",
+        CertificateError::Revoked => "it is revoked",
+        CertificateError::Other(other) => match other.0.downcast_ref::<webpki::Error>()? {
+            webpki::Error::CaUsedAsEndEntity => "it is the certificate of a CA, or signs itself",
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
 
 fn failure(error: &Error, is_handshaking: bool) -> TlsFailure {

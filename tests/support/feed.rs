@@ -33,18 +33,22 @@ impl Feed {
             };
             let (read, rest) = stream.split_at(size.min(stream.len()));
             stream = rest;
-            if self.stopped && choice() % 2 == 1 {
-                self.inbox.keep(read, &mut self.pool);
-                continue;
-            }
-            self.resume(&mut choice);
-            self.stopped = self.walk(read, false, &mut choice);
+            self.read(read, &mut choice);
         }
         self.resume(&mut choice);
     }
 
+    /// Feeds one read. A choice decides whether a walk that stopped goes on before it.
+    pub fn read(&mut self, read: &[u8], choice: &mut impl FnMut() -> u8) {
+        if self.stopped && choice() % 2 == 1 {
+            return self.inbox.keep(read, &mut self.pool);
+        }
+        self.resume(choice);
+        self.stopped = self.walk(read, false, choice);
+    }
+
     /// Resumes a stopped walk, to the end of the kept bytes.
-    fn resume(&mut self, choice: &mut impl FnMut() -> u8) {
+    pub fn resume(&mut self, choice: &mut impl FnMut() -> u8) {
         while self.stopped {
             let kept = self.inbox.take_kept();
             self.stopped = self.walk(&kept, true, choice);

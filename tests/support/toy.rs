@@ -107,6 +107,7 @@ impl Cipher for Toy {
                         *place = !byte;
                     }
                     opened.plain += len;
+                    opened.records += usize::from(len > 0);
                 }
                 (END, false) => {
                     opened.is_end = true;

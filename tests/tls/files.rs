@@ -1,6 +1,7 @@
 //! The operator's files: each mistake is one line, and a reload disturbs no connection.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cfp::tls::Trust;
 
@@ -102,4 +103,48 @@ fn a_reload_gives_newcomers_the_new_certificate_and_disturbs_nobody() {
     connect(node.address, &folder.path("cert.pem")).log_in_as_guest("carla");
     std::fs::write(folder.path("key.pem"), good).unwrap();
     assert_eq!(node.ask("reload")[1], "ok");
+}
+
+#[test]
+#[ignore = "needs openssl: .ci/run runs it"]
+fn reloads_beside_people_who_talk_close_nobody() {
+    let folder = Folder::new();
+    let node = crate::node(&folder, &[]);
+    let is_over = AtomicBool::new(false);
+    let first_ca = std::fs::read(folder.path("cert.pem")).unwrap();
+    folder.write("first.pem", &String::from_utf8(first_ca).unwrap());
+    let clients: Vec<Client> = (0..4).map(|_| connect(node.address, &folder.path("first.pem"))).collect();
+    let rounds: Vec<u64> = std::thread::scope(|scope| {
+        let talkers: Vec<_> = clients
+            .into_iter()
+            .enumerate()
+            .map(|(index, mut client)| {
+                scope.spawn({
+                    let is_over = &is_over;
+                    move || {
+                        let nickname = format!("talker{index}");
+                        client.log_in_as_guest(&nickname);
+                        let mut round = 0;
+                        while !is_over.load(Ordering::Relaxed) {
+                            let text = format!("{round} {}", "x".repeat(round as usize % 3000));
+                            client.tell(&nickname, &text);
+                            client.expect_private(&nickname, &nickname, &text);
+                            round += 1;
+                        }
+                        client.expect_nothing_but_itself(&nickname);
+                        round
+                    }
+                })
+            })
+            .collect();
+        for round in 0..10 {
+            folder.script("make-certificate.sh", &[]);
+            assert_eq!(node.ask("reload")[1], "ok");
+            connect(node.address, &folder.path("cert.pem")).log_in_as_guest(&format!("newcomer{round}"));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        talkers.into_iter().map(|talker| talker.join().unwrap()).collect()
+    });
+    assert!(rounds.iter().all(|&round| round > 10), "{rounds:?}");
+    assert_eq!(node.metric("cfp_closed_connections_total{reason=\"tls_failed\"}"), 0);
 }

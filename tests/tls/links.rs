@@ -63,16 +63,17 @@ fn only_a_certificate_of_the_ca_that_names_the_server_lets_it_merge_and_each_fau
     sign(&folder, "young", "-not_before 20900101000000Z -not_after 20910101000000Z", "serverAuth,clientAuth");
     sign(&folder, "server", "-days 9", "serverAuth");
     let node = peer(&folder, 7, &["--require-tls"]);
-    for (certificate, reason) in [
-        ("strange", "unknown_ca"),
-        ("own", "unknown_ca"),
-        ("old", "expired"),
-        ("young", "expired"),
-        ("server", "wrong_use"),
+    for (certificate, reason, words) in [
+        ("strange", "unknown_ca", "its CA did not sign it"),
+        ("own", "unknown_ca", "signs itself"),
+        ("old", "expired", "expired"),
+        ("young", "expired", "not valid yet"),
+        ("server", "wrong_use", "extended key usage"),
     ] {
         let before = failures(&node, reason);
         assert_eq!(ask_to_merge(&node, &folder, certificate), b"", "{certificate}");
         assert_eq!(failures(&node, reason), before + 1, "{certificate}: {}", node.ask("metrics").join("\n"));
+        node.server.wait_for_log(words);
     }
     // The right CA and another ID; no certificate at all, even from loopback.
     for certificate in ["cfp-9", ""] {

@@ -6,7 +6,6 @@ use std::process::{Command, Output, Stdio};
 use crate::certificates::{Folder, slices};
 use crate::node::{Node, fresh_address, wait_until};
 use crate::program::{self, Program};
-use crate::support::Client;
 use crate::{failures, node};
 
 /// Runs a program with this input; it ends when that is over.
@@ -71,7 +70,7 @@ fn older_versions_and_other_protocols_are_refused_with_an_alert() {
 
 #[test]
 #[ignore = "needs openssl: .ci/run runs it"]
-fn a_key_update_is_answered_and_a_flood_of_them_ends() {
+fn a_key_update_of_openssl_is_answered_and_renegotiation_means_nothing() {
     let folder = Folder::new();
     let node = node(&folder, &[]);
     let place = node.place();
@@ -82,13 +81,6 @@ fn a_key_update_is_answered_and_a_flood_of_them_ends() {
     );
     let output = run("sh", &["-c", &script], b"");
     assert_eq!(output.stdout, [0x10, 0]);
-    let script = format!(
-        "(printf '\\0\\0\\0\\0\\003bob'; sleep 0.3; i=0; while [ $i -lt 200 ]; do printf 'K\\n'; i=$((i + 1)); done; sleep 1) | \
-         timeout 20 openssl s_client -no_ign_eof -connect {place} 2>&1 | tail -c 400"
-    );
-    run("sh", &["-c", &script], b"");
-    let mut other = Client::connect(node.address);
-    other.log_in_as_guest("carla");
 }
 
 #[test]
@@ -158,16 +150,18 @@ fn stunnel_in_front_says_from_where_clients_come() {
 #[ignore = "needs openssl and haproxy: .ci/run runs it"]
 fn haproxy_in_front_of_tls() {
     let folder = Folder::new();
-    let (node, proxy) = (node(&folder, &["--proxy-from", "127.0.0.1", "--require-tls"]), fresh_address());
-    let config = format!(
-        "defaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n\
-         listen cfp\n bind {proxy}\n server cfp {} send-proxy-v2\n",
-        node.address
-    );
-    let file = program::file("haproxy.cfg", &config);
-    let _haproxy = Program::start("haproxy", &["-db", "-f", file.to_str().unwrap()], proxy);
-    let mut client = crate::certificates::connect_from([127, 0, 0, 77].into(), proxy, &folder.path("cert.pem"));
-    client.log_in_as_guest("ana");
-    assert!(node.ask("clients")[0].contains("\t127.0.0.77:"), "{:?}", node.ask("clients"));
-    assert_eq!(node.metric("cfp_tls_connections"), 1);
+    for version in ["send-proxy", "send-proxy-v2"] {
+        let (node, proxy) = (node(&folder, &["--proxy-from", "127.0.0.1", "--require-tls"]), fresh_address());
+        let config = format!(
+            "defaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n\
+             listen cfp\n bind {proxy}\n server cfp {} {version}\n",
+            node.address
+        );
+        let file = program::file("haproxy.cfg", &config);
+        let _haproxy = Program::start("haproxy", &["-db", "-f", file.to_str().unwrap()], proxy);
+        let mut client = crate::certificates::connect_from([127, 0, 0, 77].into(), proxy, &folder.path("cert.pem"));
+        client.log_in_as_guest("ana");
+        assert!(node.ask("clients")[0].contains("\t127.0.0.77:"), "{:?}", node.ask("clients"));
+        assert_eq!(node.metric("cfp_tls_connections"), 1);
+    }
 }

@@ -10,10 +10,10 @@ use crate::reference::{self, Event};
 use crate::{cases, hex, packets, text};
 
 /// Short messages, so that short streams reach every limit.
-const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 40 };
+pub(super) const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 40 };
 
 /// Choices for a feed, most of them small, so that reads are small.
-fn choices() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn choices() -> impl Strategy<Value = Vec<u8>> {
     vec(prop_oneof![1..=8u8, 1..=60u8, any::<u8>()], 0..400)
 }
 
@@ -46,19 +46,19 @@ fn bad_stretch() -> impl Strategy<Value = (Vec<u8>, Event)> {
 }
 
 /// A stretch of either kind.
-fn stretch() -> impl Strategy<Value = (Vec<u8>, Event)> {
+pub(super) fn stretch() -> impl Strategy<Value = (Vec<u8>, Event)> {
     let good = packets::packet(LIMITS).prop_map(|parts| (parts.bytes(), Event::Packet(parts.bytes())));
     prop_oneof![2 => good, 1 => bad_stretch()]
 }
 
 /// Bytes that look like packets more often than chance would have it.
-fn junk() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn junk() -> impl Strategy<Value = Vec<u8>> {
     let known: Vec<u8> = Code::ALL.into_iter().map(Code::byte).chain([0x32]).collect();
     vec(prop_oneof![select(known), 0..4u8, select(vec![40, 41, 64, 65, 255]), any::<u8>()], 0..600)
 }
 
 /// Changes to a stream: the change and its position.
-fn damaged(stream: Vec<u8>, damages: &[(Index, u8, u8)]) -> Vec<u8> {
+pub(super) fn damaged(stream: Vec<u8>, damages: &[(Index, u8, u8)]) -> Vec<u8> {
     damages.iter().fold(stream, |mut stream, (place, what, byte)| {
         if stream.is_empty() {
             return stream;
@@ -133,12 +133,17 @@ proptest! {
     }
 }
 
-#[test]
-fn one_packet_means_the_same_wherever_it_is_cut() {
+/// Packets with something in them that matters when they are cut.
+pub(super) fn packets_to_cut() -> [Vec<u8>; 4] {
     let chunk = [hex("41 00000008"), text(2), text(3), hex("00000005"), text(4), vec![0x20; 1028]].concat();
     let merge = [hex("A0 00000007 00000002"), vec![0x50; 24]].concat();
     let skipped = [hex("31 00000008"), text(65), text(2), text(50)].concat();
-    for packet in [chunk.clone(), [hex("50 00000008"), chunk].concat(), merge, skipped] {
+    [chunk.clone(), [hex("50 00000008"), chunk].concat(), merge, skipped]
+}
+
+#[test]
+fn one_packet_means_the_same_wherever_it_is_cut() {
+    for packet in packets_to_cut() {
         let stream = [packet.clone(), packet].concat();
         let (expected, _) = reference::events(&stream, LIMITS.message_max_bytes);
         for cut in 0..=stream.len() {

@@ -34,6 +34,8 @@ pub struct Opened {
     pub consumed: usize,
     /// Bytes of plaintext.
     pub plain: usize,
+    /// Records that brought plaintext.
+    pub records: usize,
     /// The other side has said that nothing more comes.
     pub is_end: bool,
 }

@@ -146,7 +146,7 @@ impl<S: Socket> Engine<S> {
                 let mode = if is_over { CloseMode::Now } else { CloseMode::AfterWriting };
                 self.close(key, CloseReason::Left, mode);
             }
-            Ok(Received::Bytes { count, is_drained }) => {
+            Ok(Received::Bytes { count, is_drained, records }) => {
                 let has_more = !is_drained || connection.end_is_near;
                 connection.is_readable = has_more || (is_handshake && connection.is_readable);
                 let is_newcomer =
@@ -157,8 +157,9 @@ impl<S: Socket> Engine<S> {
                 connection.bytes_in += count as u64;
                 connection.heard_at = self.now;
                 self.core.counters.bytes_in += count as u64;
-                self.charge_rate(key, count);
+                self.charge_rate(key, count + records.overhead_bytes());
                 self.handle(key, buffer.get(..count).unwrap_or(&[]));
+                self.spent.work_bytes += records.work_bytes();
             }
             Ok(Received::Handshake { is_drained }) => {
                 connection.is_readable = !is_drained || connection.end_is_near;
@@ -176,9 +177,9 @@ impl<S: Socket> Engine<S> {
     fn serve_lingering(&mut self, key: Key, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match connection.socket.read(&mut self.intake.read_buffer) {
-            Ok(Received::Bytes { count, .. }) if connection.lingered_bytes < limits::LINGER_MAX_BYTES => {
-                connection.lingered_bytes += count as u64;
-                self.spent.work_bytes += count;
+            Ok(Received::Bytes { count, records, .. }) if connection.lingered_bytes < limits::LINGER_MAX_BYTES => {
+                connection.lingered_bytes += (count + records.overhead_bytes()) as u64;
+                self.spent.work_bytes += count + records.work_bytes();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.is_readable = false,
             _ => self.close(key, reason, CloseMode::Now),

@@ -17,9 +17,10 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use crate::core::engine::cipher::{Cipher, Ciphers, Opened, Refusal};
-use crate::core::engine::socket::{Received, Sent, Socket};
+use crate::core::engine::socket::{Received, Records, Sent, Socket};
 use crate::core::state::counters::TlsFailure;
-use crate::limits::{HANDSHAKE_KEPT_MAX_BYTES, Keepalive, RECORD_BYTES, RECORD_MAX_BYTES, TLS_FIRST_BYTE};
+use crate::limits::{EMPTY_READ_BYTES, EMPTY_RECORDS_MAX, HANDSHAKE_KEPT_MAX_BYTES, Keepalive, RECORD_BYTES};
+use crate::limits::{RECORD_MAX_BYTES, TLS_FIRST_BYTE};
 use crate::wire::ServerId;
 
 /// What all connections share: the maker of ciphers, and buffers that are empty between two calls.
@@ -75,6 +76,8 @@ struct Encrypted<C> {
     has_said_end: bool,
     /// It failed: input and output are thrown away.
     is_broken: bool,
+    /// The last read brought many records without content: the next one is short.
+    has_said_nothing: bool,
 }
 
 impl<S: Socket, F: Ciphers> Secure<S, F> {
@@ -106,7 +109,7 @@ impl<S: Socket, F: Ciphers> Secure<S, F> {
     fn read_first(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         let room = buffer.len().min(HANDSHAKE_KEPT_MAX_BYTES);
         let received = self.socket.read(buffer.get_mut(..room).unwrap_or(&mut []))?;
-        let Received::Bytes { count, is_drained } = received else { return Ok(received) };
+        let Received::Bytes { count, is_drained, .. } = received else { return Ok(received) };
         let input = buffer.get(..count).unwrap_or(&[]);
         let cipher = match input.first() {
             None => return Ok(received),
@@ -129,14 +132,23 @@ impl<S: Socket, F: Ciphers> Secure<S, F> {
 impl<C: Cipher> Encrypted<C> {
     fn new(cipher: C) -> Encrypted<C> {
         let (input, unsent) = (Vec::new(), Vec::new());
-        Encrypted { cipher, input, unsent, sent: 0, has_end: false, has_said_end: false, is_broken: false }
+        Encrypted {
+            cipher,
+            input,
+            unsent,
+            sent: 0,
+            has_end: false,
+            has_said_end: false,
+            is_broken: false,
+            has_said_nothing: false,
+        }
     }
 
     fn waits_for_turn(&self, is_drained: bool) -> Received {
         if begins_with_record(&self.input) {
             Received::Handshake { is_drained }
         } else {
-            Received::Bytes { count: 0, is_drained }
+            Received::Bytes { count: 0, is_drained, records: Records::default() }
         }
     }
 
@@ -147,7 +159,7 @@ impl<C: Cipher> Encrypted<C> {
             return Err(self.too_long());
         }
         match socket.read(buffer.get_mut(..room).unwrap_or(&mut []))? {
-            Received::Bytes { count, is_drained } => {
+            Received::Bytes { count, is_drained, .. } => {
                 self.input.extend_from_slice(buffer.get(..count).unwrap_or(&[]));
                 Ok(self.waits_for_turn(is_drained))
             }
@@ -166,8 +178,9 @@ impl<C: Cipher> Encrypted<C> {
         }
         let kept = self.input.len();
         buffers.input.resize(plain.len(), 0);
-        let Some(room) = buffers.input.get_mut(kept..) else { return Err(ErrorKind::InvalidInput.into()) };
-        let Received::Bytes { count, is_drained } = socket.read(room)? else {
+        let most = if self.has_said_nothing { kept + EMPTY_READ_BYTES } else { plain.len() };
+        let Some(room) = buffers.input.get_mut(kept..most) else { return Err(ErrorKind::InvalidInput.into()) };
+        let Received::Bytes { count, is_drained, .. } = socket.read(room)? else {
             // The end without a word is the end, too (D42).
             self.has_end = true;
             return Ok(Received::End);
@@ -176,6 +189,8 @@ impl<C: Cipher> Encrypted<C> {
             *place = *byte;
         }
         let mut input = std::mem::take(&mut buffers.input);
+        // Opening them may move what is in them.
+        let all = count_records(input.get(..kept + count).unwrap_or(&[]));
         let opened = self.open(input.get_mut(..kept + count).unwrap_or(&mut []), plain, buffers);
         let left = opened.as_ref().map(|opened| input.get(opened.consumed..kept + count).unwrap_or(&[]));
         let is_kept = left.is_ok_and(|left| self.keep(left));
@@ -188,7 +203,9 @@ impl<C: Cipher> Encrypted<C> {
             return Ok(Received::End);
         }
         // The end is reported when all input before it is handled.
-        Ok(Received::Bytes { count: opened.plain, is_drained: is_drained && !opened.is_end })
+        let records = Records { all, without_bytes: all.saturating_sub(opened.records) };
+        self.has_said_nothing = records.without_bytes > EMPTY_RECORDS_MAX;
+        Ok(Received::Bytes { count: opened.plain, is_drained: is_drained && !opened.is_end, records })
     }
 
     /// Opens whole records, and keeps what the cipher has to say.
@@ -217,7 +234,7 @@ impl<C: Cipher> Encrypted<C> {
         if opened.is_end && opened.plain == 0 {
             return Ok(Received::End);
         }
-        Ok(Received::Bytes { count: opened.plain, is_drained: !opened.is_end })
+        Ok(Received::Bytes { count: opened.plain, is_drained: !opened.is_end, records: Records::default() })
     }
 
     /// Keeps the incomplete record, with no more capacity than that needs. Returns whether it is as short as it must
@@ -441,6 +458,17 @@ impl<'a> Rest<'a> {
         }
         gathered
     }
+}
+
+/// Whole records in `input`.
+fn count_records(mut input: &[u8]) -> usize {
+    let mut count = 0;
+    while let [_, _, _, high, low, rest @ ..] = input {
+        let Some(rest) = rest.get(usize::from(u16::from_be_bytes([*high, *low]))..) else { break };
+        input = rest;
+        count += 1;
+    }
+    count
 }
 
 /// Whether a whole record stands in front, or bytes that cannot become one. A header is the kind, a version, and a

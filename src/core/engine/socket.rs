@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 
-use crate::limits::Keepalive;
+use crate::limits::{self, Keepalive};
 use crate::wire::ServerId;
 
 /// A non-blocking stream of bytes, as the kernel has them: in the program a socket, in the simulator a pipe end.
@@ -63,6 +63,8 @@ pub enum Received {
         count: usize,
         /// The kernel has nothing more now, and will say so when it has.
         is_drained: bool,
+        /// What they came in.
+        records: Records,
     },
     /// A step of a handshake has come. It costs work, and [`Socket::advance_handshake`] does it in a portion of the
     /// turn.
@@ -78,7 +80,32 @@ impl Received {
     /// The result of a read of `count` bytes into a buffer of `room` bytes, for a socket that passes bytes on
     /// unchanged: a short read has drained it (epoll(7)).
     pub fn plain(count: usize, room: usize) -> Received {
-        if count == 0 { Received::End } else { Received::Bytes { count, is_drained: count < room } }
+        if count == 0 {
+            return Received::End;
+        }
+        Received::Bytes { count, is_drained: count < room, records: Records::default() }
+    }
+}
+
+/// Records of encryption that one read brought: none if the bytes came as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Records {
+    /// All of them.
+    pub all: usize,
+    /// Those that brought no bytes: empty ones, and what the two ciphers say to each other.
+    pub without_bytes: usize,
+}
+
+impl Records {
+    /// The work of opening them, besides what their bytes cost.
+    pub fn work_bytes(self) -> usize {
+        let work = self.all * limits::RECORD_WORK_BYTES + self.without_bytes * limits::EMPTY_RECORD_WORK_BYTES;
+        work.min(limits::RECORDS_WORK_MAX_BYTES)
+    }
+
+    /// Bytes that the other side sent besides their content, at the least.
+    pub fn overhead_bytes(self) -> usize {
+        self.all * limits::RECORD_OVERHEAD_BYTES
     }
 }
 

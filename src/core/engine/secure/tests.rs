@@ -18,7 +18,7 @@ struct Kernel {
 impl Socket for Kernel {
     fn read(&mut self, _: &mut [u8]) -> io::Result<Received> {
         self.reads += 1;
-        Ok(Received::Bytes { count: 1, is_drained: false })
+        Ok(Received::plain(1, 1))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
@@ -249,7 +249,7 @@ fn what_is_broken_swallows_its_output_and_throws_away_its_input() {
     assert_eq!(secure.socket.taken, b"");
     assert!(!secure.is_handshaking());
     assert_eq!(kind(secure.advance_handshake(&mut [0; 8])), Err(ErrorKind::WouldBlock));
-    assert_eq!(kind(secure.read(&mut [0; 8])), Ok(Received::Bytes { count: 1, is_drained: false }));
+    assert_eq!(kind(secure.read(&mut [0; 8])), Ok(Received::plain(1, 1)));
     assert!(encrypted(&mut secure).input.is_empty());
     secure.shutdown_write().unwrap();
     assert_eq!((secure.socket.taken.as_slice(), secure.socket.is_shut), (&b""[..], true));
