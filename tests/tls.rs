@@ -4,8 +4,6 @@
 #[path = "support/certificates.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod certificates;
-#[path = "support/metered_pipe.rs"]
-mod metered_pipe;
 #[path = "support/node.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod node;

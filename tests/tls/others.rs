@@ -69,6 +69,27 @@ fn older_versions_and_other_protocols_are_refused_with_an_alert() {
 }
 
 #[test]
+#[ignore = "needs openssl and testssl: .ci/run runs it"]
+fn testssl_finds_nothing_that_is_worse_than_low() {
+    let folder = Folder::new();
+    let node = node(&folder, &[]);
+    let (findings, place) = (folder.path("findings.json"), node.place());
+    // Protocols, kinds of ciphers, forward secrecy, the server's preferences, vulnerabilities. The certificate is one
+    // for trying, which nobody vouches for.
+    let options = ["--quiet", "--warnings", "batch", "--openssl-timeout", "5", "--jsonfile", &findings];
+    let output = run("testssl", &[&options[..], &["-p", "-s", "-f", "-P", "-U", &place]].concat(), b"");
+    let text = std::fs::read_to_string(&findings).unwrap_or_default();
+    let found: Vec<&str> = text.split("\"id\"").skip(1).collect();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let has = |id: &str| found.iter().any(|finding| finding.contains(id) && finding.contains("\"OK\""));
+    assert!(has("TLS1_3") && has("heartbleed") && has("secure_client_renego"), "{said}");
+    for severity in ["MEDIUM", "HIGH", "CRITICAL"] {
+        let bad: Vec<_> = found.iter().filter(|finding| finding.contains(&format!("\"{severity}\""))).collect();
+        assert!(bad.is_empty(), "{bad:?}");
+    }
+}
+
+#[test]
 #[ignore = "needs openssl: .ci/run runs it"]
 fn a_key_update_of_openssl_is_answered_and_renegotiation_means_nothing() {
     let folder = Folder::new();

@@ -20,10 +20,10 @@ use rustix::process::Signal;
 use rustls::client::ClientConfig;
 
 use crate::certificates::Folder;
-use crate::metered_pipe::PipeEnd;
 use crate::node::{Node, wait_until};
 use crate::records::{CLOSE_NOTIFY, DATA, HANDSHAKE, Hello, KEY_UPDATE, KEY_UPDATE_REQUEST, Records, config};
 use crate::support::client::encoded;
+use crate::support::metered_pipe::PipeEnd;
 use crate::support::{Client, PATIENCE};
 use crate::{failures, node};
 
@@ -218,6 +218,22 @@ fn a_message_that_never_ends_is_not_kept() {
         piece.clear();
     }
     assert_eq!(server.offences(), 1);
+}
+
+#[test]
+#[ignore = "needs openssl: .ci/run runs it"]
+fn what_comes_behind_our_own_end_is_thrown_away_unopened() {
+    let (mut server, config) = (Pipes::new(&Folder::new()), config());
+    let (end, mut records) = server.shake_hands(&config);
+    let login = records.seal(DATA, &encoded(&Packet::AuthGst { nickname: "ana" }));
+    let mut came = server.exchange(&end, &login);
+    server.engine.begin_shutdown(server.now);
+    came.extend(server.exchange(&end, &[]));
+    assert_eq!(records.open_data(&came), (vec![0x10, 0], true));
+    for garbage in [records.seal(DATA, b"late"), vec![0x17; 40], records.seal(HANDSHAKE, &KEY_UPDATE)] {
+        assert_eq!(server.exchange(&end, &garbage), b"");
+    }
+    assert_eq!(server.offences(), 0);
 }
 
 /// A TLS client of the real server.

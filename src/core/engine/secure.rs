@@ -72,7 +72,7 @@ struct Encrypted<C> {
     sent: usize,
     /// Nothing more comes in; the reader has yet to be told.
     has_end: bool,
-    /// Our end has been sealed.
+    /// Our end has been sealed, and no more input is opened.
     has_said_end: bool,
     /// It failed: input and output are thrown away.
     is_broken: bool,
@@ -332,7 +332,8 @@ impl<S: Socket, F: Ciphers> Socket for Secure<S, F> {
         match &mut self.layer {
             Layer::Plain => self.socket.read(buffer),
             Layer::Undecided => self.read_first(buffer),
-            Layer::Encrypted(encrypted) if encrypted.is_broken => self.socket.read(buffer),
+            // What still comes is thrown away.
+            Layer::Encrypted(encrypted) if encrypted.is_broken || encrypted.has_said_end => self.socket.read(buffer),
             Layer::Encrypted(encrypted) if encrypted.cipher.is_handshaking() => {
                 encrypted.read_handshake(&mut self.socket, buffer)
             }
@@ -374,6 +375,7 @@ impl<S: Socket, F: Ciphers> Socket for Secure<S, F> {
             if !encrypted.has_said_end && !encrypted.is_broken && !encrypted.cipher.is_handshaking() {
                 encrypted.has_said_end = true;
                 encrypted.cipher.seal_end(&mut encrypted.input, &mut encrypted.unsent);
+                encrypted.input = Vec::new();
             }
             if !encrypted.flush(&mut self.socket)? {
                 return Err(ErrorKind::WouldBlock.into());
