@@ -25,7 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("blocking", &["limits", "wire"]),
     ("conform", &["wire", "blocking", "arguments"]),
     ("client", &["limits", "wire", "tls", "arguments", "shell::regular_file", "shell::stdio", "shell::terminal"]),
-    ("bench", &["limits", "wire", "core::time", "arguments", "shell::stdio"]),
+    ("bench", &["limits", "wire", "core::time", "core::engine::cipher", "arguments", "shell::stdio", "tls"]),
 ];
 
 /// Words that would mean a kernel, a clock or chance within the pure part.

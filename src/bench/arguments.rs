@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::protocol::ProtocolKind;
 use super::report::{Sample, figure, percentiles};
@@ -10,6 +10,7 @@ use super::server::{Launcher, Program, ServerUnderTest, launch, raise_descriptor
 use super::suite::{self, Size};
 use super::workload::cross::CrossPlan;
 use super::workload::files::FilesPlan;
+use super::workload::handshakes::HandshakesPlan;
 use super::workload::logins::LoginsPlan;
 use super::workload::slow::SlowPlan;
 use super::workload::{DirectPlan, PacedPlan, RoomPlan, direct, idle, paced, room, storm};
@@ -34,9 +35,13 @@ Without --server, a server is started for the measurement, on a core of its own 
   scale    rooms of 10 to 10,000, and idle clients      --members --messages
   cross    a message to a merged server           --members --window --bursts --second --second-pid
   slow     some members do not read                    --members --slow --bytes
+  handshakes   TLS handshakes from ten addresses, a pair writes      --rate --messages
   logins   a flood of wrong passwords, a pair writes    --nickname --idle --members
   start    time until a started server listens, memory  --binary
 ";
+
+/// The commands that know TLS.
+const TLS_COMMANDS: [&str; 8] = ["all", "room", "paced", "direct", "idle", "storm", "slow", "handshakes"];
 
 /// Does what the arguments behind the program's name say.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
@@ -62,7 +67,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
         });
     }
     let size = if matches.opt_present("quick") { Size::Quick } else { Size::Full };
-    let context = Context { launcher: Launcher::new(server_program(&matches)?)?, matches: &matches };
+    let mut launcher = Launcher::new(server_program(&matches)?)?;
+    if matches.opt_present("tls") {
+        if !TLS_COMMANDS.contains(&command) {
+            return Err(Fault::Usage(format!("--tls: only for {}", TLS_COMMANDS.join(", "))));
+        }
+        launcher = launcher.with_tls()?;
+    }
+    let context = Context { launcher, matches: &matches };
     let pick = |name, full: u64, quick: u64| {
         Ok::<u64, Fault>(number(&matches, name)?.unwrap_or(if size == Size::Full { full } else { quick }))
     };
@@ -122,6 +134,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
             let plan = SlowPlan { members, slow: slow.min(members), bytes: pick("bytes", 6 << 20, 1 << 20)? };
             reports::print_slow(&context.launcher, context.external()?, plan)
         }
+        "handshakes" => {
+            let plan = HandshakesPlan { rate: pick("rate", 1000, 100)?, handshakes: pick("messages", 5000, 30)? };
+            reports::print_handshakes(&context.subject(0)?, plan)
+        }
         "logins" => {
             let plan =
                 LoginsPlan { online: pick("idle", 200, 20)?.max(2) as usize, logins: pick("members", 50, 5)? as usize };
@@ -149,7 +165,12 @@ impl Context<'_> {
     /// The server named on the command line.
     fn external(&self) -> Result<Option<ServerUnderTest>> {
         let Some(address) = address(self.matches, "server")? else { return Ok(None) };
-        Ok(Some(ServerUnderTest::running(address, number(self.matches, "pid")?, self.language()?)))
+        let subject = ServerUnderTest::running(address, number(self.matches, "pid")?, self.language()?);
+        match (self.launcher.has_tls(), self.matches.opt_str("ca")) {
+            (true, Some(ca)) => subject.with_tls(Path::new(&ca)).map(Some),
+            (true, None) => Err(Fault::Usage("--tls and --server need --ca".into())),
+            (false, _) => Ok(Some(subject)),
+        }
     }
 
     /// The server named on the command line, or else one that is started.
@@ -164,13 +185,16 @@ impl Context<'_> {
     /// Runs a workload and prints what it gave, as often as was asked for.
     fn each(&self, unit: &str, paired: usize, workload: impl Fn(&ServerUnderTest) -> Result<Sample>) -> Result<()> {
         for _ in 0..number(self.matches, "runs")?.unwrap_or(1) {
-            let sample = workload(&self.subject(paired)?)?;
+            let subject = self.subject(paired)?;
+            let sample = workload(&subject)?;
+            let most = subject.meter.and_then(|meter| meter.most_resident_bytes()).unwrap_or_default();
             let cost = sample.cost.map_or_else(|| "no process to look at (--pid)".to_owned(), figure);
             say!(
-                "{cost} {unit}; {} a second; generator {} ns; latency at 50 / 99 / 99.9 %: {} µs",
+                "{cost} {unit}; {} a second; generator {} ns; latency at 50 / 99 / 99.9 %: {} µs; {} KiB resident at most",
                 figure(sample.rate),
                 figure(sample.generator_ns),
                 percentiles(&sample.latencies),
+                figure(most as f64 / 1024.0),
             )?;
         }
         Ok(())
@@ -187,6 +211,8 @@ fn options() -> Spec {
         .optopt("b", "binary", "the cfp-server to start (default: beside this program)", "PATH")
         .optopt("r", "runs", "how often to measure (default: 1; all: 5)", "N")
         .optflag("q", "quick", "a few seconds, to see that it works")
+        .optflag("t", "tls", "with TLS; all: beside cfp-server without it")
+        .optopt("", "ca", "--tls and --server: what signed the server's certificate for localhost", "FILE")
         .optmulti("", "peer", "all: measure redis-server, nats-server or mosquitto too; may be repeated", "NAME")
         .optopt("", "members", "connections", "N")
         .optopt("", "window", "messages sent at once", "N")

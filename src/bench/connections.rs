@@ -9,6 +9,8 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use super::message::{Frame, Hello, describe};
+use super::server::ServerUnderTest;
+use super::tls::{Dial, Taken, Tls};
 use super::{Doing, Fault, Result, rivals};
 
 /// Readiness events taken in one turn.
@@ -40,8 +42,17 @@ pub trait Receiver {
 pub struct Connections {
     poll: Poll,
     events: Events,
-    buffer: Vec<u8>,
+    buffers: Buffers,
     members: Members,
+    /// How a connection with TLS is opened, if it has that.
+    dial: Option<Dial>,
+}
+
+/// What all connections share.
+struct Buffers {
+    plain: Vec<u8>,
+    /// What comes encrypted.
+    sealed: Vec<u8>,
 }
 
 /// The connections, for sending.
@@ -49,6 +60,7 @@ pub struct Members(Vec<Member>);
 
 struct Member {
     stream: TcpStream,
+    tls: Option<Box<Tls>>,
     /// The start of a packet.
     partial: Vec<u8>,
     /// What the kernel did not take yet.
@@ -59,13 +71,15 @@ struct Member {
 }
 
 impl Connections {
-    /// A set of connections with none in it.
-    pub fn new() -> Result<Connections> {
+    /// A set of connections with none in it, which are to speak to this server as it does: with TLS or without.
+    pub fn to(subject: &ServerUnderTest) -> Result<Connections> {
+        let sealed_bytes = if subject.dial.is_some() { READ_BYTES } else { 0 };
         Ok(Connections {
             poll: Poll::new().doing("cannot create a poll")?,
             events: Events::with_capacity(EVENTS_PER_TURN),
-            buffer: vec![0; READ_BYTES],
+            buffers: Buffers { plain: vec![0; READ_BYTES], sealed: vec![0; sealed_bytes] },
             members: Members(Vec::new()),
+            dial: subject.dial.clone(),
         })
     }
 
@@ -124,8 +138,13 @@ impl Connections {
         // The handshake over loopback is done by the time connect returns, so this fails only if reading fails too.
         let _ = stream.set_nodelay(true);
         register(self.poll.registry(), &mut stream, index)?;
-        let member = Member { stream, partial: Vec::new(), unsent: Vec::new(), is_paused: false, is_over: false };
-        self.members.0.push(member);
+        let (partial, mut unsent) = (Vec::new(), Vec::new());
+        let tls = match &self.dial {
+            Some(dial) => Some(Box::new(Tls::new(dial()?, &mut unsent)?)),
+            None => None,
+        };
+        self.members.0.push(Member { stream, tls, partial, unsent, is_paused: false, is_over: false });
+        self.members.flush(index)?;
         Ok(index)
     }
 
@@ -143,7 +162,7 @@ impl Connections {
                 self.members.flush(index)?;
             }
             if event.is_readable() || event.is_read_closed() {
-                self.members.read(index, event.is_read_closed(), &mut self.buffer, audience)?;
+                self.members.read(index, event.is_read_closed(), &mut self.buffers, audience)?;
             }
         }
         Ok(count)
@@ -166,7 +185,7 @@ impl Connections {
             member.is_paused = false;
         }
         // The kernel has said long ago that there is something.
-        self.members.read(index, false, &mut self.buffer, audience)
+        self.members.read(index, false, &mut self.buffers, audience)
     }
 
     /// Turns for `time`.
@@ -187,6 +206,11 @@ impl Members {
     /// they have under way.
     pub fn send(&mut self, index: usize, mut bytes: &[u8]) -> Result<()> {
         let Some(member) = self.0.get_mut(index) else { return Ok(()) };
+        if let Some(tls) = &mut member.tls {
+            let is_blocked = !member.unsent.is_empty();
+            tls.seal(bytes, &mut member.unsent).doing(format_args!("connection {index}: cannot encrypt"))?;
+            return if is_blocked { Ok(()) } else { self.flush(index) };
+        }
         if member.unsent.is_empty() {
             let written = write(&mut member.stream, bytes, index)?;
             bytes = bytes.get(written..).unwrap_or_default();
@@ -197,7 +221,23 @@ impl Members {
 
     /// Whether something waits for the kernel to take it.
     pub fn is_blocked(&self, index: usize) -> bool {
-        self.0.get(index).is_some_and(|member| !member.unsent.is_empty())
+        self.0
+            .get(index)
+            .is_some_and(|member| !member.unsent.is_empty() || member.tls.as_ref().is_some_and(|tls| tls.is_waiting()))
+    }
+
+    /// Whether it has TLS, and the two ends have not agreed.
+    pub fn is_handshaking(&self, index: usize) -> bool {
+        self.0.get(index).and_then(|member| member.tls.as_ref()).is_some_and(|tls| tls.is_handshaking())
+    }
+
+    /// Ends a connection. Its descriptor stays until the end of the run.
+    pub fn hang_up(&mut self, index: usize) {
+        if let Some(member) = self.0.get_mut(index) {
+            let _ = member.stream.shutdown(std::net::Shutdown::Both);
+            (member.is_over, member.tls) = (true, None);
+            member.unsent.clear();
+        }
     }
 
     /// NATS asks from time to time whether a client is alive. Answers that, and says whether `bytes` began so.
@@ -248,7 +288,7 @@ impl Members {
 
     /// Reads until a read comes back short, which means that a stream socket is drained (epoll(7)). If the event
     /// announced the end of the stream, reads up to that.
-    fn read(&mut self, index: usize, to_end: bool, buffer: &mut [u8], audience: &mut impl Receiver) -> Result<()> {
+    fn read(&mut self, index: usize, to_end: bool, buffers: &mut Buffers, audience: &mut impl Receiver) -> Result<()> {
         loop {
             let Some(member) = self.0.get_mut(index) else { return Ok(()) };
             if member.is_over || member.is_paused {
@@ -256,13 +296,20 @@ impl Members {
             }
             let mut partial = std::mem::take(&mut member.partial);
             let kept = partial.len();
-            if let Some(front) = buffer.get_mut(..kept) {
+            if let Some(front) = buffers.plain.get_mut(..kept) {
                 front.copy_from_slice(&partial);
             }
-            let space = buffer.get_mut(kept..).unwrap_or_default();
-            let space_bytes = space.len();
-            let read = match member.stream.read(space) {
-                Ok(read) => read,
+            let space = buffers.plain.get_mut(kept..).unwrap_or_default();
+            let mut space_bytes = space.len();
+            let result = match &mut member.tls {
+                None => member.stream.read(space).map(|count| Taken { sealed: count, plain: count, is_end: false }),
+                Some(tls) => {
+                    space_bytes = space.len().min(buffers.sealed.len()) - tls.kept_bytes();
+                    tls.read(&mut member.stream, &mut buffers.sealed, space, &mut member.unsent)
+                }
+            };
+            let taken = match result {
+                Ok(taken) => taken,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     member.partial = partial;
                     return Ok(());
@@ -271,16 +318,20 @@ impl Members {
                     member.partial = partial;
                     continue;
                 }
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => Taken { sealed: 0, plain: 0, is_end: true },
                 Err(source) => return Err(Fault::Io { doing: format!("connection {index}: cannot read"), source }),
             };
-            if read == 0 {
+            if taken.sealed == 0 || (taken.is_end && taken.plain == 0) {
                 member.is_over = true;
                 return audience.on_end(index);
             }
             let at = Instant::now();
-            let mut bytes = buffer.get(..kept + read).unwrap_or_default();
-            audience.on_bytes(index, &mut bytes, at, self).map_err(|fault| about(index, fault))?;
+            // A handshake goes on, and what waited for it is sent.
+            self.flush(index)?;
+            let mut bytes = buffers.plain.get(..kept + taken.plain).unwrap_or_default();
+            if taken.plain > 0 {
+                audience.on_bytes(index, &mut bytes, at, self).map_err(|fault| about(index, fault))?;
+            }
             partial.clear();
             partial.extend_from_slice(bytes);
             if partial.len() >= READ_BYTES {
@@ -289,7 +340,7 @@ impl Members {
             if let Some(member) = self.0.get_mut(index) {
                 member.partial = partial;
             }
-            if read < space_bytes && !to_end {
+            if taken.sealed < space_bytes && !to_end {
                 return Ok(());
             }
         }

@@ -29,6 +29,13 @@ impl Meter {
         Some(total)
     }
 
+    /// The most memory that was ever resident, in bytes.
+    pub fn most_resident_bytes(&self) -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    }
+
     /// Resident memory in bytes. `smaps_rollup` counts pages; `statm`, which any user may read, may lag behind by some.
     pub fn resident_bytes(&self) -> Option<u64> {
         let exact = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid)).ok().and_then(|text| {

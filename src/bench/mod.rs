@@ -26,6 +26,7 @@ pub mod reports;
 pub mod rivals;
 pub mod server;
 pub mod suite;
+pub mod tls;
 pub mod workload;
 
 use std::fmt;

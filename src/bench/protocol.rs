@@ -1,12 +1,12 @@
 //! The protocol of the server under test: CFP, or what the floor and other servers speak in its place.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
-use super::connections::STALL;
+use super::connections::{Connections, Members, Receiver};
 use super::message::{Frame, Hello, MESSAGE_BYTES, numbered};
-use super::{Doing, Fault, Result, rivals};
+use super::server::ServerUnderTest;
+use super::{Fault, Result, rivals};
 use crate::limits::CHUNK_BYTES;
 use crate::wire::{FileChunk, FrameLimits, Packet, Scan, ServerId, scan};
 
@@ -59,14 +59,14 @@ pub struct Route {
 }
 
 impl Protocol {
-    /// For a run against the server at `address`, whose ID a CFP server is asked for by a guest of its own.
-    pub fn open(language: ProtocolKind, address: SocketAddr) -> Result<Protocol> {
+    /// For a run against this server. One of CFP is asked for its ID by a guest of its own.
+    pub fn open(subject: &ServerUnderTest) -> Result<Protocol> {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let tag = (std::process::id().wrapping_mul(31).wrapping_add(run) & 0xFFFF) as u16;
-        let mut protocol = Protocol { language, origin: ServerId(7), tag };
-        if language == ProtocolKind::Cfp {
-            protocol.origin = server_id(address, &protocol.nickname(99_999))?;
+        let mut protocol = Protocol { language: subject.language, origin: ServerId(7), tag };
+        if subject.language == ProtocolKind::Cfp {
+            protocol.origin = server_id(subject, &protocol, 99_999)?;
         }
         Ok(protocol)
     }
@@ -152,31 +152,39 @@ fn text(message: &[u8]) -> &str {
 }
 
 /// Logs in, says something and looks which server it comes back from.
-fn server_id(address: SocketAddr, nickname: &str) -> Result<ServerId> {
-    let doing = format!("cannot speak with {address}");
-    let mut stream = TcpStream::connect(address).doing(&doing)?;
-    stream.set_read_timeout(Some(STALL)).doing(&doing)?;
-    let mut hello = encode(&Packet::AuthGst { nickname });
-    hello.extend(encode(&Packet::MsgPbl { message: "cfp-bench" }));
-    stream.write_all(&hello).doing(&doing)?;
-    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+fn server_id(subject: &ServerUnderTest, protocol: &Protocol, guest: usize) -> Result<ServerId> {
+    let mut connections = Connections::to(subject)?;
+    let member = connections.connect(None, subject.address)?;
+    connections.members().send(member, &protocol.hello(guest, false).greeting)?;
+    connections.members().send(member, &encode(&Packet::MsgPbl { message: "cfp-bench" }))?;
+    let mut echo = Echo { nickname: protocol.nickname(guest), origin: None };
     loop {
-        match scan(&bytes, &FrameLimits::default()) {
-            Scan::Packet { len } => {
-                match bytes.get(..len).map(Packet::decode) {
-                    Some(Ok(Packet::MsgPblInc { origin, sender, .. })) if sender == nickname => return Ok(origin),
-                    Some(Ok(Packet::AuthRsp { response })) if response as u8 != 0 => {
-                        return Err(Fault::Wrong(format!("{address}: login answered with {response:?}")));
-                    }
-                    _ => {}
-                }
-                bytes.drain(..len);
-            }
-            Scan::Incomplete { .. } => match stream.read(&mut buffer).doing(&doing)? {
-                0 => return Err(Fault::Wrong(format!("{address} closed the connection"))),
-                count => bytes.extend_from_slice(buffer.get(..count).unwrap_or_default()),
-            },
-            _ => return Err(Fault::Wrong(format!("{address} does not speak CFP"))),
+        if let Some(origin) = echo.origin {
+            return Ok(origin);
         }
+        connections.turn_or_stall(&mut echo)?;
+    }
+}
+
+/// Waits for what it has said itself. Others may talk meanwhile.
+struct Echo {
+    nickname: String,
+    origin: Option<ServerId>,
+}
+
+impl Receiver for Echo {
+    fn on_bytes(&mut self, _: usize, bytes: &mut &[u8], _at: Instant, _: &mut Members) -> Result<()> {
+        while let Scan::Packet { len } = scan(bytes, &FrameLimits::default()) {
+            let (packet, rest) = bytes.split_at(len);
+            match Packet::decode(packet) {
+                Ok(Packet::MsgPblInc { origin, sender, .. }) if sender == self.nickname => self.origin = Some(origin),
+                Ok(Packet::AuthRsp { response }) if response as u8 != 0 => {
+                    return Err(Fault::Wrong(format!("login answered with {response:?}")));
+                }
+                _ => {}
+            }
+            *bytes = rest;
+        }
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use super::server::{Launcher, Program, ServerUnderTest, scratch_folder};
 use super::workload::cross::{CrossPlan, CrossSample, Setting, cross};
 use super::workload::fairness::fairness;
 use super::workload::files::{FilesPlan, PAIRED, files};
+use super::workload::handshakes::{HandshakesPlan, handshakes};
 use super::workload::logins::{LoginsPlan, logins_flood};
 use super::workload::slow::{SlowPlan, slow};
 use super::workload::start::start;
@@ -160,7 +161,19 @@ pub fn print_slow(launcher: &Launcher, external: Option<ServerUnderTest>, plan: 
         figure(most),
         most / sent,
     )?;
+    let each = (most - sent) / plan.slow.max(1) as f64;
+    say!("besides that, {} bytes for each that does not read", figure(each.max(0.0)))?;
     say!("then they read all of it")?;
+    Ok(())
+}
+
+/// Handshakes beside a pair that writes.
+pub fn print_handshakes(subject: &ServerUnderTest, plan: HandshakesPlan) -> Result<()> {
+    let sample = handshakes(subject, plan)?;
+    let cost = sample.sample.cost.map_or_else(|| "–".to_owned(), |ns| figure(ns / 1000.0));
+    say!("a pair's latency at 50 / 99 / 99.9 %, alone: {} µs", percentiles(&sample.quiet))?;
+    say!("beside {} handshakes in a second: {} µs", figure(sample.sample.rate), percentiles(&sample.beside))?;
+    say!("a handshake, with its connection and the pair's messages: {cost} µs of processor time")?;
     Ok(())
 }
 

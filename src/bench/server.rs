@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::meter::Meter;
 use super::protocol::ProtocolKind;
+use super::tls::{Certificate, Dial, dial};
 use super::{Doing, Fault, Result};
 
 /// A started server must listen within this.
@@ -27,13 +29,20 @@ pub struct ServerUnderTest {
     pub meter: Option<Meter>,
     /// What it speaks.
     pub language: ProtocolKind,
+    /// How a connection with TLS to it is opened, if that is measured.
+    pub dial: Option<Dial>,
     _process: Option<Process>,
 }
 
 impl ServerUnderTest {
     /// A process that was running before.
     pub fn running(address: SocketAddr, pid: Option<u32>, language: ProtocolKind) -> ServerUnderTest {
-        ServerUnderTest { address, meter: pid.map(Meter::new), language, _process: None }
+        ServerUnderTest { address, meter: pid.map(Meter::new), language, dial: None, _process: None }
+    }
+
+    /// Measured with TLS: its certificate for localhost is signed by what is in this file.
+    pub fn with_tls(self, ca: &Path) -> Result<ServerUnderTest> {
+        Ok(ServerUnderTest { dial: Some(dial(ca)?), ..self })
     }
 }
 
@@ -71,11 +80,14 @@ impl Program {
 }
 
 /// Starts programs, each pinned to one core while the generator has another.
+#[derive(Clone)]
 pub struct Launcher {
     /// The cfp-server to measure.
     pub server: PathBuf,
     core: Option<usize>,
     own_core: Option<usize>,
+    /// Of what it starts, which then speaks TLS.
+    certificate: Option<Rc<Certificate>>,
 }
 
 impl Launcher {
@@ -90,12 +102,27 @@ impl Launcher {
             }
             _ => (None, None),
         };
-        Ok(Launcher { server, core, own_core })
+        Ok(Launcher { server, core, own_core, certificate: None })
     }
 
     /// A process on the generator's own core: its time is not measured.
     pub fn beside(&self) -> Launcher {
-        Launcher { server: self.server.clone(), core: self.own_core, own_core: self.own_core }
+        Launcher { core: self.own_core, ..self.clone() }
+    }
+
+    /// As this one, but what it starts speaks TLS.
+    pub fn with_tls(&self) -> Result<Launcher> {
+        Ok(Launcher { certificate: Some(Rc::new(Certificate::new()?)), ..self.clone() })
+    }
+
+    /// As this one, but what it starts speaks no TLS.
+    pub fn without_tls(&self) -> Launcher {
+        Launcher { certificate: None, ..self.clone() }
+    }
+
+    /// Whether what it starts speaks TLS.
+    pub fn has_tls(&self) -> bool {
+        self.certificate.is_some()
     }
 
     /// Starts `program` and waits until it listens. `arguments` are added to its command line; of the floor's first
@@ -109,11 +136,17 @@ impl Launcher {
         command.args(self.core.map(|core| format!("--core={core}")));
         command.arg("--");
         let port = address.map(|address| address.port().to_string()).unwrap_or_default();
+        let certificate = self.certificate.as_deref();
+        let files = certificate
+            .map(|certificate| [certificate.path(), certificate.key()].map(|path| path.display().to_string()));
         let language = match program {
             Program::Server => {
                 command.arg(&self.server).args(["--listen", &format!("127.0.0.1:{port}")]);
                 if !arguments.iter().any(|argument| argument == "--id") {
                     command.args(["--id", "7"]);
+                }
+                if let Some([path, key]) = &files {
+                    command.args(["--tls-cert", path, "--tls-key", key]);
                 }
                 ProtocolKind::Cfp
             }
@@ -122,9 +155,18 @@ impl Launcher {
                 ProtocolKind::Floor
             }
             Program::Redis => {
-                command.args(["redis-server", "--bind", "127.0.0.1", "--port", &port, "--save", ""]);
+                command.args(["redis-server", "--bind", "127.0.0.1", "--save", ""]);
+                match &files {
+                    None => command.args(["--port", &port]),
+                    Some([path, key]) => command
+                        .args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"])
+                        .args(["--tls-cert-file", path, "--tls-key-file", key, "--tls-ca-cert-file", path]),
+                };
                 command.args(["--maxclients", "15000", "--tcp-backlog", "4096", "--loglevel", "warning"]);
                 ProtocolKind::Redis
+            }
+            Program::Nats if files.is_some() => {
+                return Err(Fault::Usage("nats-server with TLS begins without it, which is not measured".into()));
             }
             Program::Nats => {
                 command.args(["nats-server", "--addr", "127.0.0.1", "--port", &port]);
@@ -132,9 +174,11 @@ impl Launcher {
             }
             Program::Mosquitto => {
                 // Without the limit's removal it drops messages for a reader that is behind by 1,000.
+                let tls = files.as_ref().map(|[path, key]| format!("certfile {path}\nkeyfile {key}\n"));
                 let text = format!(
                     "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n\
-                     max_queued_messages 0\nlog_type error\nuser root\n"
+                     max_queued_messages 0\nlog_type error\nuser root\n{}",
+                    tls.unwrap_or_default()
                 );
                 let path = process.folder()?.join("mosquitto.conf");
                 std::fs::write(&path, text).doing("cannot write mosquitto's configuration")?;
@@ -157,7 +201,11 @@ impl Launcher {
             (None, None) => return Err(Fault::Wrong("the floor has no output".into())),
         };
         let meter = process.child.as_ref().map(|child| Meter::new(child.id()));
-        Ok(ServerUnderTest { address, meter, language, _process: Some(process) })
+        let subject = ServerUnderTest { address, meter, language, dial: None, _process: Some(process) };
+        match certificate {
+            Some(certificate) if program != Program::Floor => subject.with_tls(&certificate.path()),
+            _ => Ok(subject),
+        }
     }
 }
 

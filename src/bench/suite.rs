@@ -44,20 +44,25 @@ pub struct Row {
     run: Box<Workload>,
 }
 
+fn row(title: &'static str, target: Target, run: Box<Workload>) -> Row {
+    Row { title, unit: 1.0, target, paired: 0, run }
+}
+
 type Workload = dyn Fn(&ServerUnderTest, Size) -> Result<Sample>;
 
 enum Target {
-    TimesFloor(f64),
+    /// Of the first program's cost.
+    Times(f64),
     Bytes(f64),
+    Nothing,
 }
 
 /// The table's lines.
-pub fn rows() -> Vec<Row> {
-    let row = |title, target, run| Row { title, unit: 1.0, target, paired: 0, run };
-    vec![
+fn rows_without_tls() -> [Row; 6] {
+    [
         row(
             "room of 100, one sender, window 256: ns per delivery",
-            Target::TimesFloor(1.5),
+            Target::Times(1.5),
             Box::new(|subject, size| {
                 let bursts = size.pick([500, 25, 20]);
                 room(subject, RoomPlan { members: 100, window: 256, bursts })
@@ -65,7 +70,7 @@ pub fn rows() -> Vec<Row> {
         ),
         row(
             "room of 1,000, window 64: ns per delivery",
-            Target::TimesFloor(1.3),
+            Target::Times(1.3),
             Box::new(|subject, size| {
                 let bursts = size.pick([150, 8, 4]);
                 room(subject, RoomPlan { members: 1000, window: 64, bursts })
@@ -73,7 +78,7 @@ pub fn rows() -> Vec<Row> {
         ),
         row(
             "room of 100, 1,000 messages a second: ns per delivery",
-            Target::TimesFloor(1.08),
+            Target::Times(1.08),
             Box::new(|subject, size| {
                 let messages = size.pick([3000, 3000, 200]);
                 paced(subject, PacedPlan { members: 100, rate: 1000, messages })
@@ -83,7 +88,7 @@ pub fn rows() -> Vec<Row> {
             paired: 2 * PAIRS,
             ..row(
                 "100 pairs, private, window 8: ns per message",
-                Target::TimesFloor(1.4),
+                Target::Times(1.4),
                 Box::new(|subject, size| {
                     let messages = size.pick([800_000, 200_000, 16_000]);
                     direct(subject, DirectPlan { pairs: PAIRS, idle: 0, window: 8, messages })
@@ -99,38 +104,64 @@ pub fn rows() -> Vec<Row> {
             unit: 1000.0,
             ..row(
                 "5,000 logins at once: µs of processor time each",
-                Target::TimesFloor(1.5),
+                Target::Times(1.5),
                 Box::new(|subject, size| storm(subject, size.pick([5_000, 5_000, 500]) as usize)),
             )
         },
     ]
 }
 
+/// The table's lines if the second program is the first one with TLS.
+fn rows_with_tls() -> Vec<Row> {
+    let targets = [
+        ("room of 100, one sender, window 64: ns per delivery", Target::Times(1.5)),
+        ("room of 100, 1,000 messages a second: ns per delivery", Target::Nothing),
+        ("100 pairs, private, window 8: ns per message", Target::Nothing),
+        ("10,000 idle logged-in clients: bytes resident each", Target::Bytes(4096.0)),
+        ("5,000 logins at once: µs of processor time each", Target::Nothing),
+    ];
+    let [_, _, paced, pairs, idle, storm] = rows_without_tls();
+    let room = row(
+        "",
+        Target::Times(1.5),
+        Box::new(|subject, size| {
+            let bursts = size.pick([2000, 100, 20]);
+            room(subject, RoomPlan { members: 100, window: 64, bursts })
+        }),
+    );
+    let rows = [room, paced, pairs, idle, storm].into_iter().zip(targets);
+    rows.map(|(row, (title, target))| Row { title, target, ..row }).collect()
+}
+
 /// Runs every line `runs` times with each program, the programs in turn, and prints the table.
 pub fn all(launcher: &Launcher, peers: &[Program], runs: usize, size: Size) -> Result<()> {
-    let mut programs = vec![Program::Floor, Program::Server];
-    programs.extend_from_slice(peers);
-    let rows = rows();
+    let mut contenders = if launcher.has_tls() {
+        vec![Contender::new(&launcher.without_tls(), Program::Server), Contender::new(launcher, Program::Server)]
+    } else {
+        vec![Contender::new(launcher, Program::Floor), Contender::new(launcher, Program::Server)]
+    };
+    contenders.extend(peers.iter().map(|&program| Contender::new(launcher, program)));
+    let rows = if launcher.has_tls() { rows_with_tls() } else { rows_without_tls().into() };
     let mut results: Vec<Vec<Column>> =
-        rows.iter().map(|_| programs.iter().map(|_| Column::default()).collect()).collect();
+        rows.iter().map(|_| contenders.iter().map(|_| Column::default()).collect()).collect();
     for run in 0..runs {
         for (row, columns) in rows.iter().zip(&mut results) {
             // Every second run has the opposite order, so that a machine that slows down slows both.
-            let mut order: Vec<usize> = (0..programs.len()).collect();
+            let mut order: Vec<usize> = (0..contenders.len()).collect();
             if run % 2 == 1 {
                 order.reverse();
             }
             for index in order {
-                let (Some(&program), Some(column)) = (programs.get(index), columns.get_mut(index)) else { continue };
-                let subject = launcher.start(program, &[], row.paired)?;
-                let is_slow = size == Size::Full && program == Program::Mosquitto;
+                let (Some(contender), Some(column)) = (contenders.get(index), columns.get_mut(index)) else { continue };
+                let subject = contender.launcher.start(contender.program, &[], row.paired)?;
+                let is_slow = size == Size::Full && contender.program == Program::Mosquitto;
                 let sample = (row.run)(&subject, if is_slow { Size::Fewer } else { size })?;
                 let cost = sample.cost.map_or_else(|| "–".to_owned(), |cost| figure(cost / row.unit));
                 complain(&format!(
                     "run {}: {}: {}: {cost} ({} a second, generator {} ns)\n",
                     run + 1,
                     row.title,
-                    program.name(),
+                    contender.name(),
                     figure(sample.rate),
                     figure(sample.generator_ns),
                 ));
@@ -138,9 +169,25 @@ pub fn all(launcher: &Launcher, peers: &[Program], runs: usize, size: Size) -> R
             }
         }
     }
-    print_costs(&rows, &programs, &results)?;
+    print_costs(&rows, &contenders, &results)?;
     say!("")?;
-    print_latencies(&rows, &programs, &results)
+    print_latencies(&rows, &contenders, &results)
+}
+
+/// A program as it is measured.
+struct Contender {
+    launcher: Launcher,
+    program: Program,
+}
+
+impl Contender {
+    fn new(launcher: &Launcher, program: Program) -> Contender {
+        Contender { launcher: launcher.clone(), program }
+    }
+
+    fn name(&self) -> String {
+        format!("{}{}", self.program.name(), if self.launcher.has_tls() { " with TLS" } else { "" })
+    }
 }
 
 /// The samples of one program in one workload.
@@ -169,23 +216,26 @@ impl Column {
     }
 }
 
-fn print_costs(rows: &[Row], programs: &[Program], results: &[Vec<Column>]) -> Result<()> {
+fn print_costs(rows: &[Row], contenders: &[Contender], results: &[Vec<Column>]) -> Result<()> {
     let mut head = vec!["workload".to_owned()];
-    head.extend(programs.iter().map(|program| program.name().to_owned()));
-    head.extend(["cfp-server / floor".to_owned(), "to reach".to_owned(), "reached".to_owned()]);
+    head.extend(contenders.iter().map(Contender::name));
+    let first_two: Vec<String> = contenders.iter().take(2).map(Contender::name).collect();
+    let [base, compared] = first_two.as_slice() else { return Ok(()) };
+    head.extend([format!("{compared} / {base}"), "to reach".to_owned(), "reached".to_owned()]);
     let mut table = vec![head];
     for (row, columns) in rows.iter().zip(results) {
         let medians: Vec<Option<f64>> = columns.iter().map(|column| median(column.costs.clone())).collect();
         let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value / row.unit));
         let mut line = vec![row.title.to_owned()];
         line.extend(medians.iter().map(|&median| show(median)));
-        // The floor and cfp-server are the first two programs.
+        // What is compared with, and what is compared, are the first two programs.
         let server = medians.get(1).copied().flatten();
         let ratio = columns.first().zip(columns.get(1)).and_then(|(floor, server)| server.times(floor));
         line.push(ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")));
         let (target, reached) = match row.target {
-            Target::TimesFloor(most) => (format!("≤ {most} × floor"), ratio.map(|ratio| ratio <= most)),
+            Target::Times(most) => (format!("≤ {most} × {base}"), ratio.map(|ratio| ratio <= most)),
             Target::Bytes(most) => (format!("≤ {most}"), server.map(|server| server <= most)),
+            Target::Nothing => ("–".to_owned(), None),
         };
         line.push(target);
         line.push(reached.map_or("–", |reached| if reached { "yes" } else { "no" }).to_owned());
@@ -194,9 +244,9 @@ fn print_costs(rows: &[Row], programs: &[Program], results: &[Vec<Column>]) -> R
     print_table(&table)
 }
 
-fn print_latencies(rows: &[Row], programs: &[Program], results: &[Vec<Column>]) -> Result<()> {
+fn print_latencies(rows: &[Row], contenders: &[Contender], results: &[Vec<Column>]) -> Result<()> {
     let mut head = vec!["latency at 50 / 99 / 99.9 %, µs".to_owned()];
-    head.extend(programs.iter().map(|program| program.name().to_owned()));
+    head.extend(contenders.iter().map(Contender::name));
     let mut table = vec![head];
     for (row, columns) in rows.iter().zip(results) {
         if columns.iter().any(|column| !column.latencies.is_empty()) {

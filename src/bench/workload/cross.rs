@@ -83,14 +83,14 @@ pub fn cross(
     let meters = origin.meter.zip(receiver.meter);
     let (first, second) = meters.ok_or_else(|| Fault::Usage("this needs --pid and --second-pid".into()))?;
     // To open a stream says something, which a merged server would hear sooner or later.
-    let here = Protocol::open(origin.language, origin.address)?;
+    let here = Protocol::open(origin)?;
     let there = if setting == Setting::Merged {
         await_merge(&here, origin, receiver)?;
         here.clone()
     } else {
-        Protocol::open(receiver.language, receiver.address)?
+        Protocol::open(receiver)?
     };
-    let mut connections = Connections::new()?;
+    let mut connections = Connections::to(origin)?;
     let all = 1 + plan.members;
     connections.join(origin.address, 1, |member| here.hello(member, false))?;
     connections.join(receiver.address, plan.members, |member| there.hello(member, false))?;
@@ -197,7 +197,7 @@ impl Listener {
 
 /// Speaks on one server until a client of the other hears it.
 fn await_merge(protocol: &Protocol, origin: &ServerUnderTest, receiver: &ServerUnderTest) -> Result<()> {
-    let mut connections = Connections::new()?;
+    let mut connections = Connections::to(origin)?;
     connections.join(origin.address, 1, |_| protocol.hello(SPEAKER, false))?;
     connections.join(receiver.address, 1, |_| protocol.hello(EAR, false))?;
     let Route { sent, delivered } = protocol.public(SPEAKER);

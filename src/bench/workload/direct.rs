@@ -24,9 +24,9 @@ pub struct DirectPlan {
 
 /// Measures the processor time for each message in nanoseconds.
 pub fn direct(subject: &ServerUnderTest, plan: DirectPlan) -> Result<Sample> {
-    let protocol = Protocol::open(subject.language, subject.address)?;
+    let protocol = Protocol::open(subject)?;
     let is_separate = protocol.has_separate_publisher();
-    let mut connections = Connections::new()?;
+    let mut connections = Connections::to(subject)?;
     connections.join(subject.address, 2 * plan.pairs + plan.idle, |member| {
         protocol.hello(member, is_separate && member % 2 == 0 && member < 2 * plan.pairs)
     })?;

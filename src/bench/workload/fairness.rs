@@ -43,8 +43,8 @@ pub struct FairnessSample {
 
 /// Measures each for so many private messages.
 pub fn fairness(subject: &ServerUnderTest, messages: u64) -> Result<FairnessSample> {
-    let protocol = Protocol::open(subject.language, subject.address)?;
-    let mut connections = Connections::new()?;
+    let protocol = Protocol::open(subject)?;
+    let mut connections = Connections::to(subject)?;
     let all = FIRST_OTHER + 2 * OTHERS;
     connections.join(subject.address, all, |member| protocol.hello(member, false))?;
     let mut streams = Streams::default();

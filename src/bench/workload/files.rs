@@ -47,8 +47,8 @@ pub const PAIRED: usize = 2;
 
 /// Measures the room alone, the file alone, and both.
 pub fn files(subject: &ServerUnderTest, plan: FilesPlan) -> Result<FilesSample> {
-    let protocol = Protocol::open(subject.language, subject.address)?;
-    let mut connections = Connections::new()?;
+    let protocol = Protocol::open(subject)?;
+    let mut connections = Connections::to(subject)?;
     // Sender and receiver are members of the room too. The floor does not know the end of a chunk, so it cannot have
     // that; two more members make its room as large.
     let first_listener = if subject.language == ProtocolKind::Floor { PAIRED } else { 0 };

@@ -16,9 +16,9 @@ const STEADY_POLLS_MAX: usize = 20;
 
 /// Measures the resident memory for each of `members` in bytes.
 pub fn idle(subject: &ServerUnderTest, members: usize) -> Result<Sample> {
-    let protocol = Protocol::open(subject.language, subject.address)?;
+    let protocol = Protocol::open(subject)?;
     let before = steady_bytes(subject);
-    let mut connections = Connections::new()?;
+    let mut connections = Connections::to(subject)?;
     let since = Instant::now();
     connections.join(subject.address, members, |member| protocol.hello(member, false))?;
     let rate = members as f64 / since.elapsed().as_secs_f64();

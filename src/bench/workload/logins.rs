@@ -44,8 +44,8 @@ pub struct LoginsSample {
 /// Logs `nickname` in with a wrong password, on as many connections as the plan says. Each must be answered with "wrong
 /// combination of nickname and password".
 pub fn logins_flood(subject: &ServerUnderTest, nickname: &str, plan: LoginsPlan) -> Result<LoginsSample> {
-    let protocol = Protocol::open(subject.language, subject.address)?;
-    let mut connections = Connections::new()?;
+    let protocol = Protocol::open(subject)?;
+    let mut connections = Connections::to(subject)?;
     connections.join(subject.address, plan.online, |member| protocol.hello(member, false))?;
     let mut streams = Streams::default();
     let pair = streams.add(protocol.private(0, 1), 0, 1..2, true);

@@ -5,6 +5,7 @@ pub mod cross;
 pub mod direct;
 pub mod fairness;
 pub mod files;
+pub mod handshakes;
 pub mod idle;
 pub mod logins;
 pub mod paced;

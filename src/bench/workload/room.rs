@@ -78,9 +78,9 @@ pub enum SentAt {
 impl Room {
     /// Connects `members`, and a publisher behind them if the protocol needs one.
     pub fn open(subject: &ServerUnderTest, members: usize) -> Result<Room> {
-        let protocol = Protocol::open(subject.language, subject.address)?;
+        let protocol = Protocol::open(subject)?;
         let publisher = if protocol.has_separate_publisher() { members } else { 0 };
-        let mut connections = Connections::new()?;
+        let mut connections = Connections::to(subject)?;
         connections
             .join(subject.address, members.max(publisher + 1), |member| protocol.hello(member, member >= members))?;
         let Route { sent, delivered } = protocol.public(publisher);

@@ -8,8 +8,8 @@ use crate::bench::server::ServerUnderTest;
 
 /// Measures the processor time for each login in nanoseconds, the connection's acceptance included.
 pub fn storm(subject: &ServerUnderTest, logins: usize) -> Result<Sample> {
-    let protocol = Protocol::open(subject.language, subject.address)?;
-    let mut connections = Connections::new()?;
+    let protocol = Protocol::open(subject)?;
+    let mut connections = Connections::to(subject)?;
     let stopwatch = Stopwatch::start(subject);
     connections.join(subject.address, logins, |member| protocol.hello(member, false))?;
     Ok(stopwatch.stop(logins as u64, latencies()))

@@ -129,6 +129,11 @@ impl Streams {
         Ok(())
     }
 
+    /// Waits for what comes, `wait` at most. Returns how many events there were.
+    pub fn turn(&mut self, connections: &mut Connections, wait: Duration) -> Result<usize> {
+        connections.turn(Some(wait), &mut With { streams: self, first: &mut nothing_else })
+    }
+
     fn may_flood(&self, flood: &Flood, members: &Members) -> bool {
         self.streams.get(flood.stream).is_some_and(|stream| {
             let receivers = stream.receivers.len().max(1) as u64;
