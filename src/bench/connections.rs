@@ -12,6 +12,7 @@ use super::message::{Frame, Hello, describe};
 use super::server::ServerUnderTest;
 use super::tls::{Dial, Taken, Tls};
 use super::{Doing, Fault, Result, rivals};
+use crate::limits::HANDSHAKES_PER_ADDRESS_MAX;
 
 /// Readiness events taken in one turn.
 const EVENTS_PER_TURN: usize = 4096;
@@ -21,6 +22,8 @@ const READ_BYTES: usize = 256 * 1024;
 /// Connections on their way in at once. It is fewer than a listening socket usually holds, so the kernel drops none and
 /// tries none again a second later.
 const JOINING_MAX: usize = 512;
+/// With TLS. A server closes one whose handshake would be one too many that waits, from one address.
+const JOINING_WITH_TLS_MAX: usize = HANDSHAKES_PER_ADDRESS_MAX * 3 / 4;
 /// Receive buffer of a member that is paused.
 const PAUSED_RECEIVE_BYTES: usize = 16 * 1024;
 /// Nothing having come for so long, while something is awaited, is an error.
@@ -108,9 +111,10 @@ impl Connections {
         hello: impl Fn(usize) -> Hello,
     ) -> Result<()> {
         let first = self.len();
+        let most = if self.dial.is_some() { JOINING_WITH_TLS_MAX } else { JOINING_MAX };
         let mut joining = Joining { first, answers: VecDeque::new(), pending: 0 };
         while self.len() < first + count || joining.pending > 0 {
-            while self.len() < first + count && joining.pending < JOINING_MAX {
+            while self.len() < first + count && joining.pending < most {
                 let index = self.len();
                 let hello = hello(index);
                 self.connect(local(index), address)?;
