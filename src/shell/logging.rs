@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use env_logger::{Builder, Logger, Target};
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -28,7 +28,10 @@ pub fn start() -> Result<(), String> {
     if stdio::is_journal() {
         builder.format(|line, record| writeln!(line, "<{}>{}", priority(record.level()), record.args()));
     } else {
-        builder.format_target(false);
+        builder.format(|line, record| {
+            let now = humantime::format_rfc3339_seconds(SystemTime::now());
+            writeln!(line, "[{now} {:<5}] {}", record.level(), record.args())
+        });
     }
     let throttled = LOGGER.get_or_init(|| Throttled { logger: builder.build(), kinds: Mutex::default() });
     log::set_max_level(throttled.logger.filter());
