@@ -15,9 +15,9 @@ command -v dpkg-shlibdeps > /dev/null || fail 'needs dpkg-shlibdeps: apt-get ins
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 head -n 1 docs/debian/changelog | grep -qF "cfp-server ($version-1)" || fail "docs/debian/changelog does not begin with $version-1"
 mkdir -p "$folder"
-cargo build --locked --release --features tls --bin cfp-server
+cargo build --locked --release --bin cfp-server
 cargo deb --locked --quiet --no-build --output "$folder/"
-cargo build --locked --release --features client,tls --bin cfp-client
+cargo build --locked --release --features client --bin cfp-client
 cargo deb --locked --quiet --no-build --variant client --output "$folder/"
 for package in "$folder"/*.deb; do
     echo "build-deb: $package, $(wc -c < "$package" | tr -d ' ') bytes"

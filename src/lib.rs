@@ -89,7 +89,7 @@
 //! | feature | default | brings |
 //! |---|---|---|
 //! | `server` | yes | the server, with its dependencies |
-//! | `tls` | no | TLS, for the server and the console client |
+//! | `tls` | yes | TLS, for the server, the console client and the benchmark |
 //! | `client` | no | the console client |
 //! | `bench` | no | the benchmark |
 //! | `conform` | no | the conformance kit, which needs no server |

@@ -348,3 +348,14 @@ fn a_password_that_is_too_long_is_not_hashed() {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 1);
 }
+
+#[test]
+#[cfg(not(feature = "tls"))]
+fn a_server_without_tls_says_so_if_it_is_to_have_it() {
+    for option in [&["--tls-cert", "cert.pem"][..], &["--tls-key", "key.pem"], &["--require-tls"], &["--peer-ca", "ca"]]
+    {
+        let (status, _, stderr) = run(&[&["--id", "7"], option].concat());
+        assert_eq!(status, 2, "{stderr}");
+        assert!(stderr.contains(option[0]) && stderr.contains("was built without TLS"), "{stderr}");
+    }
+}

@@ -172,7 +172,7 @@ fn tls(matches: &Arguments, host: &str) -> Result<Option<TlsOptions>, UsageError
         return needing.map_or(Ok(None), |name| Err(UsageError(format!("--{name} needs --tls"))));
     }
     if cfg!(not(feature = "tls")) {
-        let how = "this cfp-client was built without TLS (cargo build --features client,tls)";
+        let how = "this cfp-client was built without TLS (the feature tls, which is on by default)";
         return Err(UsageError(format!("--tls: {how}")));
     }
     let trust = match (matches.opt_str("ca"), matches.opt_str("fingerprint")) {

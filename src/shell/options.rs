@@ -298,7 +298,7 @@ fn tls(matches: &Arguments) -> Result<Option<TlsOptions>, UsageError> {
     let Some(given) = all.into_iter().find(|name| matches.opt_present(name)) else { return Ok(None) };
     if cfg!(not(feature = "tls")) {
         return Err(UsageError(format!(
-            "{}: this cfp-server was built without TLS (cargo build --features tls)",
+            "{}: this cfp-server was built without TLS (the feature tls, which is on by default)",
             matches.name_of(given)
         )));
     }
