@@ -1,6 +1,8 @@
 #!/bin/sh
-# Three servers in containers merge by name, two clients in containers of their own talk through two of them.
-# Usage: compose-demo.sh      (CFP_IMAGE and CFP_CLIENT_IMAGE: images that are built already; CFP_SUBNET: its network)
+# Three servers in containers merge by name, with TLS and certificates of their own CA; two clients in containers of
+# their own talk through two of them.
+# Usage: compose-demo.sh                      (CFP_IMAGE and CFP_CLIENT_IMAGE: images that are built already)
+#        compose-demo.sh certificates DIR     only makes the folder with the servers' certificates
 set -eu
 scripts=$(dirname "$0")
 # Tenths of a second that a wait may take.
@@ -10,6 +12,27 @@ fail() {
     echo "compose-demo: $*" >&2
     exit 1
 }
+
+# A folder for each server: its certificate and key, and the CA's certificate. The CA's key stays outside of them.
+make_certificates() {
+    mkdir -p "$1"
+    for server in 1:anna 2:berta 3:clara; do
+        id=${server%:*} name=${server#*:}
+        "$scripts/make-peer-ca.sh" "$1" "$id" "$name" localhost 127.0.0.1
+        mkdir -p "$1/$name"
+        cp "$1/peer-ca.pem" "$1/$name/"
+        mv "$1/cfp-$id.pem" "$1/$name/cert.pem"
+        mv "$1/cfp-$id.key" "$1/$name/key.pem"
+        chmod 755 "$1/$name"
+        # The user of the image reads the key: he alone, if we may give it to him.
+        chown 65532 "$1/$name/key.pem" 2> /dev/null || chmod 644 "$1/$name/key.pem"
+    done
+}
+
+if [ "${1:-}" = certificates ]; then
+    make_certificates "${2:?usage: compose-demo.sh certificates DIR}"
+    exit 0
+fi
 
 if ! docker info > /dev/null 2>&1; then
     echo 'compose-demo: SKIPPED, there is no Docker here'
@@ -28,6 +51,7 @@ fi
 project=cfpdemo$$
 work=$(mktemp -d)
 mkfifo "$work/ana.in"
+make_certificates "$work/tls"
 built=''
 
 compose() {
@@ -53,11 +77,9 @@ if [ -z "${CFP_CLIENT_IMAGE:-}" ]; then
     CFP_CLIENT_IMAGE=cfp-client:$project built="$built cfp-client:$project"
     "$scripts/build-image.sh" "$CFP_CLIENT_IMAGE" cfp-client
 fi
-export CFP_IMAGE
+export CFP_IMAGE CFP_TLS="$work/tls"
 # Ports that no other program uses.
 export CFP_PORT_ANNA=0 CFP_PORT_BERTA=0 CFP_PORT_CLARA=0
-# A subnet that another run has not taken.
-export CFP_SUBNET="${CFP_SUBNET:-172.30.$(($$ % 256)).0/24}"
 
 pause() {
     sleep 0.1 2>/dev/null || sleep 1
@@ -88,11 +110,17 @@ address() {
 
 # A client in a container of its own: it gets the server's address, since a static glibc can't look names up.
 client() {
-    docker run --rm -i --name "$project-$2" --network "${project}_mesh" "$CFP_CLIENT_IMAGE" "$(address "$1"):7777" "$2"
+    docker run --rm -i --name "$project-$2" --network "${project}_mesh" --volume "$work/tls/peer-ca.pem:/peer-ca.pem:ro" \
+        "$CFP_CLIENT_IMAGE" --tls --ca /peer-ca.pem --tls-name "$1" "$(address "$1"):7777" "$2"
 }
 
 has_said() {
     grep -q "$2" "$work/$1.out"
+}
+
+# All its links are encrypted.
+is_encrypted() {
+    ask "$1" metrics | grep -q '^cfp_links_tls 2$'
 }
 
 is_there() {
@@ -102,6 +130,7 @@ is_there() {
 compose up --detach
 for server in anna berta clara; do
     until_done "$server is merged with the others" is_merged "$server"
+    is_encrypted "$server" || fail "$server has links without TLS"
     echo "$server:"
     ask "$server" siblings
 done
