@@ -91,6 +91,15 @@ fn every_session_goes_as_it_is_written() {
     }
 }
 
+#[test]
+fn the_page_shows_how_many_there_are() {
+    let (vectors, page) = (vectors(), std::fs::read_to_string(path("docs/vectors.md")).unwrap());
+    for part in ["packets", "ignored", "sessions"] {
+        let line = format!("{part}: {} ok\n", vectors[part].as_array().unwrap().len());
+        assert!(page.contains(&line), "{line}");
+    }
+}
+
 /// Independent of this code: another program, which encodes every packet by itself.
 #[test]
 #[ignore = "needs python3"]

@@ -151,6 +151,10 @@ pub fn summary(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()> {
         Counts { noted: 1.., .. } => "Nothing fails. A note is another reading of what the RFC leaves open.",
         _ => "Nothing fails.",
     };
+    if counts.skipped > 0 {
+        let skipped = counts.skipped;
+        writeln!(out, "\nNot run: {skipped}. What they need stands below the first of each.")?;
+    }
     writeln!(out, "\n{end}")
 }
 

@@ -163,7 +163,7 @@ fn say(stage: &mut Stage, word: &str) -> Check {
     stage.with_client(|stage, client| {
         let text = stage.text(word);
         client.console.say(&stage.setup.manner, &text)?;
-        client.peer.expect(&Packet::MsgPbl { message: &text })
+        client.expect(Some(&Packet::MsgPbl { message: &text }))
     })
 }
 
@@ -197,7 +197,7 @@ fn tell(stage: &mut Stage) -> Check {
     stage.with_client(|stage, client| {
         let (text, server) = (stage.text("psst "), crate::wire::ServerId(stage.setup.id.0.wrapping_add(1)));
         client.console.tell(&stage.setup.manner, "bob", server, &text)?;
-        client.peer.expect(&Packet::MsgPrv { destination: server, receiver: "bob", message: &text })
+        client.expect(Some(&Packet::MsgPrv { destination: server, receiver: "bob", message: &text }))
     })
 }
 
@@ -234,7 +234,7 @@ fn sent_file(stage: &mut Stage, client: &mut Session, size: usize) -> Result<(Ve
     let wanted = chunks_of(size as u64).unwrap_or(1) as usize;
     let mut chunks = Vec::new();
     while chunks.len() < wanted {
-        match client.peer.next() {
+        match client.next() {
             Seen::Bytes(bytes) if bytes.first() == Some(&Code::FileChnk.byte()) => chunks.push(bytes),
             // It may tell the receiver of the file.
             Seen::Bytes(bytes) if bytes.first() == Some(&Code::MsgPrv.byte()) => {}
@@ -387,5 +387,5 @@ fn long_message(stage: &mut Stage) -> Check {
 fn leave(stage: &mut Stage) -> Check {
     let mut session = stage.logged_in()?;
     session.console.leave(&stage.setup.manner)?;
-    session.peer.expect_end()
+    session.expect(None)
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::console::{Console, Manner};
 use crate::conform::case::{Check, Seen, Stop};
 use crate::conform::log::Log;
-use crate::conform::peer::Peer;
-use crate::wire::{AuthResponse, Packet, ServerId};
+use crate::conform::peer::{Peer, encoded};
+use crate::wire::{AuthResponse, ErrorReason, Packet, ServerId};
 
 /// How long a person may take.
 const PERSON: Duration = Duration::from_secs(600);
@@ -47,6 +47,8 @@ pub struct Session {
     pub console: Console,
     /// Its nickname.
     pub nickname: String,
+    /// The played server.
+    server: ServerId,
 }
 
 impl Stage {
@@ -88,7 +90,7 @@ impl Stage {
                     let _ = stream.set_nonblocking(false);
                     let mut peer = Peer::new(stream, self.patience(), "", &self.log);
                     peer.set_nickname("your client's connection");
-                    return Ok(Session { peer, console, nickname });
+                    return Ok(Session { peer, console, nickname, server: self.setup.id });
                 }
                 Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
                 Err(_) => {
@@ -140,6 +142,34 @@ impl Stage {
 }
 
 impl Session {
+    /// What the client sends next. It may ask itself something in private, to see whether its server is there: that is
+    /// answered as by a server that delivers nothing.
+    pub fn next(&mut self) -> Seen {
+        loop {
+            let seen = self.peer.next();
+            let Seen::Bytes(bytes) = &seen else { return seen };
+            match Packet::decode(bytes) {
+                Ok(Packet::MsgPrv { destination, receiver, .. }) if receiver == self.nickname => {
+                    let reason = match destination == self.server {
+                        true => ErrorReason::UnknownReceiver,
+                        false => ErrorReason::UnknownServer,
+                    };
+                    if self.peer.send(&Packet::Error { sender: &self.nickname, reason }).is_err() {
+                        return Seen::End;
+                    }
+                }
+                _ => return seen,
+            }
+        }
+    }
+
+    /// The client's next packet must be this one, or the end.
+    pub fn expect(&mut self, expected: Option<&Packet<'_>>) -> Check {
+        let expected = expected.map_or(Seen::End, |packet| Seen::Bytes(encoded(packet)));
+        let seen = self.next();
+        if seen == expected { Ok(()) } else { Err(self.peer.stop(expected, seen)) }
+    }
+
     /// Delivers a public message, which the client must show.
     pub fn deliver(&mut self, stage: &mut Stage, word: &str) -> Check {
         let (sender, message) = (stage.text("bob"), stage.text(word));
