@@ -127,6 +127,16 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_header_of_each_version_is_one_and_a_byte_more_is_not() {
+        let line = |bytes: usize| [&b"PROXY UNKNOWN "[..], &vec![b'x'; bytes - 16], b"\r\n"].concat();
+        let binary = |bytes: usize| version_2(0x20, 0x00, &vec![0; bytes - 16]);
+        assert_eq!(header(&line(LINE_MAX_BYTES)), Some((LINE_MAX_BYTES, None)));
+        assert_eq!(scan(&line(LINE_MAX_BYTES + 1)), Preamble::Other);
+        assert_eq!(header(&binary(PROXY_HEADER_MAX_BYTES)), Some((PROXY_HEADER_MAX_BYTES, None)));
+        assert_eq!(scan(&binary(PROXY_HEADER_MAX_BYTES + 1)), Preamble::Other);
+    }
+
+    #[test]
     fn what_is_no_header_is_known_at_its_first_wrong_byte() {
         let too_long = version_2(0x21, 0x11, &[0; PROXY_HEADER_MAX_BYTES]);
         let endless = [&b"PROXY TCP4 "[..], &[b'1'; PROXY_HEADER_MAX_BYTES]].concat();

@@ -148,6 +148,20 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_grows_is_moved_few_times_and_has_no_more_than_its_size() {
+        let mut log = PublicLog::default();
+        let mut sizes = Vec::new();
+        for _ in 0..LOG_BLOCK_BYTES {
+            log.append(b"x");
+            let capacity = log.blocks[0].bytes.capacity();
+            if sizes.last() != Some(&capacity) {
+                sizes.push(capacity);
+            }
+        }
+        assert_eq!(sizes, (0..=LOG_BLOCK_BYTES.ilog2()).map(|bits| 1 << bits).collect::<Vec<usize>>());
+    }
+
+    #[test]
     fn blocks_stay_while_a_reader_stands_in_them_or_before_them() {
         let mut log = PublicLog::default();
         log.append(&vec![1; LOG_BLOCK_BYTES + 10]);

@@ -118,6 +118,8 @@ mod tests {
             ("ana 2h", nickname("ana"), Some(7200)),
             ("ana 1w", nickname("ana"), Some(604_800)),
             ("ana 2x", nickname("ana 2x"), None),
+            ("ana 0", nickname("ana 0"), None),
+            ("ana +5", nickname("ana +5"), None),
             ("2h", nickname("2h"), None),
             ("\"agent 60\"", nickname("agent 60"), None),
             ("\"agent 60\" 1d", nickname("agent 60"), Some(86_400)),
@@ -144,7 +146,7 @@ mod tests {
         for text in ["", "  ", "\"ana", "\"ana\" later", "\"ana\" 0", "a\tb", "\"\\u{zz}\"", "\" ana\"", &long] {
             assert!(parse_ban(text, |_| false).is_err(), "{text:?}");
         }
-        assert!(parse_unban("\"ana\" 30m").is_err());
+        assert!(parse_unban("\"ana\" 30m").is_err() && parse_unban("\"ana").is_err());
         // Too long to be counted: no duration.
         assert_eq!(parse_ban("ana 99999999999999999999", |_| false).unwrap().1, None);
     }

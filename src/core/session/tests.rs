@@ -4,8 +4,9 @@ use super::*;
 use crate::core::state::Core;
 use crate::core::state::effects::Effects;
 use crate::core::state::mesh::DialFor;
+use crate::core::state::pressure::Level;
 use crate::core::state::users::Users;
-use crate::wire::ServerId;
+use crate::wire::{Nickname, ServerId};
 
 fn config() -> Config {
     Config { handshake_ms: 1_000, ..Config::new(ServerId(7)) }
@@ -143,6 +144,45 @@ fn only_an_answer_to_a_merge_request_may_be_too_long_for_a_connection_that_asked
             let verdict = session.on_overlong(code, &[], &mut context(&mut core, &mut effects));
             let is_handled = matches!(verdict, Verdict::Handled);
             assert_eq!((is_handled, effects.is_empty()), (code == Code::MrgRsp, code != Code::MrgRsp), "{session}");
+        }
+    }
+}
+
+#[test]
+fn the_answer_of_another_server_says_nothing_of_the_one_that_was_asked() {
+    for (server, is_link) in [(ServerId(9), true), (ServerId(10), false)] {
+        let (mut core, mut effects, mut session) = (core(), Effects::default(), asking());
+        let answer = Packet::MrgRsp { server, siblings: Default::default() };
+        let verdict = session.on_packet(&answer, &mut context(&mut core, &mut effects));
+        assert_eq!(matches!(verdict, Verdict::Become(Session::Sibling(_))), is_link, "{verdict:?}");
+        assert_eq!(core.mesh.link_to(server).is_some(), is_link);
+    }
+}
+
+#[test]
+fn what_a_full_receiver_does_not_get_is_answered_and_counted() {
+    let message = Packet::MsgPrvInc { origin: ServerId(9), sender: "bob", receiver: "ana", message: "hi" };
+    let mut content = Vec::new();
+    message.encode(&mut content);
+    let from_link = Packet::PckFwd { destination: ServerId(7), content: &content };
+    let from_client = Packet::MsgPrv { destination: ServerId(7), receiver: "ana", message: "hi" };
+    for (mut session, packet) in [(sibling(), from_link), (client(), from_client)] {
+        let (mut core, mut effects) = (core(), Effects::default());
+        let receiver = Key { index: 3, serial: 3 };
+        core.directory.enter(Nickname::parse("ana").unwrap(), receiver).unwrap();
+        let level = Level {
+            gets_public: true,
+            is_link: false,
+            is_stuck: true,
+            pending_bytes: 1_000,
+            limit_bytes: 1_000,
+            taken_bytes: 0,
+        };
+        core.pressure.note(receiver, level, Millis(10_000));
+        for count in 1..3 {
+            let verdict = session.on_packet(&packet, &mut context(&mut core, &mut effects));
+            assert!(matches!(verdict, Verdict::Handled), "{verdict:?}");
+            assert_eq!((core.counters.refused, effects.take_list().len()), (count, 1), "an ERROR");
         }
     }
 }

@@ -23,9 +23,8 @@ impl Banned {
     /// A network, with an IPv4 one that is written as IPv6 taken for what it is, and without bits beyond its length.
     pub fn network(network: IpNet) -> Banned {
         let mapped = match (network.addr().to_canonical(), network.prefix_len()) {
-            (IpAddr::V4(address), bits @ 96..) if matches!(network, IpNet::V6(_)) => {
-                Ipv4Net::new(address, bits - 96).ok()
-            }
+            // No IPv4 network is that long.
+            (IpAddr::V4(address), bits @ 96..) => Ipv4Net::new(address, bits - 96).ok(),
             _ => None,
         };
         Banned::Network(mapped.map_or(network, IpNet::V4).trunc())
@@ -191,9 +190,12 @@ mod tests {
         }
         assert!(bans.has_user("ana", NOW + 9) && bans.has_address(address("192.0.2.1"), NOW + 9));
         assert!(!bans.has_user("ana", NOW + 10) && !bans.has_address(address("192.0.2.1"), NOW + 10));
+        assert!(bans.has_guest("ana", NOW + 9) && !bans.has_guest("ana", NOW + 10));
         bans.add(&ana, Millis::NEVER, NOW + 5);
         assert_eq!(bans.iter(NOW + 10).collect::<Vec<_>>(), [(ana.clone(), None)]);
         assert!(!bans.remove(&net, NOW + 10) && bans.lengths.is_empty(), "it is over");
+        bans.add(&ana, NOW + 10, NOW + 5);
+        assert!(!bans.remove(&ana, NOW + 10), "it is over");
     }
 
     #[test]
@@ -214,5 +216,9 @@ mod tests {
         assert!(!bans.add(&network("2001:db8::/32"), Millis::NEVER, NOW));
         assert!(bans.add(&network("0.0.0.1/32"), Millis::NEVER, NOW), "another end for one that is there");
         assert!(bans.add(&network("2001:db8::/32"), Millis::NEVER, NOW + 1));
+        while bans.add(&Banned::Nickname(format!("guest{}", bans.nicknames.len()).into()), Millis::NEVER, NOW + 1) {}
+        assert_eq!(bans.networks.len() + bans.nicknames.len(), BANS_MAX);
+        let (there, new) = (Banned::Nickname("guest0".into()), Banned::Nickname("new".into()));
+        assert!(bans.add(&there, Millis::NEVER, NOW + 1) && !bans.add(&new, Millis::NEVER, NOW + 1));
     }
 }

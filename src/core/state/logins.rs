@@ -154,12 +154,38 @@ mod tests {
         let mut logins = Logins::default();
         for i in 0..2 * FAILURES_ADDRESSES_MAX as u16 {
             logins.on_wrong(address(i), Millis(i.into()));
+            assert!(logins.failures.len() <= FAILURES_ADDRESSES_MAX);
         }
         assert_eq!(logins.failures.len(), FAILURES_ADDRESSES_MAX);
         for i in 0..2 * KNOWN_ADDRESSES_MAX as u16 {
             logins.on_right(&format!("user{i}"), address(i));
         }
         assert_eq!(logins.known.len(), KNOWN_ADDRESSES_MAX);
+    }
+
+    #[test]
+    fn failures_that_are_over_are_forgotten_before_those_that_still_count() {
+        let mut logins = Logins::default();
+        for _ in 0..100 {
+            logins.on_wrong(address(0), Millis(0));
+        }
+        for i in 1..FAILURES_ADDRESSES_MAX as u16 {
+            logins.on_wrong(address(i), Millis(1));
+        }
+        let now = Millis(1 + FAILURES_HALVE_MS);
+        logins.on_wrong(address(FAILURES_ADDRESSES_MAX as u16), now);
+        assert_eq!(logins.failures.len(), 2);
+        assert!(logins.on_wrong(address(0), now).delay_ms > 0);
+    }
+
+    #[test]
+    fn a_user_is_known_at_several_addresses_and_once_at_each() {
+        let mut logins = Logins::default();
+        for last in [1, 2, 1] {
+            logins.on_right("maria", address(last));
+        }
+        assert!(logins.is_known(address(1)) && logins.is_known(address(2)));
+        assert_eq!(logins.known.len(), 2);
     }
 
     #[test]

@@ -234,4 +234,13 @@ mod tests {
         assert!(may_be_reordered("\u{202e}airam") && may_be_reordered("a\u{2066}b\u{2069}"));
         assert!(!may_be_reordered("maria") && !may_be_reordered("\u{5e9}\u{5dc}\u{5d5}\u{5dd}\u{200f}"));
     }
+
+    #[test]
+    fn every_syllable_has_the_parts_that_the_library_says() {
+        use unicode_normalization::UnicodeNormalization;
+        for syllable in SYLLABLES {
+            let syllable = char::from_u32(syllable).unwrap();
+            assert!(parts_of_syllable(syllable).eq(syllable.nfd()), "{syllable}");
+        }
+    }
 }

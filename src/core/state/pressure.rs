@@ -339,4 +339,27 @@ mod tests {
         assert_eq!(say(2, second_waits_until), Admission::Pass);
         assert_eq!(say(3, third_waits_until), Admission::Pass);
     }
+
+    #[test]
+    fn a_client_has_its_share_again_after_a_second_and_what_is_left_is_for_those_who_say_more() {
+        let mut pressure = behind();
+        let share_bytes = PUBLIC_RATE_BYTES / 2;
+        let mut say = |sender, now| pressure.admit_public(key(sender), share_bytes, 2, Millis(now)) == Admission::Pass;
+        assert!(say(1, 0) && say(2, 0) && say(3, 0), "its own share");
+        assert!(!say(3, 0), "all is used up");
+        assert!(!say(2, 750), "three quarters of a share");
+        assert!(say(1, 1000));
+        let mut pressure = behind();
+        let mut say = |bytes| pressure.admit_public(key(1), bytes, 1000, Millis(0)) == Admission::Pass;
+        assert!(say(PUBLIC_SHARE_MIN_BYTES) && say(PUBLIC_RATE_BYTES), "a burst is left when the own share is used up");
+        assert!(!say(1), "and now it is gone");
+    }
+
+    #[test]
+    fn no_private_message_waits_longer_than_a_second() {
+        let mut pressure = behind();
+        let mut say = |now| pressure.admit_private(key(1), key(0), 10 * MESSAGE_RATE_BYTES, true, Millis(now));
+        say(0);
+        assert_eq!(say(0), Admission::WaitUntil(Millis(1000)));
+    }
 }

@@ -21,3 +21,19 @@ impl Random {
         (mixed ^ (mixed >> 31)).checked_rem(bound).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the generator's authors give, so that a seed means the same for ever.
+    #[test]
+    fn a_seed_gives_the_numbers_of_the_paper() {
+        let mut random = Random::new(0);
+        let numbers = [0; 3].map(|_| random.below(u64::MAX));
+        assert_eq!(numbers, [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F]);
+        let mut random = Random::new(1);
+        assert!((0..100).all(|_| random.below(3) < 3));
+        assert_eq!(random.below(0), 0);
+    }
+}

@@ -106,12 +106,11 @@ impl<'a> Graph<'a> {
             let is_network = self.star(*place).count_ones() as usize <= limits::NETWORK_MAX_SERVERS;
             *place == 0 || (is_network && self.vertices.get(*place).is_some_and(|vertex| vertex.leads))
         };
-        let is_near = |place: &usize| self.star(0) & 1 << place != 0;
         let rank = |&place: &usize| {
             let name = self.vertices.get(place).map(|vertex| (vertex.id, vertex.address));
             (self.links_within(self.described(self.star(place))), std::cmp::Reverse(name))
         };
-        (0..self.vertices.len()).filter(|place| is_near(place) && may_lead(place)).max_by_key(rank).unwrap_or(0)
+        (0..self.vertices.len()).filter(may_lead).max_by_key(rank).unwrap_or(0)
     }
 
     /// Whether there are two pairs, ours and the one of the server at this place, and nothing that says which is right.
@@ -140,5 +139,96 @@ impl<'a> Graph<'a> {
 impl Vertex<'_> {
     fn names(&self, other: &Vertex<'_>) -> bool {
         other.address.is_some() && self.others.and_then(|others| others.get(&other.id)) == other.address.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(id: u32) -> SocketAddrV4 {
+        SocketAddrV4::new(std::net::Ipv4Addr::new(10, 0, 0, id as u8), 7777)
+    }
+
+    fn named(ids: &[u32]) -> BTreeMap<ServerId, SocketAddrV4> {
+        ids.iter().map(|&id| (ServerId(id), address(id))).collect()
+    }
+
+    /// Servers, each with its siblings.
+    type Servers = [(u32, BTreeMap<ServerId, SocketAddrV4>)];
+
+    /// Ourselves, 5; siblings that may be followed; and others.
+    fn graph<'a>(siblings: &'a Servers, others: &'a Servers) -> Graph<'a> {
+        let vertex = |leads| {
+            move |(id, others): &'a (u32, _)| Vertex {
+                id: ServerId(*id),
+                address: Some(address(*id)),
+                others: Some(others),
+                leads,
+            }
+        };
+        let us = Vertex { id: ServerId(5), address: Some(address(5)), others: None, leads: true };
+        Graph::new(us, siblings.iter().map(vertex(true)).collect(), others.iter().map(vertex(false)).collect())
+    }
+
+    fn ids(servers: Vec<(ServerId, Option<SocketAddrV4>)>) -> Vec<u32> {
+        servers.into_iter().map(|(id, _)| id.0).collect()
+    }
+
+    #[test]
+    fn a_link_counts_once_if_both_ends_name_it_and_are_in_the_set() {
+        let siblings = [(1, named(&[2, 3])), (2, named(&[1, 3])), (3, named(&[2]))];
+        let graph = graph(&siblings, &[]);
+        assert_eq!(graph.links_within(0b1111), 5, "three of ours, 1 with 2, 2 with 3");
+        assert_eq!(graph.links_within(0b1011), 2, "without 2");
+        assert_eq!(graph.links_within(0b0001), 0);
+        assert_eq!(graph.described(0b1011), 0b1011);
+    }
+
+    #[test]
+    fn a_server_alone_is_a_network_of_one_and_whom_no_sibling_is_linked_with_does_not_count() {
+        assert_eq!(graph(&[], &[]).len(), 1);
+        let (siblings, others) = ([(1, named(&[7]))], [(7, named(&[1])), (8, named(&[7])), (9, named(&[]))]);
+        let graph = graph(&siblings, &others);
+        assert_eq!(graph.len(), 3, "8 is linked with 7 only if 7 says so, and 9 with nobody");
+        assert_eq!(ids(graph.beside(0)), [7]);
+        assert_eq!(ids(graph.beside(1)), Vec::<u32>::new());
+        assert_eq!(ids(graph.beside(2)), [5]);
+    }
+
+    #[test]
+    fn the_one_whose_siblings_hold_together_best_is_followed_if_it_goes_on_saying_so() {
+        let siblings = [(1, named(&[])), (6, named(&[7, 8])), (9, named(&[]))];
+        let others = [(7, named(&[6, 8])), (8, named(&[6, 7]))];
+        let mut graph = graph(&siblings, &others);
+        assert_eq!(graph.id(graph.leader()), Some(ServerId(6)), "four links: with us, 7 and 8, and 7 with 8");
+        graph.vertices[2].leads = false;
+        assert_eq!(graph.id(graph.leader()), Some(ServerId(5)), "three links");
+        graph.vertices[0].leads = false;
+        assert_eq!(graph.leader(), 0, "we need not say so");
+    }
+
+    #[test]
+    fn a_server_with_more_siblings_than_a_network_has_is_not_followed() {
+        let all: Vec<u32> = (10..20).collect();
+        let siblings = [(6, named(&all)), (7, named(&[]))];
+        let others: Vec<_> = all.iter().map(|&id| (id, named(&[6]))).collect();
+        let graph = graph(&siblings, &others);
+        assert_eq!(graph.leader(), 0);
+    }
+
+    #[test]
+    fn two_pairs_are_even_if_both_are_small_and_have_as_many_links() {
+        let pair = |ours: &[u32]| [(1, named(ours)), (2, named(&[1, 3, 4]))];
+        let (apart, together) = (pair(&[]), pair(&[2]));
+        let third = [(3, named(&[2]))];
+        assert!(graph(&apart, &third).is_even(2), "1 and 5 and 2; 5 and 2 and 3");
+        assert!(!graph(&together, &third).is_even(2), "1 is linked with 2, too");
+        let fourth = [(3, named(&[2])), (4, named(&[2]))];
+        let large = [(1, named(&[])), (2, named(&[3, 4])), (6, named(&[]))];
+        assert!(!graph(&large, &third).is_even(2), "three links against two");
+        let graph = graph(&together, &fourth);
+        assert_eq!(graph.links_within(graph.star(0)), 3);
+        assert!(!graph.is_even(2), "there are more of them");
     }
 }

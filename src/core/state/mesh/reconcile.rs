@@ -240,3 +240,24 @@ impl Mesh {
         self.plan_reconcile(now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Permissions;
+    use super::*;
+
+    #[test]
+    fn a_server_that_was_left_is_kept_away_until_its_time_is_over_and_then_not_remembered() {
+        let mut mesh = Mesh::new(ServerId(5), None, Permissions::default(), 1);
+        let (left, until) = ((ServerId(20), None), Millis(limits::EXCLUDED_MS));
+        mesh.reconciliation.excluded.insert(left, until);
+        let mut look = |now| {
+            mesh.reconciliation.next = Some(now);
+            mesh.reconcile(now, &mut Effects::default());
+            (mesh.is_excluded(left.0, left.1, now), mesh.reconciliation.excluded.len())
+        };
+        assert_eq!(look(Millis(0)), (true, 1));
+        assert_eq!(look(Millis(until.0 - 1)), (true, 1));
+        assert_eq!(look(until), (false, 0));
+    }
+}
