@@ -283,6 +283,12 @@ impl Peer {
         self.pipe.0.borrow().written_bytes
     }
 
+    /// System calls of the server for this connection so far.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn calls(&self) -> u64 {
+        self.pipe.0.borrow().calls
+    }
+
     /// Whether the server has closed the connection.
     pub fn is_closed(&self) -> bool {
         Rc::strong_count(&self.pipe.0) == 1
