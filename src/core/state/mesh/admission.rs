@@ -240,11 +240,8 @@ impl Mesh {
 
     /// Whether there would be more than ten servers, lost ones included (D16).
     fn too_many(&self, offer: &Offer, now: Millis) -> Option<Misfit> {
-        // One that is down and whose address the other has now will be forgotten when the link comes up.
-        let is_replaced =
-            |server: &super::Server| server.has_moved() && offer.address.is_some() && server.place() == offer.address;
-        let counts = |server: &super::Server| server.has_place(now) && !is_replaced(server);
-        let known = self.servers.iter().filter(|(_, server)| counts(server)).map(|(&id, server)| (id, server.place()));
+        let known = self.servers.iter().filter(|(_, server)| server.has_place(now));
+        let known = known.map(|(&id, server)| (id, server.place()));
         let others = offer.others.iter().filter(|_| !self.is_back(offer)).map(|&(id, place)| (id, Some(place)));
         let ends = [(offer.server, offer.address), (self.id, self.advertise)];
         // One server is one ID and one address: with many IDs at one address, it takes one place.

@@ -215,10 +215,13 @@ impl Mesh {
     }
 
     /// The server that answers at the former address says that it is linked with us; or there was no answer there for
-    /// long.
+    /// long. It is no longer dialled for the sake of that server.
     pub(super) fn keep_id(&mut self, address: SocketAddrV4) {
         for server in self.servers.values_mut().filter(|server| server.former == Some(address)) {
             server.former = None;
+        }
+        if let Some(heard) = self.hearsay.dials.get_mut(&address) {
+            heard.named.take_if(|(_, from)| *from == self.id);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::core::state::effects::Effect;
 mod edges;
 
 mod returning;
+mod strangers;
 
 /// Ourselves.
 const ID: u32 = 5;
