@@ -231,9 +231,9 @@ impl Bench {
         let Some(mut peer) = accept(listener, self.setup.patience, &self.mark, &self.log) else {
             return Err(Stop::deviation(expected, Seen::Nothing).of(String::new(), self.log.last()));
         };
-        let seen = peer.next();
+        let (seen, id) = (peer.next(), self.id());
         match seen {
-            Seen::Bytes(bytes) if matches!(Packet::decode(&bytes), Ok(Packet::MrgReq { server, .. }) if server == self.id()) => {
+            Seen::Bytes(bytes) if matches!(Packet::decode(&bytes), Ok(Packet::MrgReq { server, .. }) if server == id) => {
                 Ok((peer, bytes))
             }
             seen => Err(peer.stop(expected, seen)),
