@@ -51,6 +51,7 @@ impl<S: Socket> Engine<S> {
             self.core.counters.bytes_out += written.bytes as u64;
             let is_behind = connection.outbox.private_bytes() > 0
                 || connection.outbox.pinned_at().is_some()
+                || connection.session.as_sibling().is_some()
                 || connection.socket.held_bytes() != connection.socket_bytes;
             if written.is_broken || is_behind || self.core.pressure.is_past_high_water(key) {
                 behind.push((key, written.is_broken));
@@ -89,6 +90,9 @@ impl<S: Socket> Engine<S> {
         }
         let Some(connection) = self.connections.get(key) else { return };
         let pending_bytes = connection.pending_bytes(&self.output);
+        if connection.session.as_sibling().is_some() {
+            self.core.unanswered.set_behind(key, pending_bytes > 0, self.now);
+        }
         if pending_bytes == 0 && matches!(connection.phase, Phase::Draining(_)) {
             self.finish_draining(key);
             return;

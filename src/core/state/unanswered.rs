@@ -15,13 +15,23 @@ const SLOT_MS: u64 = ERROR_WAIT_MS / 3;
 /// Slots in which a packet may be answered: that of its own time, and all that begin before its time is over.
 const SLOTS: usize = 4;
 
-/// Packets that were forwarded and not answered. There is one entry for each client and link at most, and it goes with
+/// Packets that were forwarded and not answered. Time in which packets wait for the link does not count: who knows when
+/// this one will be written. There is one entry for each client and link at most, and it goes with
 /// them: nine small ones for each client, which are part of what a connection takes
 /// ([`CONNECTION_BYTES`](crate::limits::CONNECTION_BYTES)).
 #[derive(Debug, Default)]
 pub struct Unanswered {
-    /// By link, then by client.
-    links: BTreeMap<Key, BTreeMap<Key, Packets>>,
+    links: BTreeMap<Key, Link>,
+}
+
+/// What went over one link.
+#[derive(Debug, Default)]
+struct Link {
+    clients: BTreeMap<Key, Packets>,
+    /// Since when packets wait for it.
+    behind_since: Option<Millis>,
+    /// How long they did before.
+    behind_ms: u64,
 }
 
 /// Packets of one client over one link.
@@ -38,8 +48,12 @@ const ENTRY_MAX_BYTES: usize = 5 * (size_of::<Key>() + size_of::<Packets>()) / 2
 // A connection takes 3.9 KiB without them.
 const _: () = assert!((SIBLINGS_MAX * ENTRY_MAX_BYTES) as u64 <= CONNECTION_BYTES / 8);
 
-fn slot_of(now: Millis) -> u32 {
-    u32::try_from(now.0 / SLOT_MS).unwrap_or(u32::MAX)
+impl Link {
+    /// The slot of time that counts.
+    fn slot(&self, now: Millis) -> u32 {
+        let counted_ms = self.behind_since.unwrap_or(now).0.saturating_sub(self.behind_ms);
+        u32::try_from(counted_ms / SLOT_MS).unwrap_or(u32::MAX)
+    }
 }
 
 impl Packets {
@@ -57,8 +71,10 @@ impl Packets {
 impl Unanswered {
     /// A packet of `client` was forwarded over `link`.
     pub fn add(&mut self, client: Key, link: Key, now: Millis) {
-        let packets = self.links.entry(link).or_default().entry(client).or_default();
-        packets.expire(slot_of(now));
+        let link = self.links.entry(link).or_default();
+        let slot = link.slot(now);
+        let packets = link.clients.entry(client).or_default();
+        packets.expire(slot);
         let [last, ..] = &mut packets.counts;
         *last = last.saturating_add(1);
     }
@@ -66,17 +82,28 @@ impl Unanswered {
     /// An ERROR for `client` has come over `link`. Returns whether it may answer something: the oldest packet then has
     /// its answer.
     pub fn take(&mut self, client: Key, link: Key, now: Millis) -> bool {
-        let packets = self.links.get_mut(&link).and_then(|clients| clients.get_mut(&client));
-        let Some(packets) = packets else { return false };
-        packets.expire(slot_of(now));
+        let Some(link) = self.links.get_mut(&link) else { return false };
+        let slot = link.slot(now);
+        let Some(packets) = link.clients.get_mut(&client) else { return false };
+        packets.expire(slot);
         let oldest = packets.counts.iter_mut().rev().find(|count| **count > 0);
         oldest.map(|count| *count -= 1).is_some()
     }
 
+    /// A link was written to: something waits for it still, or nothing any more.
+    pub fn set_behind(&mut self, link: Key, is_behind: bool, now: Millis) {
+        let Some(link) = self.links.get_mut(&link) else { return };
+        if is_behind {
+            link.behind_since.get_or_insert(now);
+        } else if let Some(since) = link.behind_since.take() {
+            link.behind_ms += now.since(since);
+        }
+    }
+
     /// The client is gone.
     pub fn forget_client(&mut self, client: Key) {
-        for clients in self.links.values_mut() {
-            clients.remove(&client);
+        for link in self.links.values_mut() {
+            link.clients.remove(&client);
         }
     }
 
@@ -87,7 +114,7 @@ impl Unanswered {
 
     /// Entries that are held.
     pub fn len(&self) -> usize {
-        self.links.values().map(BTreeMap::len).sum()
+        self.links.values().map(|link| link.clients.len()).sum()
     }
 
     /// Whether none is.
@@ -125,6 +152,24 @@ mod tests {
             unanswered.add(ANA, LINK, Millis(sent));
             assert!(unanswered.take(ANA, LINK, Millis(sent + ERROR_WAIT_MS)), "sent at {sent} ms");
             assert!(!unanswered.take(ANA, LINK, Millis(sent + ERROR_WAIT_MS + SLOT_MS)), "sent at {sent} ms");
+        }
+    }
+
+    #[test]
+    fn time_in_which_packets_wait_for_the_link_does_not_count() {
+        let mut unanswered = Unanswered::default();
+        unanswered.add(ANA, LINK, Millis(1_000));
+        unanswered.set_behind(LINK, true, Millis(1_000));
+        unanswered.set_behind(LINK, true, Millis(50_000));
+        unanswered.add(BOB, LINK, Millis(60_000));
+        unanswered.set_behind(LINK, false, Millis(100_000));
+        for client in [ANA, BOB] {
+            unanswered.add(client, LINK, Millis(100_000));
+            assert!(unanswered.take(client, LINK, Millis(100_000 + ERROR_WAIT_MS)));
+            assert!(unanswered.take(client, LINK, Millis(100_000 + ERROR_WAIT_MS)));
+            assert!(!unanswered.take(client, LINK, Millis(100_000 + ERROR_WAIT_MS)));
+            unanswered.add(client, LINK, Millis(100_000 + ERROR_WAIT_MS));
+            assert!(!unanswered.take(client, LINK, Millis(100_000 + 3 * ERROR_WAIT_MS)));
         }
     }
 
