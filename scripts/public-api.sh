@@ -9,10 +9,10 @@ command -v cargo-public-api > /dev/null || {
     echo 'public-api: needs cargo-public-api: cargo install --locked cargo-public-api' >&2
     exit 1
 }
-# Without the server, and with a folder of its own: other features would be built anew each time. The stable compiler
-# describes a library as JSON only if it is told that it may.
+# Without the server, with TLS, and in a folder of its own: other features would be built anew each time. The stable
+# compiler describes a library as JSON only if it is told that it may.
 target=target/public-api
-RUSTC_BOOTSTRAP=1 cargo rustdoc --locked --quiet --lib --no-default-features --target-dir "$target" -- \
+RUSTC_BOOTSTRAP=1 cargo rustdoc --locked --quiet --lib --no-default-features --features tls --target-dir "$target" -- \
     -Z unstable-options --output-format json
 # Thrice simplified: without what every type has, and what is derived.
 cargo public-api --rustdoc-json "$target/doc/cfp.json" -sss > "$target/now.txt"

@@ -42,6 +42,7 @@
 //! | a bot | calls |
 //! |---|---|
 //! | logs in as a registered user | [`Login::User`] |
+//! | lets nobody listen on the way | `connect_tls`, with the feature `tls` |
 //! | talks in public, or to one person | [`say`], [`tell`] |
 //! | waits for what happens, or does something from time to time | [`next_event`], [`next_event_within`] |
 //! | sends and receives files | [`send_file`], [`accept_files`] |
@@ -89,7 +90,7 @@
 //! | feature | default | brings |
 //! |---|---|---|
 //! | `server` | yes | the server, with its dependencies |
-//! | `tls` | yes | TLS, for the server, the console client and the benchmark |
+//! | `tls` | yes | TLS, for the programs, and for bots without the server |
 //! | `client` | no | the console client |
 //! | `bench` | no | the benchmark |
 //! | `conform` | no | the conformance kit, which needs no server |
@@ -112,9 +113,9 @@
 //! | `limits` | the bounds of the server and of the library | |
 //! | `wire` | the protocol's bytes: codes, packets, framing | `limits` |
 //! | `core` | the server without a kernel: state, sessions, output, engine; no clock, no poll, no file | `wire`, `limits` |
-//! | `tls` | TLS for the server and the client | `core`, `wire`, `limits` |
+//! | `tls` | TLS for the server, the client and bots | `core`, `wire`, `limits` |
 //! | `shell` | all that uses the kernel: poll, sockets, files, signals, clock, options | `core`, `tls`, `wire`, `limits` |
-//! | `blocking` | one connection for bots | `wire`, `limits` |
+//! | `blocking` | one connection for bots | `tls`, `wire`, `limits` |
 //! | `arguments` | command lines, by the rules of all programs | |
 //! | `conform` | the conformance kit | `wire`, `blocking`, `arguments` |
 //! | `client`, `bench` | the console client and the benchmark | `wire`, `limits`, and a few modules of the others |

@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core::engine", &["limits", "wire", "core::time", "core::state", "core::output", "core::session"]),
     ("tls", &["limits", "wire", "core"]),
     ("shell", &["limits", "wire", "core", "tls", "arguments"]),
-    ("blocking", &["limits", "wire"]),
+    ("blocking", &["limits", "wire", "tls"]),
     ("conform", &["wire", "blocking", "arguments"]),
     ("client", &["limits", "wire", "tls", "arguments", "shell::regular_file", "shell::stdio", "shell::terminal"]),
     ("bench", &["limits", "wire", "core::time", "core::engine::cipher", "arguments", "shell::stdio", "tls"]),

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::path::PathBuf;
 use std::process::{Child, Command};
@@ -205,4 +206,27 @@ fn the_bridge_passes_on_what_is_said_on_either_side_once() {
         }
     };
     assert_eq!(last, Event::Private { from: Person::new("bob", ID), text: "last".to_owned() });
+}
+
+#[test]
+fn a_bot_builds_fewer_than_ten_crates() {
+    let mut tree = Command::new(env!("CARGO"));
+    tree.args([
+        "tree",
+        "--locked",
+        "--offline",
+        "--no-default-features",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+    ]);
+    let output = tree.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let crates: BTreeSet<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(
+        crates.contains("cfp-server") && crates.len() < 10,
+        "{crates:?}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -19,6 +19,8 @@ mod support;
 mod client;
 #[path = "tls/files.rs"]
 mod files;
+#[path = "tls/library.rs"]
+mod library;
 #[path = "tls/links.rs"]
 mod links;
 #[path = "tls/others.rs"]

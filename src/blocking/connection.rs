@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::event::{Event, Person};
 use super::files::Files;
+#[cfg(feature = "tls")]
+use super::secure::{Opener, Trust};
 use super::stream::{Stream, is_timeout};
 use crate::limits::{
     BOT_AHEAD_BYTES, BOT_CONNECT_MS, BOT_LOGIN_MS, BOT_WRITE_WAIT_MS, CHUNK_BYTES, FILE_NAME_MAX_BYTES,
@@ -106,6 +108,27 @@ impl Connection {
         Connection::log_in(Box::new(stream), login)
     }
 
+    /// Connects with TLS 1.3 to the server at `HOST:PORT`, and logs in. There is no way back to a connection without TLS.
+    ///
+    /// ```no_run
+    /// # use cfp::blocking::{Connection, Login, LoginError, Trust};
+    /// # fn main() -> Result<(), LoginError> {
+    /// let trust = Trust::File("/etc/ssl/certs/ca-certificates.crt".as_ref());
+    /// let login = Login::User { nickname: "clock", password: "open sesame" };
+    /// let connection = Connection::connect_tls("chat.example:7777", login, trust)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Why there is no connection: also [`LoginError::Unreachable`] if the file can't be used, or if it is not the right
+    /// server.
+    #[cfg(feature = "tls")]
+    pub fn connect_tls(server: &str, login: Login<'_>, trust: Trust<'_>) -> Result<Connection, LoginError> {
+        let open = || Opener::new(server, trust)?.open(dial(server)?);
+        Connection::log_in(Box::new(open().map_err(LoginError::Unreachable)?), login)
+    }
+
     fn log_in(stream: Box<dyn Stream>, login: Login<'_>) -> Result<Connection, LoginError> {
         let (nickname, request) = match login {
             Login::Guest(nickname) => (nickname, Packet::AuthGst { nickname }),
@@ -134,6 +157,7 @@ impl Connection {
         request.encode(&mut bytes);
         self.stream.set_write_patience(Some(Duration::from_millis(BOT_LOGIN_MS)))?;
         self.stream.write_all(&bytes)?;
+        self.stream.flush()?;
         let end = Instant::now() + Duration::from_millis(BOT_LOGIN_MS);
         loop {
             match self.decoder.next() {
@@ -353,7 +377,14 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        // With TLS, the end of it may be sealed and not yet written.
+        loop {
+            match self.stream.flush() {
+                Err(error) if is_timeout(&error) => self.read_ahead()?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
     }
 
     fn read_ahead(&mut self) -> io::Result<()> {

@@ -14,6 +14,7 @@
 //! - **Your own public messages come back to you** (D6). Compare the sender with [`Connection::nickname`] before you answer,
 //!   or two bots talk with each other for ever.
 //! - **A message is at most 65,536 bytes** unless the server allows more; the server ignores a longer one. Calls refuse it.
+//! - **Without TLS, a password travels in clear text.** The feature `tls` brings `Connection::connect_tls`.
 //! - **Received names are hostile.** A file name may hold slashes, dots and control characters (D11).
 //!
 //! # Connecting again
@@ -61,8 +62,12 @@
 mod connection;
 mod event;
 mod files;
+#[cfg(feature = "tls")]
+mod secure;
 mod stream;
 
 pub use connection::{Connection, Login, LoginError, Next};
 pub use event::{Event, Person, PersonError};
 pub use files::ReceivedFile;
+#[cfg(feature = "tls")]
+pub use secure::Trust;

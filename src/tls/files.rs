@@ -11,9 +11,11 @@ use rustls::{Error, RootCertStore};
 use sha2::{Digest, Sha256};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
+use super::cipher::{dns_name, ids_in};
 use super::description::{Description, hexadecimal};
+use super::pem::{certificates, read, roots};
 use super::trust::{self, Trusted};
-use super::{PROTOCOL, dns_name, ids_in, provider};
+use super::{PROTOCOL, provider};
 use crate::wire::ServerId;
 
 /// The files that the operator named.
@@ -85,34 +87,11 @@ pub(super) fn load(files: &Files) -> Result<(Loaded, Description), String> {
     Ok((Loaded { server: Arc::new(server), dialler }, description))
 }
 
-fn read(path: &Path, what: &str) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{what} {}: {error}", path.display()))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let bytes = read(path, "certificate")?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    match all {
-        Ok(all) if !all.is_empty() => Ok(all),
-        Ok(_) => Err(format!("certificate {}: there is none in it; expected PEM", path.display())),
-        Err(error) => Err(format!("certificate {}: {error}", path.display())),
-    }
-}
-
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let bytes = read(path, "key")?;
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
         format!("key {}: there is no private key in it; expected PEM, not encrypted with a password", path.display())
     })
-}
-
-/// The certificates of CAs in a file.
-pub(super) fn roots(path: &Path) -> Result<Arc<RootCertStore>, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| format!("certificate {}: {error}", path.display()))?;
-    }
-    Ok(Arc::new(roots))
 }
 
 fn fits_another(chain: &[CertificateDer<'static>], key: impl Fn() -> Result<PrivateKeyDer<'static>, String>) -> bool {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ClientConfig, Resumption, UnbufferedClientConnection};
+use rustls::client::{ClientConfig, Resumption};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -12,8 +12,8 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
 
-use super::files::roots;
-use super::{Connection, PROTOCOL, TlsCipher, provider, unnamed};
+use super::pem::roots;
+use super::{PROTOCOL, provider};
 
 /// How the console client recognises the right server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub enum Trust {
 /// Opens connections to one server.
 #[derive(Debug, Clone)]
 pub struct Dialler {
-    config: Arc<ClientConfig>,
-    name: ServerName<'static>,
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) name: ServerName<'static>,
 }
 
 impl Dialler {
@@ -47,15 +47,6 @@ impl Dialler {
             Trust::Fingerprint(fingerprint) => Trusted::Fingerprint(*fingerprint),
         };
         Ok(Dialler { config: dialler(trusted, None).map_err(|error| error.to_string())?, name })
-    }
-
-    /// One end of a connection.
-    ///
-    /// # Errors
-    /// There is no randomness.
-    pub fn dial(&self) -> Result<TlsCipher, String> {
-        let connection = UnbufferedClientConnection::new(Arc::clone(&self.config), self.name.clone());
-        Ok(TlsCipher::new(Connection::Client(connection.map_err(|error| error.to_string())?)))
     }
 }
 
@@ -156,4 +147,38 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         provider().signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Stands for a server whose ID we don't know yet: its answer says it.
+pub(super) fn unnamed() -> ServerName<'static> {
+    ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into())
+}
+
+/// Why a connection failed.
+pub(super) fn in_words(error: &Error) -> String {
+    match error {
+        // Only the verifier above says this.
+        Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
+            "its certificate is not the certificate with that fingerprint".to_owned()
+        }
+        Error::InvalidCertificate(error) => match certificate_in_words(error) {
+            Some(words) => format!("invalid peer certificate: {words}"),
+            None => format!("invalid peer certificate: {error}"),
+        },
+        error => error.to_string(),
+    }
+}
+
+/// For what rustls only has a name of its own.
+fn certificate_in_words(error: &CertificateError) -> Option<&'static str> {
+    Some(match error {
+        CertificateError::BadSignature => "its CA did not sign it",
+        CertificateError::UnknownIssuer => "it is from an unknown CA",
+        CertificateError::Revoked => "it is revoked",
+        CertificateError::Other(other) => match other.0.downcast_ref::<webpki::Error>()? {
+            webpki::Error::CaUsedAsEndEntity => "it is the certificate of a CA, or signs itself",
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
