@@ -114,6 +114,41 @@ fn floods_take_no_memory_of_a_client_whose_terminal_takes_nothing() {
 }
 
 #[test]
+fn a_hundred_thousand_messages_take_little_memory_while_somebody_types() {
+    const MESSAGES: usize = 100_000;
+    let (liar, folder) = (Liar::new(), Scratch::new());
+    let mut ana = Terminal::start(liar.command(&folder));
+    let mut stream = liar.accept();
+    ana.expect_last(">");
+    let sender = thread::spawn(move || {
+        for number in 0..MESSAGES {
+            let message = format!("{number:05} as people write them");
+            let packet = Packet::MsgPblInc { origin: ServerId(7), sender: "bob", message: &message };
+            stream.write_all(&bytes(&packet)).unwrap();
+        }
+        stream
+    });
+    let mut typed = String::new();
+    while !sender.is_finished() {
+        ana.type_keys("x");
+        typed.push('x');
+        thread::sleep(Duration::from_millis(20));
+        typed.truncate(60);
+        if typed.len() == 60 {
+            ana.type_keys("\x15");
+            typed.clear();
+        }
+    }
+    ana.expect(&format!("bob: {:05} as", MESSAGES - 1));
+    ana.expect_last(format!("> {typed}").trim_end());
+    let peak_kib = peak_kib(ana.process.0.id());
+    assert!(peak_kib < 10 * 1024, "{peak_kib} KiB");
+    let _stream = sender.join().unwrap();
+    ana.type_keys("\x03");
+    assert_eq!(ana.wait(), Some(130));
+}
+
+#[test]
 fn messages_wait_for_a_terminal_that_takes_nothing_and_none_is_left_out() {
     // More than the kernel holds for both.
     const MESSAGES: usize = 14_000;

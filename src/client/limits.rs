@@ -140,6 +140,9 @@ pub const RATE_WINDOW_MS: u64 = 5_000;
 pub const UPLOADS_MAX: usize = 16;
 /// Bytes read at once for the SHA-256 of a file.
 pub const HASH_READ_BYTES: usize = 256 * 1024;
+/// A file that was written to while it was sent is read again up to this size, to see whether the announced part is as it
+/// was. Messages wait for that.
+pub const REHASH_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Largest file: the number of its chunks has 32 bits.
 pub const FILE_MAX_BYTES: u64 = u32::MAX as u64 * CHUNK_BYTES as u64;
 

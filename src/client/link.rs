@@ -20,7 +20,7 @@ use super::progress::Meter;
 use super::recent::Recent;
 use super::recipient::Recipient;
 use super::security::{Security, Stream};
-use super::upload::Upload;
+use super::upload::{Stamp, Upload};
 use super::watch::{Idle, Watch, Watched};
 use crate::wire::pool::BufferPool;
 use crate::wire::{AuthResponse, FrameLimits, Inbox, Input, Packet};
@@ -51,6 +51,8 @@ pub struct FileUpload {
     pub chunks: Upload<BufReader<File>>,
     /// What can stop it.
     pub outgoing: Arc<Outgoing>,
+    /// The file before it was read for its announcement.
+    pub before: Stamp,
 }
 
 /// A file that is being prepared or sent.

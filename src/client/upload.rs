@@ -1,13 +1,14 @@
 //! A file on its way out: from its bytes to FILECHNK packets.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::escape::beginning;
-use super::hasher::Hasher;
-use super::limits::{FILE_MAX_BYTES, HASH_READ_BYTES};
+use super::limits::{FILE_MAX_BYTES, HASH_READ_BYTES, REHASH_MAX_BYTES};
 use super::progress::Meter;
 use super::recipient::Recipient;
 use crate::limits::{CHUNK_BYTES, FILE_NAME_MAX_BYTES};
@@ -28,17 +29,13 @@ pub struct Upload<R> {
     /// Counts for the status line.
     pub meter: Arc<Meter>,
     source: R,
-    /// Of what was sent, which the file's content may not be any more.
-    hash: Option<Hasher>,
-    block: Vec<u8>,
 }
 
 impl<R: Read> Upload<R> {
     /// Begins to send the bytes of `source`. `None` if the announced size is too large for the protocol.
     pub fn new(to: Recipient, announcement: Announcement, source: R, meter: Arc<Meter>) -> Option<Upload<R>> {
         let chunks = announcement.chunks()?;
-        let hash = Some(Hasher::new(announcement.size));
-        Some(Upload { to, announcement, chunks, chunks_done: 0, meter, source, hash, block: Vec::new() })
+        Some(Upload { to, announcement, chunks, chunks_done: 0, meter, source })
     }
 
     /// Appends the next packets to `out`: at first the announcement, then up to `chunks_max` chunks.
@@ -59,7 +56,6 @@ impl<R: Read> Upload<R> {
             let (filled, padding) = content.split_at_mut(len);
             self.source.read_exact(filled)?;
             padding.fill(0);
-            self.block.extend_from_slice(filled);
             let Announcement { transfer_id, name, .. } = &self.announcement;
             let chunk =
                 FileChunk { transfer_id: *transfer_id, file_name: name, chunks: self.chunks, content: &content };
@@ -68,13 +64,12 @@ impl<R: Read> Upload<R> {
             packets += 1;
         }
         self.meter.set(u64::from(self.chunks_done) * CHUNK_BYTES as u64);
-        if let Some(hash) = &mut self.hash {
-            self.block = hash.update(std::mem::take(&mut self.block));
-        }
-        let is_last = self.chunks_done == self.chunks;
-        let sent = if is_last { self.hash.take().and_then(Hasher::finish) } else { None };
-        let is_changed = sent.is_some_and(|sent| sent != self.announcement.sha256);
-        Ok(Packed { packets, is_last, is_changed })
+        Ok(Packed { packets, is_last: self.chunks_done == self.chunks })
+    }
+
+    /// Where its bytes come from.
+    pub fn source(&self) -> &R {
+        &self.source
     }
 }
 
@@ -85,8 +80,6 @@ pub struct Packed {
     pub packets: u64,
     /// The file's last chunk is among them.
     pub is_last: bool,
-    /// All of it was sent, but it is not what was announced: it was changed meanwhile.
-    pub is_changed: bool,
 }
 
 /// Reads a file through. `stop` is asked between reads, and told how many bytes were read.
@@ -114,6 +107,53 @@ pub fn measure(mut source: impl Read, stop: impl Fn(u64) -> bool) -> io::Result<
     }
 }
 
+/// What changes when a file is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Of an open file.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn of(file: &File) -> io::Result<Stamp> {
+        let meta = file.metadata()?;
+        let (modified, changed) = ((meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec()));
+        Ok(Stamp { size: meta.len(), modified, changed })
+    }
+}
+
+/// What has become of a file while it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// What was announced is there: it was not touched, or has grown.
+    None,
+    /// What was announced is not there any more.
+    Changed,
+    /// It was written to, and is too large to be read again.
+    Unknown,
+}
+
+/// Compares a file with what it was before it was read for its announcement.
+///
+/// # Errors
+/// What the disk says.
+pub fn change_of(mut file: &File, before: Stamp, announcement: &Announcement) -> io::Result<Change> {
+    if Stamp::of(file)? == before {
+        return Ok(Change::None);
+    }
+    if announcement.size > REHASH_MAX_BYTES {
+        return Ok(Change::Unknown);
+    }
+    file.seek(SeekFrom::Start(0))?;
+    let (_, sha256) = measure(file.take(announcement.size), |_| false)?;
+    Ok(if sha256 == announcement.sha256 { Change::None } else { Change::Changed })
+}
+
 /// The name as it goes into the packets: 1 to 255 bytes (D11).
 pub fn sent_name(name: &str) -> String {
     let name = beginning(name, FILE_NAME_MAX_BYTES);
@@ -129,8 +169,7 @@ mod tests {
     use crate::wire::{FrameLimits, Inbox, Input, ServerId};
 
     fn upload(content: &[u8], size: u64) -> Upload<&[u8]> {
-        let announcement =
-            Announcement { name: "x.bin".into(), size, sha256: Sha256::digest(content).into(), transfer_id: 5 };
+        let announcement = Announcement { name: "x.bin".into(), size, sha256: [0; 32], transfer_id: 5 };
         let meter = Progress::default().begin(Direction::Sending, "x.bin".into(), size);
         Upload::new(Recipient::new(ServerId(7), "ben"), announcement, content, meter).unwrap()
     }

@@ -12,10 +12,11 @@ use super::limits::CHUNKS_PER_TURN;
 use super::link::{FileUpload, Link, Outgoing};
 use super::outbox::{Message, Work};
 use super::pending::fence_text;
-use super::progress::{Direction, size};
+use super::progress::Direction;
+use super::recent::Rated;
 use super::recipient::Recipient;
 use super::screen::{Line, Report};
-use super::upload::{Packed, Upload, measure, sent_name};
+use super::upload::{Change, Packed, Stamp, Upload, change_of, measure, sent_name};
 use crate::limits::CHUNK_BYTES;
 use crate::shell::regular_file;
 use crate::wire::{Announcement, Packet, ServerId};
@@ -62,15 +63,15 @@ fn write_all(context: &Context, link: &Link) -> io::Result<()> {
                 drop(outbox);
                 let packed = pack_chunks(context, link, &mut upload, &mut bytes);
                 let fence = match &packed {
-                    Ok(packed) if packed.is_last && !packed.is_changed => pack_fence(context, &mut bytes),
+                    Ok(packed) if packed.is_last => pack_fence(context, &mut bytes),
                     _ => None,
                 };
                 let written = packed.as_ref().map_or(Ok(()), |_| stream.write_all(&bytes));
                 let going_on = match packed {
                     Ok(packed) if !packed.is_last => Some(upload),
-                    Ok(packed) => {
+                    Ok(_) => {
                         if written.is_ok() {
-                            on_last_written(context, link, &upload, packed.is_changed, fence);
+                            on_last_written(context, link, &upload, fence);
                         }
                         None
                     }
@@ -113,7 +114,11 @@ fn pack_chunks(context: &Context, link: &Link, upload: &mut FileUpload, bytes: &
     let upload = &mut upload.chunks;
     let packed = upload.pack(bytes, CHUNKS_PER_TURN)?;
     let Announcement { name, transfer_id, .. } = &upload.announcement;
-    link.recent().on_file_sent(&upload.to, (*transfer_id, name), packed.packets, context.now_ms());
+    let mut recent = link.recent();
+    recent.on_file_sent(&upload.to, (*transfer_id, name), packed.packets, context.now_ms());
+    if packed.is_last {
+        recent.on_file_last(*transfer_id);
+    }
     Ok(packed)
 }
 
@@ -126,24 +131,27 @@ fn pack_fence(context: &Context, bytes: &mut Vec<u8>) -> Option<u64> {
 }
 
 /// The last chunk has been given to the kernel. "Sent" is said when the server has handled it.
-fn on_last_written(context: &Context, link: &Link, upload: &FileUpload, is_changed: bool, fence: Option<u64>) {
-    let FileUpload { chunks, outgoing } = upload;
+fn on_last_written(context: &Context, link: &Link, upload: &FileUpload, fence: Option<u64>) {
+    let FileUpload { chunks, outgoing, before } = upload;
     let Announcement { name, transfer_id, size: total, .. } = &chunks.announcement;
     let (name, now_ms) = (Visible(name), context.now_ms());
-    if is_changed {
+    let change = change_of(chunks.source().get_ref(), *before, &chunks.announcement);
+    let kept = match change {
+        Ok(Change::None) => None,
+        Ok(Change::Unknown) => Some("keeps it only if the announced part is as it was"),
+        Ok(Change::Changed) | Err(_) => Some("does not keep it"),
+    };
+    if let Some(kept) = kept {
         link.recent().on_file_cancelled(*transfer_id, now_ms);
-        let text = format!(
-            "not sent whole: \"{name}\" was changed while it was sent to {}, so its receiver does not keep it",
-            chunks.to
-        );
+        let text = format!("\"{name}\" was changed while it was sent to {}, so its receiver {kept}", chunks.to);
         return fail(context, outgoing, text);
     }
-    let rate = size(total.saturating_mul(1000) / chunks.meter.elapsed_ms().max(1));
-    let text = format!("sent \"{name}\" to {}: {total} bytes, {rate}/s", chunks.to);
+    let line = format!("sent \"{name}\" to {}: {total} bytes", chunks.to);
+    let rated = Rated { line, bytes: *total, begun_ms: now_ms.saturating_sub(chunks.meter.elapsed_ms()) };
     let mut recent = link.recent();
     match fence {
-        Some(number) => recent.on_file_written(*transfer_id, number, text, now_ms),
-        None => recent.on_file_complete(*transfer_id, text, now_ms),
+        Some(number) => recent.on_file_written(*transfer_id, number, rated, now_ms),
+        None => recent.on_file_complete(*transfer_id, rated.at(now_ms), now_ms),
     }
 }
 
@@ -169,6 +177,7 @@ pub fn prepare_upload(context: &Context, link: &Link, outgoing: Arc<Outgoing>, p
 fn upload(context: &Context, link: &Link, outgoing: Arc<Outgoing>, path: &Path) -> io::Result<FileUpload> {
     // One opening for both readings: a file that takes its name meanwhile is another one.
     let mut file = regular_file::open(path)?;
+    let before = Stamp::of(&file)?;
     let name = Visible(&outgoing.name).to_string();
     let hashing = context.progress.begin(Direction::Hashing, name.clone(), file.metadata()?.len());
     outgoing.count_with(&hashing);
@@ -185,7 +194,7 @@ fn upload(context: &Context, link: &Link, outgoing: Arc<Outgoing>, path: &Path) 
     outgoing.count_with(&meter);
     let source = BufReader::with_capacity(CHUNKS_PER_TURN * CHUNK_BYTES, file);
     let chunks = Upload::new(outgoing.to.clone(), announcement, source, meter).ok_or(ErrorKind::FileTooLarge)?;
-    Ok(FileUpload { chunks, outgoing })
+    Ok(FileUpload { chunks, outgoing, before })
 }
 
 /// Says that a file was not sent.

@@ -19,6 +19,7 @@ use std::fmt;
 use super::escape::{Visible, beginning};
 use super::json::Field;
 use super::limits::{ERROR_WAIT_MS, EXCERPT_MAX_BYTES, FILE_FENCE_MS, NAMED_AT_ONCE_MAX, RECENT_MAX, SENT_WAIT_MS};
+use super::progress::size;
 use super::recipient::Recipient;
 use crate::wire::ErrorReason;
 
@@ -69,9 +70,11 @@ enum Subject {
 enum Stage {
     /// More chunks come.
     UnderWay,
+    /// The last one is being written.
+    Last,
     /// The last one was written at this time. The server has handled it when the fence of this number comes back. The line
-    /// is said then.
-    Written(u64, u64, String),
+    /// is said then, with the rate.
+    Written(u64, u64, Rated),
     /// The last one was sent at this time. Unless an ERROR comes in a moment, this line is said.
     Complete(u64, String),
     /// That was said.
@@ -89,6 +92,25 @@ pub struct Settled {
     pub to: Recipient,
     /// What it is called.
     pub name: String,
+}
+
+/// A line that ends with the rate of a transfer, once its end is known.
+#[derive(Debug, Default)]
+pub struct Rated {
+    /// What to say, safe to show.
+    pub line: String,
+    /// What was transferred.
+    pub bytes: u64,
+    /// When it began.
+    pub begun_ms: u64,
+}
+
+impl Rated {
+    /// The line, if the transfer ended at this time.
+    pub fn at(self, end_ms: u64) -> String {
+        let rate = self.bytes.saturating_mul(1000) / end_ms.saturating_sub(self.begun_ms).max(1);
+        format!("{}, {}/s", self.line, size(rate))
+    }
 }
 
 /// What an ERROR is about.
@@ -137,16 +159,24 @@ impl Recent {
     /// The last chunk of a file was sent. `line` is what to say once it seems to have arrived.
     pub fn on_file_complete(&mut self, transfer_id: u32, line: String, now_ms: u64) {
         if let Some(Sent { subject: Subject::File { stage, .. }, .. }) = self.file(transfer_id)
-            && matches!(stage, Stage::UnderWay)
+            && matches!(stage, Stage::UnderWay | Stage::Last)
         {
             *stage = Stage::Complete(now_ms, line);
         }
     }
 
+    /// The last chunk of a file is about to be written.
+    pub fn on_file_last(&mut self, transfer_id: u32) {
+        if let Some(Sent { subject: Subject::File { stage: stage @ Stage::UnderWay, .. }, .. }) = self.file(transfer_id)
+        {
+            *stage = Stage::Last;
+        }
+    }
+
     /// The last chunk of a file was written, and behind it a fence.
-    pub fn on_file_written(&mut self, transfer_id: u32, fence: u64, line: String, now_ms: u64) {
+    pub fn on_file_written(&mut self, transfer_id: u32, fence: u64, line: Rated, now_ms: u64) {
         if let Some(Sent { subject: Subject::File { stage, .. }, .. }) = self.file(transfer_id)
-            && matches!(stage, Stage::UnderWay)
+            && matches!(stage, Stage::UnderWay | Stage::Last)
         {
             *stage = Stage::Written(now_ms, fence, line);
         }
@@ -176,7 +206,7 @@ impl Recent {
             if let Stage::Written(since_ms, fence, line) = stage
                 && is_due(*since_ms, *fence)
             {
-                *stage = Stage::Complete(now_ms, std::mem::take(line));
+                *stage = Stage::Complete(now_ms, std::mem::take(line).at(now_ms));
                 has_some = true;
             }
         }
@@ -197,9 +227,9 @@ impl Recent {
     }
 
     /// Decides about all of them, because the server has no more to say. If it may have, `lost` says why.
-    pub fn on_end(&mut self, lost: Option<&str>) -> Vec<Settled> {
+    pub fn on_end(&mut self, lost: Option<&str>, now_ms: u64) -> Vec<Settled> {
         let Some(lost) = lost else {
-            self.complete(0, |_, _| true);
+            self.complete(now_ms, |_, _| true);
             return self.settle(|_| true);
         };
         let is_unsure = |sent: &&Sent| sent.is_unsettled();
@@ -291,8 +321,8 @@ impl Recent {
 
     fn forget_old(&mut self, now_ms: u64) {
         self.forget(|sent| {
-            let is_going_on =
-                sent.is_unsettled() || matches!(sent.subject, Subject::File { stage: Stage::UnderWay, .. });
+            let is_going_on = sent.is_unsettled()
+                || matches!(sent.subject, Subject::File { stage: Stage::UnderWay | Stage::Last, .. });
             !is_going_on && now_ms.saturating_sub(sent.last_ms) > ERROR_WAIT_MS
         });
     }
@@ -347,7 +377,7 @@ impl Group {
             let Subject::File { transfer_id, stage, .. } = &sent.subject else { continue };
             let ends = match stage {
                 Stage::UnderWay => is_one_receiver || is_certain,
-                Stage::Written(..) | Stage::Complete(..) | Stage::Said => is_certain,
+                Stage::Last | Stage::Written(..) | Stage::Complete(..) | Stage::Said => is_certain,
                 Stage::Over => false,
             };
             if ends {

@@ -133,9 +133,9 @@ fn at_the_end_everything_complete_is_said() {
         recent.on_file_sent(&somebody("bob"), (transfer_id, "a"), 2, 0);
     }
     recent.on_file_complete(1, "sent a".into(), 0);
-    assert_eq!(said(recent.on_end(None)), ["sent a"]);
+    assert_eq!(said(recent.on_end(None, 0)), ["sent a"]);
     recent.on_file_complete(2, "sent a".into(), 0);
-    assert_eq!(said(recent.on_end(Some("gone"))), ["may not have arrived whole: file \"a\" to bob@7: gone"]);
+    assert_eq!(said(recent.on_end(Some("gone"), 0)), ["may not have arrived whole: file \"a\" to bob@7: gone"]);
     assert_eq!(recent.wait_before_end_ms(100), SENT_WAIT_MS - 100);
     assert_eq!(Recent::default().wait_before_end_ms(100), 0);
 }
@@ -192,10 +192,13 @@ fn every_error_of_many_messages_brings_a_line_that_names_them() {
 #[test]
 fn a_file_is_complete_when_its_fence_comes_back_or_after_a_long_time() {
     let bob = somebody("bob");
-    for (fence_ms, said_ms) in [(Some(3_000), 3_000 + SENT_WAIT_MS), (None, FILE_FENCE_MS + SENT_WAIT_MS)] {
+    let with = (Some(3_000), 3_000 + SENT_WAIT_MS, "sent a, 1.0 kB/s");
+    let without = (None, FILE_FENCE_MS + SENT_WAIT_MS, "sent a, 300 bytes/s");
+    for (fence_ms, said_ms, line) in [with, without] {
         let mut recent = Recent::default();
         recent.on_file_sent(&bob, (1, "a"), 2, 0);
-        recent.on_file_written(1, 42, "sent a".into(), 0);
+        let rated = Rated { line: "sent a".into(), bytes: 3_000, begun_ms: 0 };
+        recent.on_file_written(1, 42, rated, 0);
         let mut all = Vec::new();
         for now_ms in (0..=2 * FILE_FENCE_MS).step_by(100) {
             if fence_ms == Some(now_ms) {
@@ -203,7 +206,7 @@ fn a_file_is_complete_when_its_fence_comes_back_or_after_a_long_time() {
             }
             all.extend(said(recent.settled(now_ms)).into_iter().map(|line| (now_ms, line)));
         }
-        assert_eq!(all, [(said_ms, "sent a".to_owned())]);
+        assert_eq!(all, [(said_ms, line.to_owned())]);
     }
 }
 

@@ -9,6 +9,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::Session;
 use crate::client::command::{Command, HELP};
+use crate::client::escape::Visible;
 use crate::client::json::Field;
 use crate::client::link::NewFile;
 use crate::client::outbox::Message;
@@ -65,7 +66,7 @@ impl Session {
                         ));
                         Done::Fine
                     }
-                    Err(error) => Done::Failed(format!("no log {}: {error}", path.display())),
+                    Err(error) => Done::Failed(format!("no log {}: {error}", Visible(&path.to_string_lossy()))),
                 };
             }
             Command::Log(None) => self.notice(match context.screen.log_path() {

@@ -83,7 +83,8 @@ impl Session {
         self.show_late(String::new());
         let is_complete = matches!(end, End::Closed) && link.is_half_closed();
         let event = if is_complete { "file_sent" } else { "file_not_sent" };
-        for file in link.recent().on_end((!is_complete).then_some("the connection was lost")) {
+        let now_ms = self.context.now_ms();
+        for file in link.recent().on_end((!is_complete).then_some("the connection was lost"), now_ms) {
             self.context.screen.show_now(Line::Notice(Report::about(file.line.as_str(), event, file.fields())));
         }
         if !is_complete {

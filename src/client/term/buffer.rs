@@ -271,6 +271,7 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn buffer(text: &str) -> Buffer {
         let mut buffer = Buffer::default();
@@ -336,5 +337,42 @@ mod tests {
         buffer.home();
         buffer.transpose();
         assert_eq!(buffer.text(), "acb");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_done_the_cursor_stays_within_the_text(text in "(\\PC|[ab \n]){0,20}", keys: Vec<u8>) {
+            let mut buffer = buffer(&text);
+            for key in keys {
+                match key % 20 {
+                    0 => buffer.left(),
+                    1 => buffer.right(),
+                    2 => buffer.word_left(),
+                    3 => buffer.word_right(),
+                    4 => buffer.home(),
+                    5 => buffer.end(),
+                    6 => {
+                        buffer.vertical(-1);
+                    }
+                    7 => {
+                        buffer.vertical(1);
+                    }
+                    8 => buffer.backspace(),
+                    9 => buffer.delete(),
+                    10 => buffer.cut_to_start(),
+                    11 => buffer.cut_to_end(),
+                    12 => buffer.cut_blank_word(),
+                    13 => buffer.cut_word(),
+                    14 => buffer.yank(),
+                    15 => buffer.transpose(),
+                    16 => buffer.undo(),
+                    17 => buffer.insert_char('\u{301}'),
+                    18 => buffer.insert("👩\u{200d}💻"),
+                    _ => buffer.replace(usize::from(key), "日"),
+                }
+                prop_assert!(buffer.text().is_char_boundary(buffer.cursor()));
+                prop_assert_eq!(format!("{}{}", buffer.before(), buffer.after()), buffer.text());
+            }
+        }
     }
 }

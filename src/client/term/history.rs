@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -22,7 +22,7 @@ pub struct History {
     back: usize,
     /// What was being typed before the history was looked through.
     draft: String,
-    file: Option<File>,
+    file: Option<(PathBuf, File)>,
 }
 
 impl History {
@@ -45,7 +45,7 @@ impl History {
         if skipped > 0 || read > history.entries.len() + HISTORY_LINES / 2 {
             file = history.shorten(path)?;
         }
-        history.file = Some(file);
+        history.file = Some((path.to_owned(), file));
         Ok(history)
     }
 
@@ -61,8 +61,8 @@ impl History {
             return Ok(());
         }
         self.keep(line.to_owned());
-        let Some(file) = &mut self.file else { return Ok(()) };
-        let written = file.write_all((escape(line) + "\n").as_bytes());
+        let Some((path, file)) = &mut self.file else { return Ok(()) };
+        let written = reopen_if_replaced(path, file).and_then(|()| file.write_all((escape(line) + "\n").as_bytes()));
         if written.is_err() {
             self.file = None;
         }
@@ -115,6 +115,15 @@ impl History {
         written?;
         open(path)
     }
+}
+
+/// Another client may have shortened the file, which makes it another one.
+fn reopen_if_replaced(path: &Path, file: &mut File) -> io::Result<()> {
+    let identity = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+    if std::fs::metadata(path).map(identity).ok() != Some(identity(file.metadata()?)) {
+        *file = open(path)?;
+    }
+    Ok(())
 }
 
 /// For its owner alone, whatever it was. A named pipe would hold us up.

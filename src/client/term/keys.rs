@@ -208,7 +208,9 @@ fn cursor_key(letter: u8, modifiers: &[u8]) -> Option<Key> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
+    use proptest::prelude::*;
 
     fn keys(bytes: &[u8]) -> Vec<Key> {
         Keys::default().take(bytes)
@@ -259,5 +261,16 @@ mod tests {
         }
         assert!(keys.pasted.len() <= LINE_MAX_BYTES && keys.bytes.len() < 4096);
         assert_eq!(keys.take(b"\x1b[201~y"), [Key::Paste(None), Key::Char('y')]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_the_same_keys_however_they_are_cut(bytes: Vec<u8>, cut in 0usize..64) {
+            let cut = cut.min(bytes.len());
+            let mut parts = Keys::default();
+            let mut taken = parts.take(&bytes[..cut]);
+            taken.extend(parts.take(&bytes[cut..]));
+            prop_assert_eq!(taken, keys(&bytes));
+        }
     }
 }
