@@ -1,4 +1,4 @@
--- A Wireshark dissector for the Chat Fusion Protocol (RFC 9207): all fourteen packets, and links between servers.
+-- A Wireshark dissector for the Chat Fusion Protocol (RFC 9207): every packet, and links between servers.
 --
 --   tshark -X lua_script:scripts/cfp.lua -r capture.pcapng              (or scripts/dissect.sh, or Wireshark with the
 --   tshark -X lua_script:scripts/cfp.lua -o chatfusion.ports:7777,7800 … file in its folder of personal Lua plugins)
@@ -12,6 +12,8 @@
 -- packet with an over-long field is skipped to its end without being collected, whatever length it announces. So
 -- "Longest message" in the preferences has to be the servers' --max-message.
 --
+-- Between routed servers (--routed), say -o chatfusion.routed:TRUE. Elsewhere the codes 0x51 to 0x54 are unknown.
+--
 -- If segments came out of order, switch on "Reassemble out-of-order segments" in the preferences of TCP.
 
 -- Wireshark's own protocol "cfp" is Cisco's FabricPath. Its fields have other names than ours.
@@ -19,13 +21,16 @@ local cfp = Proto("chatfusion", "Chat Fusion Protocol")
 
 cfp.prefs.ports = Pref.range("TCP ports", "7777", "Ports that servers listen on", 65535)
 cfp.prefs.max_message = Pref.uint("Longest message", 65536, "In bytes; a longer one is skipped, as servers do")
+cfp.prefs.routed = Pref.bool("Routed servers", false, "The servers are started with --routed")
 -- Off unless asked for: the first packet of a guest is little more than four zero bytes and a name.
 cfp.prefs.heuristic = Pref.bool("Recognize on any port", false, "By a first packet that logs in or asks to merge")
 
 ---- Limits ------------------------------------------------------------------------------------------------------------
 local NICKNAME_MAX_BYTES, PASSWORD_MAX_BYTES, FILE_NAME_MAX_BYTES, CHUNK_BYTES = 64, 1024, 255, 1024
 -- A merge packet with more than so many descriptions is declined unread.
-local DESCRIPTION_BYTES, DESCRIPTIONS_MAX = 12, 10
+local DESCRIPTION_BYTES, DESCRIPTIONS_MAX, ROUTED_DESCRIPTIONS_MAX = 12, 10, 65
+-- A routed server's own links.
+local LINK_BYTES, LINKS_MAX = 8, 16
 -- Of one text in the Info column, and of all that one frame says there.
 local INFO_TEXT_MAX_BYTES = 80
 local INFO_MAX_BYTES = 400
@@ -34,7 +39,7 @@ local INFO_MAX_BYTES = 400
 local NAMES = {
     [0x00] = "AUTHGST", [0x01] = "AUTHUSR", [0x10] = "AUTHRSP", [0x20] = "MSGPBL", [0x21] = "MSGPRV",
     [0x30] = "MSGPBLINC", [0x31] = "MSGPRVINC", [0x32] = "PCKFWD", [0x40] = "FILECHNK", [0x41] = "FILECHNKINC",
-    [0x50] = "PCKFWD", [0xA0] = "MRGREQ", [0xA1] = "MRGRSP", [0xA2] = "MRGDECL", [0xF0] = "ERROR",
+    [0x50] = "PCKFWD", [0x51] = "RELAY", [0x52] = "LINKS", [0x53] = "HOLD", [0x54] = "HELLO", [0xA0] = "MRGREQ", [0xA1] = "MRGRSP", [0xA2] = "MRGDECL", [0xF0] = "ERROR",
 }
 local RESPONSES = {
     [0] = "accepted", [1] = "nickname belongs to a registered user", [2] = "wrong nickname or password",
@@ -42,6 +47,8 @@ local RESPONSES = {
 }
 local DECLINES = { [0] = "already merged", [1] = "server limit", [2] = "server id conflict" }
 local ERRORS = { [0] = "destination server unknown or not connected", [1] = "receiver unknown or not connected" }
+
+local HOLDS = { [0] = "go on", [1] = "wait" }
 
 local fields = {
     code = ProtoField.uint8("cfp.code", "Code", base.HEX, NAMES),
@@ -66,6 +73,16 @@ local fields = {
     decline = ProtoField.uint8("cfp.decline", "Reason", base.DEC, DECLINES),
     error = ProtoField.uint8("cfp.error", "Reason", base.DEC, ERRORS),
     forwarded = ProtoField.bytes("cfp.forwarded", "Forwarded packet"),
+    origin_number = ProtoField.uint32("cfp.number", "Number"),
+    incarnation = ProtoField.uint32("cfp.incarnation", "Incarnation"),
+    version = ProtoField.uint32("cfp.version", "Version"),
+    held = ProtoField.uint32("cfp.held", "Server that what is sent to has to wait"),
+    hold = ProtoField.uint8("cfp.hold", "Hold", base.DEC, HOLDS),
+    stamp = ProtoField.uint32("cfp.stamp", "Highest stamp known"),
+    links = ProtoField.uint32("cfp.links", "Links"),
+    link = ProtoField.bytes("cfp.link", "Link"),
+    link_server = ProtoField.uint32("cfp.link.server", "Server ID"),
+    link_stamp = ProtoField.uint32("cfp.link.stamp", "Stamp"),
     skipped = ProtoField.bytes("cfp.skipped", "Skipped"),
 }
 -- The count in front of each text.
@@ -103,7 +120,11 @@ cfp.experts = values(experts)
 local function fixed(name, size) return { name = name, size = size or 4 } end
 local function text(name, limit) return { name = name, limit = function() return limit end, unit = 1 } end
 local MESSAGE = { name = "message", limit = function() return cfp.prefs.max_message end, unit = 1 }
-local DESCRIPTIONS = { name = "siblings", limit = function() return DESCRIPTIONS_MAX end, unit = DESCRIPTION_BYTES }
+local function descriptions_max() return cfp.prefs.routed and ROUTED_DESCRIPTIONS_MAX or DESCRIPTIONS_MAX end
+local DESCRIPTIONS = { name = "siblings", limit = descriptions_max, unit = DESCRIPTION_BYTES }
+-- One description, without a count.
+local DESCRIPTION = { name = "sibling", size = DESCRIPTION_BYTES }
+local LINKS = { name = "links", limit = function() return LINKS_MAX end, unit = LINK_BYTES }
 -- A whole packet with its own code.
 local FORWARDED = { name = "forwarded" }
 
@@ -130,6 +151,14 @@ local LAYOUTS = {
     [0xF0] = { SENDER, fixed("error", 1) },
 }
 LAYOUTS[0x32] = LAYOUTS[0x50]
+-- Between routed servers, and at the front of a packet only.
+local ROUTED_LAYOUTS = {
+    [0x51] = { DESTINATION, ORIGIN, fixed("incarnation"), fixed("origin_number"), FORWARDED },
+    [0x52] = { DESCRIPTION, fixed("incarnation"), fixed("version"), LINKS },
+    [0x53] = { fixed("held"), fixed("hold", 1) },
+    [0x54] = { fixed("stamp") },
+}
+local function layout_of(code) return LAYOUTS[code] or cfp.prefs.routed and ROUTED_LAYOUTS[code] or nil end
 local FORWARDABLE = { [0x30] = true, [0x31] = true, [0x41] = true, [0xF0] = true }
 -- What the first packet of a connection can be.
 local OPENING = { [0x00] = true, [0x01] = true, [0xA0] = true }
@@ -141,7 +170,7 @@ local OPENING = { [0x00] = true, [0x01] = true, [0xA0] = true }
 --   "overlong", length, skip   its first bytes end right behind what told so; `skip` says what is to be skipped then
 --   "incomplete", length       there has to be more; `length` is nil while a count is not here yet
 local function scan(tvb, start, stop)
-    local layout = LAYOUTS[tvb(start, 1):uint()]
+    local layout = layout_of(tvb(start, 1):uint())
     if not layout then return "unknown", 1 end
     local at, index = start + 1, 1
     while layout[index] do
@@ -154,7 +183,7 @@ local function scan(tvb, start, stop)
             local inner = LAYOUTS[tvb(at, 1):uint()]
             at = at + 1
             if not inner then return "unknown", at - start end
-            if inner == layout then
+            if inner == LAYOUTS[0x50] then
                 return "overlong", at - start, { layout = inner, index = 1, left = 0, count = "" }
             end
             layout, index = inner, 1
@@ -275,37 +304,68 @@ local function add_text(field, tvb, at, stop, tree, seen)
     return at + count
 end
 
+local function add_description(_, tvb, at, stop, tree, seen)
+    if at + DESCRIPTION_BYTES > stop then return nil end
+    local server, address, port = tvb(at, 4), tvb(at + 4, 4), tvb(at + 8, 4)
+    local shown = ("%d=%s:%d"):format(server:uint(), tostring(address:ipv4()), port:uint())
+    local branch = tree:add(fields.sibling, tvb(at, DESCRIPTION_BYTES))
+    branch:set_text("Description: " .. shown)
+    branch:add(fields.sibling_server, server)
+    branch:add(fields.sibling_address, address)
+    branch:add(fields.sibling_port, port)
+    local first = address(0, 1):uint()
+    if port:uint() == 0 or port:uint() > 65535 or first == 0 or first >= 224 then
+        branch:add_proto_expert_info(experts.bad_description)
+    end
+    seen.sibling = shown
+    return at + DESCRIPTION_BYTES
+end
+
 local function add_descriptions(_, tvb, at, stop, tree, seen)
     if at + 4 > stop then return nil end
     local count = tvb(at, 4):uint()
     local count_item = tree:add(fields.siblings, tvb(at, 4))
-    if count > DESCRIPTIONS_MAX then
+    if count > descriptions_max() then
         count_item:add_proto_expert_info(experts.overlong)
         return nil
     end
     at = at + 4
     local all = {}
     for _ = 1, count do
-        if at + DESCRIPTION_BYTES > stop then return nil end
-        local server, address, port = tvb(at, 4), tvb(at + 4, 4), tvb(at + 8, 4)
-        local shown = ("%d=%s:%d"):format(server:uint(), tostring(address:ipv4()), port:uint())
-        local branch = tree:add(fields.sibling, tvb(at, DESCRIPTION_BYTES))
-        branch:set_text("Description: " .. shown)
-        branch:add(fields.sibling_server, server)
-        branch:add(fields.sibling_address, address)
-        branch:add(fields.sibling_port, port)
-        local first = address(0, 1):uint()
-        if port:uint() == 0 or port:uint() > 65535 or first == 0 or first >= 224 then
-            branch:add_proto_expert_info(experts.bad_description)
-        end
-        all[#all + 1] = shown
-        at = at + DESCRIPTION_BYTES
+        local one = {}
+        at = add_description(nil, tvb, at, stop, tree, one)
+        if not at then return nil end
+        all[#all + 1] = one.sibling
     end
     seen.siblings = table.concat(all, ", ")
     return at
 end
 
-local VALUES = { response = RESPONSES, decline = DECLINES, error = ERRORS }
+local function add_links(_, tvb, at, stop, tree, seen)
+    if at + 4 > stop then return nil end
+    local count = tvb(at, 4):uint()
+    local count_item = tree:add(fields.links, tvb(at, 4))
+    if count > LINKS_MAX then
+        count_item:add_proto_expert_info(experts.overlong)
+        return nil
+    end
+    at = at + 4
+    local all = {}
+    for _ = 1, count do
+        if at + LINK_BYTES > stop then return nil end
+        local server, stamp = tvb(at, 4), tvb(at + 4, 4)
+        local branch = tree:add(fields.link, tvb(at, LINK_BYTES))
+        all[#all + 1] = ("%d/%d"):format(server:uint(), stamp:uint())
+        branch:set_text("Link: " .. all[#all])
+        branch:add(fields.link_server, server)
+        branch:add(fields.link_stamp, stamp)
+        at = at + LINK_BYTES
+    end
+    seen.links = table.concat(all, ", ")
+    return at
+end
+
+local VALUES = { response = RESPONSES, decline = DECLINES, error = ERRORS, hold = HOLDS }
 
 local function add_fixed(field, tvb, at, stop, tree, seen)
     if at + field.size > stop then return nil end
@@ -316,7 +376,7 @@ local function add_fixed(field, tvb, at, stop, tree, seen)
         seen[field.name] = meanings and (meanings[value] or tostring(value)) or value
         if meanings and not meanings[value] or field == CHUNKS and value == 0 then
             item:add_proto_expert_info(experts.bad_value)
-        elseif meanings and not (meanings == RESPONSES and value == 0) then
+        elseif meanings and meanings ~= HOLDS and not (meanings == RESPONSES and value == 0) then
             item:add_proto_expert_info(experts.refused, "Refused: " .. meanings[value])
         end
     end
@@ -331,7 +391,7 @@ local function summary(code, seen)
         parts[#parts + 1] = table.concat({ ... })
     end
     local from = seen.sender or seen.nickname
-    if seen.origin then add(" ", from, "@", seen.origin) else add(" ", from) end
+    if from and seen.origin then add(" ", from, "@", seen.origin) else add(" ", from) end
     add(" to ", seen.receiver or seen.destination)
     if seen.receiver then add("@", seen.destination) end
     add(" from ", seen.server)
@@ -339,6 +399,11 @@ local function summary(code, seen)
     add(": ", seen.file_name, ", transfer ", seen.transfer, ", ", seen.chunks, " chunks in all")
     add(": ", seen.response or seen.decline or seen.error)
     add(": ", seen.siblings)
+    add(" ", seen.sibling, ", version ", seen.incarnation, ".", seen.version)
+    add(": ", seen.links)
+    if not seen.version then add(" from ", seen.origin, ", number ", seen.incarnation, ".", seen.origin_number) end
+    add(" ", seen.held, ": ", seen.hold)
+    add(" ", seen.stamp)
     add(": ", seen.forwarded)
     return table.concat(parts)
 end
@@ -351,12 +416,12 @@ local function add_packet(tvb, start, stop, tree, outer)
     if outer and not FORWARDABLE[code] then item:add_proto_expert_info(experts.not_forwardable) end
     if code == 0x32 then item:add_proto_expert_info(experts.old_code) end
     local at = start + 1
-    for _, field in ipairs(LAYOUTS[code]) do
+    for _, field in ipairs(layout_of(code)) do
         if field == FORWARDED then
             local inner = at < stop and tvb(at, 1):uint()
             if not inner then
                 at = nil
-            elseif not LAYOUTS[inner] or LAYOUTS[inner] == LAYOUTS[code] then
+            elseif not LAYOUTS[inner] or LAYOUTS[inner] == LAYOUTS[0x50] then
                 local kind = LAYOUTS[inner] and experts.not_forwardable or experts.unknown_code
                 tree:add(fields.code, tvb(at, 1)):add_proto_expert_info(kind)
                 return summary(code, seen)
@@ -366,7 +431,8 @@ local function add_packet(tvb, start, stop, tree, outer)
                 branch:set_text("Forwarded packet: " .. seen.forwarded)
             end
         else
-            local add = field.size and add_fixed or field == DESCRIPTIONS and add_descriptions or add_text
+            local add = field == DESCRIPTION and add_description or field.size and add_fixed
+                or field == DESCRIPTIONS and add_descriptions or field == LINKS and add_links or add_text
             at = add(field, tvb, at, stop, tree, seen)
         end
         if not at then break end
@@ -453,7 +519,7 @@ function cfp.dissector(tvb, pinfo, root)
             else
                 says = says .. " (incomplete)"
                 tree:add_proto_expert_info(experts.incomplete)
-                rest = { layout = LAYOUTS[tvb(at, 1):uint()], index = 1, left = 1, count = "" }
+                rest = { layout = layout_of(tvb(at, 1):uint()), index = 1, left = 1, count = "" }
                 at, skip = advance(rest, tvb, at, stop)
             end
             tree:set_text("Chat Fusion Protocol, " .. says)

@@ -32,6 +32,21 @@ pub const SIBLINGS_MAX: usize = NETWORK_MAX_SERVERS - 1;
 /// Sibling descriptions that a merge packet may announce; more is declined unread (D17).
 pub const DESCRIPTIONS_MAX: usize = 10;
 
+/// Servers in one routed network, ourselves included (D27). Each hears all others, so what all say has to pass through
+/// every one.
+pub const ROUTED_MAX_SERVERS: usize = 64;
+/// Links of one routed server (D27): each is one more write for every public message.
+pub const ROUTED_LINKS_MAX: usize = 16;
+/// Descriptions in a merge packet of a routed server: the whole network, its own twice (D25, D26).
+pub const ROUTED_DESCRIPTIONS_MAX: usize = ROUTED_MAX_SERVERS + 1;
+/// Servers whose links are remembered: those of two networks that have merged at once, before one of them leaves. Used
+/// up by a member that invents servers; servers that are not reached go first.
+pub const ROUTED_ENTRIES_MAX: usize = 2 * ROUTED_MAX_SERVERS;
+/// Bytes of LINKS that a neighbour may send at once: ten times what 64 servers have to tell.
+pub const ROUTED_NEWS_BURST_BYTES: usize = 128 * 1024;
+/// And a second, beyond that. Used up by a neighbour; its link pays, which is not read from meanwhile.
+pub const ROUTED_NEWS_RATE_BYTES: usize = 64 * 1024;
+
 // ---- Patience with one connection (D3, D8) ------------------------------------------------------------------------
 
 /// Ignored packets that a client may send; the next one closes its connection (D3). Used up by a client; it pays.

@@ -15,7 +15,8 @@ use std::process::Command;
 use capture::Capture;
 use cfp::limits::CHUNK_BYTES;
 use cfp::wire::{
-    AuthResponse, Code, DeclineReason, Descriptions, ErrorReason, FileChunk, FrameLimits, Packet, Scan, ServerId, scan,
+    AuthResponse, Code, DeclineReason, Descriptions, ErrorReason, FileChunk, FrameLimits, Neighbours, Packet,
+    RelayHeader, Scan, ServerId, scan,
 };
 use pcap::{CaptureFile, Pcap};
 use support::Server;
@@ -25,6 +26,8 @@ use support::server::BINARY;
 /// The port of the server in captures made by hand, and of its peer.
 const SERVER: u16 = 7777;
 const PEER: u16 = 40_000;
+/// The servers of a capture are routed.
+const ROUTED: [&str; 2] = ["-o", "chatfusion.routed:TRUE"];
 const CONTENT: [u8; CHUNK_BYTES] = [b'z'; CHUNK_BYTES];
 
 /// What the script prints, with more options for tshark.
@@ -48,8 +51,13 @@ fn summaries(capture: &CaptureFile, ports: &str, options: &[&str]) -> Vec<String
 
 /// The values of fields, a line for each frame that the filter selects.
 fn values(capture: &CaptureFile, filter: &str, fields: &[&str]) -> Vec<String> {
+    values_with(capture, filter, fields, &[])
+}
+
+fn values_with(capture: &CaptureFile, filter: &str, fields: &[&str], options: &[&str]) -> Vec<String> {
+    let fields = fields.iter().flat_map(|field| ["-e", field]);
     let options: Vec<&str> =
-        ["-Y", filter, "-T", "fields"].into_iter().chain(fields.iter().flat_map(|field| ["-e", field])).collect();
+        ["-Y", filter, "-T", "fields"].into_iter().chain(fields).chain(options.iter().copied()).collect();
     dissect(capture, "7777", &options)
 }
 
@@ -57,12 +65,15 @@ fn chunk() -> FileChunk<'static> {
     FileChunk { transfer_id: 5, file_name: "cat.png", chunks: 3, content: &CONTENT }
 }
 
-/// Each of the fourteen, with what its line says.
+/// One of each code, with what its line says.
 fn every_packet() -> Vec<(Vec<u8>, &'static str)> {
     let siblings = Descriptions::new(b"\0\0\0\x08\x7f\0\0\x01\0\0\x1e\x62").unwrap();
     let (server, destination, origin) = (ServerId(8), ServerId(8), ServerId(7));
     let (sender, receiver, message) = ("ana", "bob", "hi");
     let content = encoded(&Packet::MsgPrvInc { origin, sender, receiver, message });
+    let header = RelayHeader { destination, origin, incarnation: 1000, number: 3 };
+    let description = siblings.iter().next().unwrap();
+    let neighbours = Neighbours::new(b"\0\0\0\x09\0\0\0\x01\0\0\0\x0a\0\0\0\x05").unwrap();
     [
         (Packet::AuthGst { nickname: "ana" }, "AUTHGST ana"),
         (Packet::AuthUsr { nickname: "maria", password: "secret" }, "AUTHUSR maria"),
@@ -80,6 +91,13 @@ fn every_packet() -> Vec<(Vec<u8>, &'static str)> {
             "FILECHNKINC ana@7 to bob: cat.png, transfer 5, 3 chunks in all",
         ),
         (Packet::PckFwd { destination, content: &content }, "PCKFWD to 8: MSGPRVINC ana@7 to bob: hi"),
+        (Packet::Relay { header, content: &content }, "RELAY to 8 from 7, number 1000.3: MSGPRVINC ana@7 to bob: hi"),
+        (
+            Packet::Links { server: description, incarnation: 1000, version: 2, neighbours },
+            "LINKS 8=127.0.0.1:7778, version 1000.2: 9/1, 10/5",
+        ),
+        (Packet::Hold { server: ServerId(9), is_held: true }, "HOLD 9: wait"),
+        (Packet::Hello { stamp: 5 }, "HELLO 5"),
         (Packet::MrgReq { server, siblings }, "MRGREQ from 8: 8=127.0.0.1:7778"),
         (Packet::MrgRsp { server, siblings: Descriptions::default() }, "MRGRSP from 8:"),
         (Packet::MrgDecl { reason: DeclineReason::ServerLimit }, "MRGDECL: server limit"),
@@ -103,7 +121,7 @@ fn every_packet_has_a_line_however_it_is_cut_into_segments() {
         pcap.segments(PEER, SERVER, &stream, size);
         // The Info column of one frame has its bound; the packets' own items have none.
         let file = pcap.file();
-        let items: Vec<String> = dissect(&file, "7777", &["-V"])
+        let items: Vec<String> = dissect(&file, "7777", &[&ROUTED[..], &["-V"]].concat())
             .into_iter()
             .filter_map(|line| line.strip_prefix("Chat Fusion Protocol, ").map(|says| says.trim().to_owned()))
             .collect();
@@ -111,8 +129,9 @@ fn every_packet_has_a_line_however_it_is_cut_into_segments() {
         if size != stream.len() {
             let together = |lines: &[String]| lines.concat().replace(' ', "");
             let lines: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
-            assert_eq!(together(&summaries(&file, "7777", &[])), together(&lines), "segments of {size} bytes");
-            assert_eq!(summaries(&file, "7777", &["-2"]), summaries(&file, "7777", &[]), "with two passes");
+            let once = summaries(&file, "7777", &ROUTED);
+            assert_eq!(together(&once), together(&lines), "segments of {size} bytes");
+            assert_eq!(summaries(&file, "7777", &[&ROUTED[..], &["-2"]].concat()), once, "with two passes");
         }
     }
 }
@@ -125,23 +144,31 @@ fn fields_can_be_filtered_by() {
         pcap.segment(PEER, SERVER, &packet);
     }
     let file = pcap.file();
+    let values = |filter: &str, fields: &[&str]| values_with(&file, filter, fields, &ROUTED);
     for (filter, fields, expected) in [
         ("cfp.nickname == \"maria\"", &["cfp.code", "cfp.password"][..], &["0x01\tsecret"][..]),
         ("cfp.response == 3", &["cfp.code"], &["0x10"]),
         ("cfp.message contains \"h\" && cfp.destination == 8 && cfp.code == 0x21", &["cfp.receiver"], &["bob"]),
         ("cfp.code == 0x40", &["cfp.transfer", "cfp.file_name", "cfp.chunks"], &["5\tcat.png\t3"]),
         ("cfp.code == 0x41", &["cfp.origin", "cfp.sender", "cfp.receiver"], &["7\tana\tbob"]),
-        ("cfp.forwarded", &["cfp.code", "cfp.origin", "cfp.message.len"], &["0x50,0x31\t7\t2"]),
+        ("cfp.code == 0x50", &["cfp.code", "cfp.origin", "cfp.message.len"], &["0x50,0x31\t7\t2"]),
+        ("cfp.number == 3", &["cfp.code", "cfp.incarnation"], &["0x51,0x31\t1000"]),
+        ("cfp.link.server == 10", &["cfp.version", "cfp.link.stamp"], &["2\t1,5"]),
+        ("cfp.held == 9 && cfp.hold == 1 || cfp.stamp == 5", &["cfp.code"], &["0x53", "0x54"]),
         ("cfp.code == 0xa0", &["cfp.server", "cfp.siblings"], &["8\t1"]),
-        ("cfp.sibling.server == 8", &["cfp.sibling.address", "cfp.sibling.port"], &["127.0.0.1\t7778"]),
+        (
+            "cfp.sibling.server == 8 && cfp.code == 0xa0",
+            &["cfp.sibling.address", "cfp.sibling.port"],
+            &["127.0.0.1\t7778"],
+        ),
         ("cfp.decline == 1 || cfp.error == 1", &["cfp.code"], &["0xa2", "0xf0"]),
         ("cfp.refused", &["cfp.code"], &["0x10", "0xa2", "0xf0"]),
     ] {
         // Hexadecimal digits are printed as the version of tshark likes.
-        let found: Vec<String> = values(&file, filter, fields);
+        let found: Vec<String> = values(filter, fields);
         assert_eq!(found, expected, "{filter}");
     }
-    assert_eq!(values(&file, "cfp.code == 0x40", &["cfp.content"]), ["7a".repeat(CHUNK_BYTES)]);
+    assert_eq!(values("cfp.code == 0x40", &["cfp.content"]), ["7a".repeat(CHUNK_BYTES)]);
 }
 
 #[test]
@@ -254,7 +281,7 @@ fn the_dissector_keeps_step_with_the_servers_framing() {
             rest = after;
         }
     }
-    let found: Vec<(u16, String)> = values(&pcap.file(), "chatfusion", &["tcp.srcport", "cfp.code"])
+    let found: Vec<(u16, String)> = values_with(&pcap.file(), "chatfusion", &["tcp.srcport", "cfp.code"], &ROUTED)
         .iter()
         .flat_map(|line| {
             let (port, codes) = line.split_once('\t').unwrap();
@@ -271,11 +298,13 @@ fn the_dissector_keeps_step_with_the_servers_framing() {
 fn codes(mut stream: &[u8]) -> Vec<String> {
     let mut codes = Vec::new();
     while !stream.is_empty() {
-        match scan(stream, &FrameLimits::default()) {
+        match scan(stream, &FrameLimits { descriptions_max: 65, has_routed_codes: true, ..FrameLimits::DEFAULT }) {
             Scan::Packet { len } => {
                 codes.push(format!("0x{:02x}", stream[0]));
-                if Code::from_byte(stream[0]) == Some(Code::PckFwd) {
-                    codes.push(format!("0x{:02x}", stream[5]));
+                match Code::from_byte(stream[0]) {
+                    Some(Code::PckFwd) => codes.push(format!("0x{:02x}", stream[5])),
+                    Some(Code::Relay) => codes.push(format!("0x{:02x}", stream[17])),
+                    _ => {}
                 }
                 stream = &stream[len..];
             }

@@ -27,6 +27,10 @@ mod networks;
 mod packets;
 #[path = "mesh/pressure.rs"]
 mod pressure;
+#[path = "mesh/routed.rs"]
+mod routed;
+#[path = "mesh/routed_networks.rs"]
+mod routed_networks;
 #[path = "mesh/talk.rs"]
 mod talk;
 #[path = "mesh/updates.rs"]

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 
 use cfp::core::output::outbox::{Outbox, Output};
 use cfp::limits::SLICES_PER_WRITE;
-use cfp::wire::{Packet, ServerId};
+use cfp::wire::{Envelope, Packet, ServerId};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -144,7 +144,7 @@ fn run(steps: Vec<Step>) {
             Step::Publish(bytes) => {
                 let message = text(bytes);
                 output.public.append(&message);
-                output.link_batch.append(&message);
+                output.link_batch.append(&Envelope::Forward(ServerId(0)), &message);
                 for pair in pairs.iter_mut().filter(|pair| pair.is_in) {
                     match pair.server {
                         Some(server) => pair.wait_for(&[b"\x50", &server.0.to_be_bytes()[..], &message].concat()),

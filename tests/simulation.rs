@@ -32,6 +32,10 @@ mod people;
 mod pipes;
 #[path = "simulation/plan.rs"]
 mod plan;
+#[path = "simulation/routed.rs"]
+mod routed;
+#[path = "simulation/routed_scenarios.rs"]
+mod routed_scenarios;
 #[path = "simulation/scenarios.rs"]
 mod scenarios;
 #[path = "support/toy.rs"]
@@ -83,6 +87,23 @@ fn sometimes(kind: Kind) -> &'static [&'static str] {
         Kind::Races => &["closed: declined", "closed: superseded", "closed: unfit", "collisions"],
         Kind::Lies => &["lies", "dials to strangers"],
         Kind::Duel => &["closed: superseded", "collisions"],
+        Kind::Routed => &[
+            "breaks",
+            "closed: declined",
+            "closed: no_answer",
+            "closed: slow_reader",
+            "closed: superseded",
+            "closed: unfit",
+            "collisions",
+            "cuts",
+            "dropped with a link",
+            "foreign siblings",
+            "ignored: late",
+            "ignored: misaddressed",
+            "kills",
+            "silences",
+            "stalls",
+        ],
     }
 }
 
@@ -157,6 +178,11 @@ fn two_servers_that_dial_each_other_at_once_keep_the_link_that_the_higher_id_dia
 #[test]
 fn honest_servers_stay_linked_whatever_one_or_two_liars_say() {
     run_seeds(Kind::Lies, 0..60);
+}
+
+#[test]
+fn routed_servers_reach_each_other_by_the_oldest_links_and_lose_nothing_that_they_should_not() {
+    run_seeds(Kind::Routed, 0..200);
 }
 
 #[test]

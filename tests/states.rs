@@ -3,7 +3,10 @@
 
 mod support;
 
+use std::net::SocketAddrV4;
+
 use Outcome::{Handled, Ignored};
+use cfp::core::state::config::Config;
 use cfp::core::state::counters::Ignored as Reason;
 use cfp::core::state::users::Users;
 use cfp::limits::{CHUNK_BYTES, LINK_SILENCE_MS};
@@ -71,6 +74,7 @@ fn sample(code: Code) -> (Vec<u8>, Vec<u8>) {
             (Packet::MrgReq { server: SIBLING, siblings }, encoded(&Packet::MrgRsp { server: ID, siblings }))
         }
         Code::MrgRsp => (Packet::MrgRsp { server: SIBLING, siblings }, none()),
+        Code::Relay | Code::Links | Code::Hold | Code::Hello => unreachable!("they have a test of their own"),
         Code::MrgDecl => (Packet::MrgDecl { reason: DeclineReason::ServerLimit }, none()),
         Code::Error => (Packet::Error { sender: "ana", reason: ErrorReason::UnknownReceiver }, none()),
     };
@@ -101,7 +105,58 @@ fn outcome(rig: &mut Rig, peer: &Peer, code: Code) -> Outcome {
 
 #[test]
 fn the_table_has_every_code() {
-    assert!(TABLE.iter().map(|&(code, ..)| code).eq(Code::ALL));
+    let codes = Code::ALL.into_iter().filter(|code| !code.is_routed());
+    assert!(TABLE.iter().map(|&(code, ..)| code).eq(codes));
+}
+
+#[test]
+fn the_codes_of_routed_links_are_unknown_everywhere_else() {
+    let unknown = |rig: &Rig| rig.engine.core().counters.ignored.get(Reason::UnknownCode as usize);
+    let routed_codes: Vec<u8> = Code::ALL.into_iter().filter(|code| code.is_routed()).map(Code::byte).collect();
+    assert_eq!(routed_codes, [0x51, 0x52, 0x53, 0x54]);
+    for is_routed in [false, true] {
+        let mut config = Config { advertise: Some("127.0.0.1:7777".parse().unwrap()), ..Config::new(ID) };
+        if is_routed {
+            config.route(1_000);
+        }
+        let mut rig = Rig::with_config(config);
+        for peer in [rig.connect(), rig.guest("ana")] {
+            let before = unknown(&rig);
+            rig.send(&peer, &routed_codes);
+            assert_eq!(unknown(&rig) - before, 4);
+            assert!(rig.is_open(&peer));
+        }
+    }
+    // On a link between dense servers, as any code without a layout.
+    let mut rig = Rig::new(Users::none());
+    let link = rig.connect();
+    assert_eq!(outcome(&mut rig, &link, Code::MrgReq), Handled);
+    rig.send(&link, &encoded(&Packet::Hello { stamp: 1 }));
+    assert!(!rig.is_open(&link));
+}
+
+#[test]
+fn of_a_routed_link_only_its_own_packets_are_handled() {
+    let address = |port| SocketAddrV4::new([127, 0, 0, 1].into(), port);
+    let mut config = Config { advertise: Some(address(7777)), ..Config::new(ID) };
+    config.route(1_000);
+    let own = [0, 0, 0, 8, 127, 0, 0, 1, 0, 0, 0x1E, 0x62].repeat(2);
+    let siblings = Descriptions::new(&own).unwrap();
+    for (code, ..) in TABLE {
+        let mut rig = Rig::with_config(config.clone());
+        let link = rig.connect();
+        rig.send(&link, &encoded(&Packet::MrgReq { server: SIBLING, siblings }));
+        assert!(rig.is_link(&link));
+        let ignored = |rig: &Rig| rig.engine.core().counters.ignored.get(Reason::State as usize);
+        let hello = encoded(&Packet::Hello { stamp: 0 });
+        rig.send(&link, &hello);
+        assert_eq!(ignored(&rig), 0, "its first HELLO");
+        rig.send(&link, &hello);
+        assert_eq!(ignored(&rig), 1, "there is no second one");
+        rig.send(&link, &sample(code).0);
+        let is_ignored = ignored(&rig) == 2;
+        assert_eq!(is_ignored, code != Code::MrgDecl, "{} on a routed link", code.name());
+    }
 }
 
 #[test]

@@ -67,7 +67,8 @@ fn the_packets_have_every_code_and_are_read_back_from_their_bytes() {
         assert_eq!(written::described(&packet), vector["packet"], "{vector}");
         codes.insert(packet.code());
     }
-    assert!(codes.iter().eq(&BTreeSet::from(Code::ALL)), "{codes:?}");
+    let all: BTreeSet<Code> = Code::ALL.into_iter().filter(|code| !code.is_routed()).collect();
+    assert_eq!(codes, all);
 }
 
 #[test]

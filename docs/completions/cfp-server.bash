@@ -16,7 +16,7 @@ _cfp_server() {
             return
             ;;
         --ask)
-            mapfile -t COMPREPLY < <(compgen -W 'status clients siblings merge forget kick ban unban bans reload metrics shutdown help' -- "$current")
+            mapfile -t COMPREPLY < <(compgen -W 'status clients siblings routes merge forget kick ban unban bans reload metrics shutdown help' -- "$current")
             return
             ;;
         -i | --id | -l | --listen | -a | --advertise | -m | --merge | -p | --allow-peer | --proxy-from | --metrics | --max-clients | --max-message | --max-queue | --max-link-queue | --max-per-address | --max-rate | --max-memory | --handshake-timeout | --hash-password | --add-user | --remove-user)
@@ -24,11 +24,12 @@ _cfp_server() {
             ;;
     esac
     local options='
-        --id --listen --advertise --merge --allow-peer --tls-cert
-        --tls-key --require-tls --peer-ca --proxy-from --users --no-guests
-        --control --no-control --metrics --max-clients --max-message --max-queue
-        --max-link-queue --max-per-address --max-rate --max-memory --handshake-timeout --hash-password
-        --add-user --remove-user --ask --check --help --version
+        --id --listen --advertise --merge --routed --allow-peer
+        --tls-cert --tls-key --require-tls --peer-ca --proxy-from --users
+        --no-guests --control --no-control --metrics --max-clients --max-message
+        --max-queue --max-link-queue --max-per-address --max-rate --max-memory --handshake-timeout
+        --hash-password --add-user --remove-user --ask --check --help
+        --version
     '
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
 }

@@ -130,7 +130,7 @@ impl Reader<'_> {
     /// # Errors
     /// The bytes make no sense, so what follows cannot be trusted.
     fn take(&mut self, mut input: &[u8]) -> io::Result<()> {
-        let frame = FrameLimits { message_max_bytes: SHOWN_MESSAGE_MAX_BYTES };
+        let frame = FrameLimits { message_max_bytes: SHOWN_MESSAGE_MAX_BYTES, ..FrameLimits::DEFAULT };
         let mut inbox = std::mem::take(&mut self.inbox);
         loop {
             let is_pending = match inbox.next(&mut input, &frame) {

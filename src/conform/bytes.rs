@@ -54,6 +54,8 @@ fn layout(code: Code) -> &'static [(&'static str, Kind)] {
             ("content", Chunk),
         ],
         Code::PckFwd => &[("destination", Number), ("packet", Packet)],
+        // Of routed servers, which are not examined: to others the code is unknown.
+        Code::Relay | Code::Links | Code::Hold | Code::Hello => &[],
         Code::MrgReq | Code::MrgRsp => &[("server", Number), ("siblings", Descriptions)],
         Code::MrgDecl => &[("reason", Byte)],
         Code::Error => &[("sender", Text), ("reason", Byte)],

@@ -10,7 +10,7 @@ use super::log::Log;
 use crate::wire::{Code, FrameLimits, Packet, Scan, scan};
 
 /// The longest message that the kit reads: what no server may exceed.
-pub const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 16 << 20 };
+pub const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 16 << 20, ..FrameLimits::DEFAULT };
 
 /// What a client begins with that asks itself whether all before was handled.
 pub const QUESTION: &str = "still here? ";

@@ -139,6 +139,11 @@ fn getopts() -> Spec {
         .optopt("l", "listen", "the listen address; port 0 takes a free one (default 0.0.0.0:7777)", "IP:PORT")
         .optopt("a", "advertise", "the IPv4 address told to other servers (default: the listen address)", "IP:PORT")
         .optmulti("m", "merge", "merge with this server; may be repeated", "HOST:PORT")
+        .optflag(
+            "",
+            "routed",
+            "servers link only where a merge was asked for, and pass packets on; all of the network or none",
+        )
         .optmulti("p", "allow-peer", "accept merge requests from these addresses too; may be repeated", "CIDR")
         .optopt("", "tls-cert", "the certificate for TLS, with those of its CAs (default none: no TLS)", "FILE")
         .optopt("", "tls-key", "the certificate's private key", "FILE")
@@ -202,6 +207,10 @@ fn options(matches: &Arguments) -> Result<Options, UsageError> {
     config.no_guests = matches.opt_present("no-guests");
     config.max_per_address = number(matches, "max-per-address", 1, u64::MAX)?;
     config.max_rate_bytes = number(matches, "max-rate", 1, u64::MAX)?;
+    if matches.opt_present("routed") {
+        // The start sets the time.
+        config.route(0);
+    }
     let ceiling = limits::MESSAGE_CEILING_BYTES as u64;
     set(&mut config.frame.message_max_bytes, number(matches, "max-message", 1, ceiling)?);
     set(&mut config.max_queue_bytes, number(matches, "max-queue", 1024, u64::MAX)?);

@@ -58,6 +58,9 @@ pub fn start(mut options: Options) -> Result<Reactor, StartError> {
     let listener = socket::listen(options.listen).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     options.config.advertise = advertised(&options, address)?;
+    if options.config.routed.is_some() {
+        options.config.route(seconds_since_1970());
+    }
     let control = options.control.as_deref().map(ControlListener::bind).transpose()?;
     let cannot_serve =
         |metrics| move |error| format!("cannot serve metrics on {metrics}: {error}; choose another --metrics IP:PORT");
@@ -80,6 +83,7 @@ pub fn start(mut options: Options) -> Result<Reactor, StartError> {
     }
     let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
     let (id, advertise, registered) = (options.config.id, OrDash(options.config.advertise), users.len());
+    let is_routed = options.config.routed.is_some();
     let mut engine = Engine::new(options.config, users);
     engine.set_certificate_end(security.seconds_left(), Millis(0));
     let listeners = Listeners { clients: listener, control, metrics };
@@ -95,6 +99,9 @@ pub fn start(mut options: Options) -> Result<Reactor, StartError> {
         log::info!("metrics at http://{metrics}/metrics");
     }
     log::info!("server {id} listens on {address} (advertised as {advertise}, {registered} registered users)");
+    if is_routed {
+        log::info!("routed: it passes on what other servers send to each other");
+    }
     let is_open = options_tls.as_ref().is_none_or(|tls| !tls.is_required);
     if let Some(certificate) = certificate {
         log::info!("TLS: {certificate}");
@@ -208,6 +215,11 @@ fn advertised(options: &Options, listen: SocketAddr) -> Result<Option<SocketAddr
     }
     let own = match listen.ip() {
         IpAddr::V4(address) if !address.is_unspecified() => address,
+        IpAddr::V6(address) if !address.is_unspecified() && options.config.routed.is_some() => {
+            return Err(StartError::Usage(format!(
+                "--routed needs an IPv4 address that others reach, and --listen {listen} is none: say --advertise IP:PORT"
+            )));
+        }
         IpAddr::V6(address) if !address.is_unspecified() => return Ok(None),
         _ => addresses::own_ipv4().map_err(|problem| {
             StartError::Usage(format!(
@@ -217,6 +229,12 @@ fn advertised(options: &Options, listen: SocketAddr) -> Result<Option<SocketAddr
     };
     options::check_reachable(own, &options.merge).map_err(|error| StartError::Usage(error.to_string()))?;
     Ok(Some(SocketAddrV4::new(own, listen.port())))
+}
+
+/// The time by this machine's clock, which may be wrong (D39).
+fn seconds_since_1970() -> u32 {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// Raises the descriptor limit to its hard value; returns what it is then.

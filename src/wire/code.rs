@@ -25,6 +25,14 @@ listed! {
         FileChnkInc = 0x41 => "FILECHNKINC";
         /// A packet on its way to a client of another server.
         PckFwd = 0x50 => "PCKFWD";
+        /// A packet on its way through a routed network (D32).
+        Relay = 0x51 => "RELAY";
+        /// The links of one server of a routed network (D29).
+        Links = 0x52 => "LINKS";
+        /// What goes to one server through the sender has to wait, or may go on (D35).
+        Hold = 0x53 => "HOLD";
+        /// The first packet on a routed link (D28).
+        Hello = 0x54 => "HELLO";
         /// The request to merge.
         MrgReq = 0xA0 => "MRGREQ";
         /// The answer that accepts a merge.
@@ -54,6 +62,11 @@ impl Code {
     /// and some peers may send the other one (D4).
     pub fn from_byte(byte: u8) -> Option<Code> {
         BY_BYTE.get(usize::from(byte)).copied().flatten()
+    }
+
+    /// Whether it means something on the links of a routed network only (D24). Elsewhere it is an unknown code (D2).
+    pub fn is_routed(self) -> bool {
+        matches!(self, Code::Relay | Code::Links | Code::Hold | Code::Hello)
     }
 
     /// The byte that is sent for it.

@@ -53,7 +53,7 @@ impl Decoder {
     /// A decoder that takes messages of up to so many bytes. Servers can be started with a larger limit
     /// (`--max-message`), up to 16 MiB.
     pub fn with_message_max(bytes: usize) -> Decoder {
-        Decoder { limits: FrameLimits { message_max_bytes: bytes }, ..Decoder::default() }
+        Decoder { limits: FrameLimits { message_max_bytes: bytes, ..FrameLimits::DEFAULT }, ..Decoder::default() }
     }
 
     /// Takes bytes as they came.

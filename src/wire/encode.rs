@@ -1,6 +1,6 @@
 //! From packets to bytes.
 
-use super::{Code, FileChunk, Packet, ServerId};
+use super::{Code, Description, FileChunk, Packet, RelayHeader, ServerId};
 
 impl Packet<'_> {
     /// Appends the packet's bytes to `out`.
@@ -47,6 +47,23 @@ impl Packet<'_> {
                 number(out, destination.0);
                 out.extend_from_slice(content);
             }
+            Packet::Relay { header, content } => {
+                // The code is there already.
+                out.extend_from_slice(relay_header(&header).split_first().map_or(&[], |(_, fields)| fields));
+                out.extend_from_slice(content);
+            }
+            Packet::Links { server, incarnation, version, neighbours } => {
+                description(out, &server);
+                number(out, incarnation);
+                number(out, version);
+                number(out, neighbours.len() as u32);
+                out.extend_from_slice(neighbours.as_bytes());
+            }
+            Packet::Hold { server, is_held } => {
+                number(out, server.0);
+                out.push(u8::from(is_held));
+            }
+            Packet::Hello { stamp } => number(out, stamp),
             Packet::MrgReq { server, siblings } | Packet::MrgRsp { server, siblings } => {
                 number(out, server.0);
                 number(out, siblings.len() as u32);
@@ -61,10 +78,62 @@ impl Packet<'_> {
     }
 }
 
+/// What stands before a packet on its way to another server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Envelope {
+    /// A PCKFWD: to a client of this server, which is linked with us.
+    Forward(ServerId),
+    /// A RELAY: through a routed network.
+    Relay(RelayHeader),
+}
+
+impl Envelope {
+    /// Appends its bytes to `out`; the packet's own come behind.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Envelope::Forward(destination) => out.extend_from_slice(&forward_header(*destination)),
+            Envelope::Relay(header) => out.extend_from_slice(&relay_header(header)),
+        }
+    }
+
+    /// The code that is sent.
+    pub fn code(&self) -> Code {
+        match self {
+            Envelope::Forward(_) => Code::PckFwd,
+            Envelope::Relay(_) => Code::Relay,
+        }
+    }
+
+    /// Writes another destination into a packet in an envelope: it stands behind the code, in either.
+    pub fn set_destination(packet: &mut [u8], destination: ServerId) {
+        if let Some(place) = packet.get_mut(1..5) {
+            place.copy_from_slice(&destination.0.to_be_bytes());
+        }
+    }
+}
+
 /// What stands before a packet that is forwarded to a client of `destination`: a PCKFWD up to its content.
 pub fn forward_header(destination: ServerId) -> [u8; 5] {
     let [a, b, c, d] = destination.0.to_be_bytes();
     [Code::PckFwd.byte(), a, b, c, d]
+}
+
+/// What stands before a packet on its way through a routed network: a RELAY up to its content. The destination stands
+/// where a PCKFWD has it.
+pub fn relay_header(header: &RelayHeader) -> [u8; 17] {
+    let mut bytes = [Code::Relay.byte(); 17];
+    let fields = [header.destination.0, header.origin.0, header.incarnation, header.number];
+    for (place, field) in bytes.iter_mut().skip(1).zip(fields.into_iter().flat_map(u32::to_be_bytes)) {
+        *place = field;
+    }
+    bytes
+}
+
+/// Appends a server's description, as it stands in packets.
+fn description(out: &mut Vec<u8>, description: &Description) {
+    number(out, description.server.0);
+    out.extend_from_slice(&description.address.octets());
+    number(out, description.port);
 }
 
 fn number(out: &mut Vec<u8>, number: u32) {

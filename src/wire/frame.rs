@@ -11,7 +11,7 @@
 //! comes in pieces is walked again from its start. Only its bytes are kept, and only up to the limit of each field. A
 //! packet with an over-long field is not kept: a [`Skip`] of a few bytes remembers its place in the layout (D1).
 
-use super::{Code, Descriptions};
+use super::{Code, Descriptions, Neighbours};
 use crate::limits;
 
 /// The limits that framing enforces and that a configuration may change.
@@ -19,21 +19,38 @@ use crate::limits;
 pub struct FrameLimits {
     /// Longest message text.
     pub message_max_bytes: usize,
+    /// Most descriptions of servers in a merge packet.
+    pub descriptions_max: usize,
+    /// Whether the codes of routed links have a layout (D24). Else they are unknown.
+    pub has_routed_codes: bool,
 }
 
 impl Default for FrameLimits {
     fn default() -> Self {
-        FrameLimits { message_max_bytes: limits::MESSAGE_MAX_BYTES }
+        FrameLimits::DEFAULT
     }
 }
 
 impl FrameLimits {
-    /// Size of the largest packet that framing hands out: a PCKFWD with a message or with a chunk. No incomplete
-    /// packet holds more.
+    /// Those of a server without options.
+    pub const DEFAULT: FrameLimits = FrameLimits {
+        message_max_bytes: limits::MESSAGE_MAX_BYTES,
+        descriptions_max: limits::DESCRIPTIONS_MAX,
+        has_routed_codes: false,
+    };
+
+    /// Size of the largest packet that framing hands out: a PCKFWD, or a RELAY, with a message or with a chunk. No
+    /// incomplete packet holds more.
     pub fn packet_max_bytes(&self) -> usize {
         let names = 2 * (4 + limits::NICKNAME_MAX_BYTES);
         let chunk = 4 + limits::FILE_NAME_MAX_BYTES + 4 + limits::CHUNK_BYTES;
-        5 + 1 + 4 + names + 4 + self.message_max_bytes.max(chunk)
+        let header = if self.has_routed_codes { 17 } else { 5 };
+        header + 1 + 4 + names + 4 + self.message_max_bytes.max(chunk)
+    }
+
+    /// What the first byte of a packet stands for.
+    fn code(&self, byte: u8) -> Option<Code> {
+        Code::from_byte(byte).filter(|code| self.has_routed_codes || !code.is_routed())
     }
 }
 
@@ -50,8 +67,8 @@ pub enum Scan {
         /// Bytes needed, counted from the packet's start. Always more than there are.
         total: usize,
     },
-    /// A packet to ignore because of a field over its limit, or a PCKFWD inside a PCKFWD: its first `head` bytes end
-    /// right after what told so, the rest is skipped as it comes.
+    /// A packet to ignore because of a field over its limit, or a PCKFWD as the content of another packet: its first
+    /// `head` bytes end right after what told so, the rest is skipped as it comes.
     Overlong {
         /// The packet's code.
         code: Code,
@@ -60,7 +77,7 @@ pub enum Scan {
         /// Skips the rest.
         skip: Skip,
     },
-    /// An unknown code, at the front or as the content of a PCKFWD. No length follows such a code (D2).
+    /// An unknown code, at the front or as a content. No length follows such a code (D2).
     Unknown {
         /// Bytes up to and with that code.
         len: usize,
@@ -73,6 +90,7 @@ enum Field {
     Fixed(usize),
     Text(Limit),
     Descriptions,
+    Neighbours,
     /// A whole packet with its own code.
     Content,
 }
@@ -98,7 +116,7 @@ impl Limit {
 
 /// The fields after the code.
 fn layout(code: Code) -> &'static [Field] {
-    use Field::{Content, Descriptions, Fixed, Text};
+    use Field::{Content, Descriptions, Fixed, Neighbours, Text};
     use Limit::{FileName, Message, Nickname, Password};
     match code {
         Code::AuthGst => &[Text(Nickname)],
@@ -112,6 +130,10 @@ fn layout(code: Code) -> &'static [Field] {
             &[Fixed(4), Text(Nickname), Text(Nickname), Fixed(4), Text(FileName), Fixed(4 + limits::CHUNK_BYTES)]
         }
         Code::PckFwd => &[Fixed(4), Content],
+        Code::Relay => &[Fixed(4 + 4 + 4 + 4), Content],
+        Code::Links => &[Fixed(super::Descriptions::ENTRY_BYTES + 4 + 4), Neighbours],
+        Code::Hold => &[Fixed(4 + 1)],
+        Code::Hello => &[Fixed(4)],
         Code::MrgReq | Code::MrgRsp => &[Fixed(4), Descriptions],
         Code::Error => &[Text(Nickname), Fixed(1)],
     }
@@ -125,7 +147,7 @@ pub fn scan(bytes: &[u8], limits: &FrameLimits) -> Scan {
 /// As [`scan`]; also sets `is_whole_known` if a packet is incomplete and all its counts are there.
 fn scan_noting(bytes: &[u8], limits: &FrameLimits, is_whole_known: &mut bool) -> Scan {
     let Some(&first) = bytes.first() else { return Scan::Incomplete { total: 1 } };
-    let Some(code) = Code::from_byte(first) else { return Scan::Unknown { len: 1 } };
+    let Some(code) = limits.code(first) else { return Scan::Unknown { len: 1 } };
     walk(code, code, 1, bytes, limits, is_whole_known)
 }
 
@@ -145,7 +167,7 @@ pub struct CutOff {
 impl CutOff {
     /// Looks at the bytes that are left at the end of a stream. `None` if they do not begin a packet that was cut off.
     pub fn of(bytes: &[u8], limits: &FrameLimits) -> Option<CutOff> {
-        let code = Code::from_byte(*bytes.first()?)?;
+        let code = limits.code(*bytes.first()?)?;
         let mut is_total_known = false;
         match scan_noting(bytes, limits, &mut is_total_known) {
             Scan::Incomplete { total } => Some(CutOff { code, have: bytes.len(), total, is_total_known }),
@@ -180,7 +202,8 @@ fn walk(
                 continue;
             }
             Field::Text(limit) => (1, limit.bytes(limits)),
-            Field::Descriptions => (Descriptions::ENTRY_BYTES, limits::DESCRIPTIONS_MAX),
+            Field::Descriptions => (Descriptions::ENTRY_BYTES, limits.descriptions_max),
+            Field::Neighbours => (Neighbours::ENTRY_BYTES, limits::ROUTED_LINKS_MAX),
             Field::Content => return content(code, position, bytes, limits, is_whole_known),
         };
         let Some(&count) = bytes.get(position..).and_then(|rest| rest.first_chunk::<4>()) else {
@@ -198,14 +221,19 @@ fn walk(
     if position > bytes.len() { Scan::Incomplete { total: position } } else { Scan::Packet { len: position } }
 }
 
-/// A PCKFWD's content, whose code stands at `position`.
+/// The content of a PCKFWD or a RELAY, whose code stands at `position`.
 fn content(code: Code, position: usize, bytes: &[u8], limits: &FrameLimits, is_whole_known: &mut bool) -> Scan {
-    match bytes.get(position).copied().map(Code::from_byte) {
+    match bytes.get(position).copied().map(content_code) {
         None => Scan::Incomplete { total: position + 1 },
         Some(None) => Scan::Unknown { len: position + 1 },
         Some(Some(Code::PckFwd)) => Scan::Overlong { code, head: position + 1, skip: Skip::after(Code::PckFwd, 0, 0) },
         Some(Some(inner)) => walk(code, inner, position + 1, bytes, limits, is_whole_known),
     }
+}
+
+/// What the first byte of a content stands for: the codes of routed links stand at the front of a packet only.
+fn content_code(byte: u8) -> Option<Code> {
+    Code::from_byte(byte).filter(|code| !code.is_routed())
 }
 
 /// The stream's place in the layout of an ignored packet. Nothing of the packet is kept but a count that arrives in
@@ -230,7 +258,7 @@ pub enum Skipped {
     More,
     /// The packet is over.
     Done,
-    /// The packet was a PCKFWD, and its content has an unknown code: it is over, one byte behind that code (D2).
+    /// The packet has a content, and that has an unknown code: it is over, one byte behind that code (D2).
     Unknown,
 }
 
@@ -262,7 +290,7 @@ impl Skip {
             let Some((&byte, rest)) = bytes.split_first() else { return Skipped::More };
             *bytes = rest;
             if let Field::Content = *field {
-                let Some(inner) = Code::from_byte(byte) else { return Skipped::Unknown };
+                let Some(inner) = content_code(byte) else { return Skipped::Unknown };
                 (self.code, self.field) = (inner, 0);
                 continue;
             }
@@ -271,7 +299,11 @@ impl Skip {
             }
             self.count_len += 1;
             if self.count_len == 4 {
-                let unit = if let Field::Descriptions = *field { Descriptions::ENTRY_BYTES as u64 } else { 1 };
+                let unit = match *field {
+                    Field::Descriptions => Descriptions::ENTRY_BYTES as u64,
+                    Field::Neighbours => Neighbours::ENTRY_BYTES as u64,
+                    Field::Fixed(_) | Field::Text(_) | Field::Content => 1,
+                };
                 self.remaining = u64::from(u32::from_be_bytes(self.count)) * unit;
                 self.announced = self.remaining;
                 self.count_len = 0;

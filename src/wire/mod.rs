@@ -31,12 +31,13 @@ pub use code::Code;
 pub use decoder::{Decoder, Unreadable};
 pub use nickname::Nickname;
 pub use packet::{
-    AuthResponse, DeclineReason, Description, Descriptions, ErrorReason, FileChunk, Malformed, Packet, ServerId,
+    AuthResponse, DeclineReason, Description, Descriptions, ErrorReason, FileChunk, Malformed, Neighbours, Packet,
+    RelayHeader, ServerId,
 };
 
 // For the server, the client and the tests, which share buffers between connections. No promise.
 #[doc(hidden)]
-pub use encode::forward_header;
+pub use encode::{Envelope, forward_header, relay_header};
 #[doc(hidden)]
 pub use frame::{CutOff, FrameLimits, Scan, Skip, Skipped, scan};
 #[doc(hidden)]

@@ -102,6 +102,24 @@ pub enum Packet<'a> {
         destination: ServerId,
         content: &'a [u8],
     },
+    /// On routed links only, as the next three. `content` is one whole packet with its own code, not yet decoded.
+    Relay {
+        header: RelayHeader,
+        content: &'a [u8],
+    },
+    Links {
+        server: Description,
+        incarnation: u32,
+        version: u32,
+        neighbours: Neighbours<'a>,
+    },
+    Hold {
+        server: ServerId,
+        is_held: bool,
+    },
+    Hello {
+        stamp: u32,
+    },
     MrgReq {
         server: ServerId,
         siblings: Descriptions<'a>,
@@ -184,6 +202,56 @@ impl<'a> Descriptions<'a> {
     }
 }
 
+/// What stands before a packet on its way through a routed network (D32).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RelayHeader {
+    /// The server that it is for. A public message is for the neighbour that gets it.
+    pub destination: ServerId,
+    /// The server that sent it.
+    pub origin: ServerId,
+    /// The origin's time of start in seconds since 1970, as far as clocks go (D39).
+    pub incarnation: u32,
+    /// Counts what the origin has sent in this incarnation.
+    pub number: u32,
+}
+
+/// A server's links, as LINKS lists them: the server at the other end and the stamp. Decoded as they are walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Neighbours<'a>(&'a [u8]);
+
+impl<'a> Neighbours<'a> {
+    /// Bytes of one entry.
+    pub const ENTRY_BYTES: usize = 8;
+
+    /// The entries in `bytes`, which must be whole ones.
+    pub fn new(bytes: &'a [u8]) -> Option<Neighbours<'a>> {
+        bytes.len().is_multiple_of(Self::ENTRY_BYTES).then_some(Neighbours(bytes))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len() / Self::ENTRY_BYTES
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Their bytes, as they stand in the packet.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = (ServerId, u32)> + use<'a> {
+        let entries = self.0.as_chunks::<8>().0.iter();
+        entries.map(|&[a, b, c, d, e, f, g, h]| {
+            (ServerId(u32::from_be_bytes([a, b, c, d])), u32::from_be_bytes([e, f, g, h]))
+        })
+    }
+}
+
 /// A packet whose frame is sound and whose content is not: an ignored packet (D1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Malformed {
@@ -235,6 +303,30 @@ impl<'a> Packet<'a> {
                 chunk: fields.chunk()?,
             },
             Code::PckFwd => Packet::PckFwd { destination: fields.server()?, content: fields.rest() },
+            Code::Relay => Packet::Relay {
+                header: RelayHeader {
+                    destination: fields.server()?,
+                    origin: fields.server()?,
+                    incarnation: fields.u32()?,
+                    number: fields.u32()?,
+                },
+                content: fields.rest(),
+            },
+            Code::Links => Packet::Links {
+                server: fields.description()?,
+                incarnation: fields.u32()?,
+                version: fields.u32()?,
+                neighbours: fields.neighbours()?,
+            },
+            Code::Hold => Packet::Hold {
+                server: fields.server()?,
+                is_held: match fields.u8()? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(Malformed::Value),
+                },
+            },
+            Code::Hello => Packet::Hello { stamp: fields.u32()? },
             Code::MrgReq => Packet::MrgReq { server: fields.server()?, siblings: fields.descriptions()? },
             Code::MrgRsp => Packet::MrgRsp { server: fields.server()?, siblings: fields.descriptions()? },
             Code::MrgDecl => Packet::MrgDecl {
@@ -270,6 +362,10 @@ impl<'a> Packet<'a> {
             Packet::FileChnk { .. } => Code::FileChnk,
             Packet::FileChnkInc { .. } => Code::FileChnkInc,
             Packet::PckFwd { .. } => Code::PckFwd,
+            Packet::Relay { .. } => Code::Relay,
+            Packet::Links { .. } => Code::Links,
+            Packet::Hold { .. } => Code::Hold,
+            Packet::Hello { .. } => Code::Hello,
             Packet::MrgReq { .. } => Code::MrgReq,
             Packet::MrgRsp { .. } => Code::MrgRsp,
             Packet::MrgDecl { .. } => Code::MrgDecl,
@@ -325,6 +421,17 @@ impl<'a> Fields<'a> {
         let count = self.u32()? as usize;
         let bytes = count.checked_mul(Descriptions::ENTRY_BYTES).ok_or(Malformed::Frame)?;
         self.take(bytes).map(Descriptions)
+    }
+
+    fn description(&mut self) -> Result<Description, Malformed> {
+        let descriptions = Descriptions(self.take(Descriptions::ENTRY_BYTES)?);
+        descriptions.iter().next().ok_or(Malformed::Frame)
+    }
+
+    fn neighbours(&mut self) -> Result<Neighbours<'a>, Malformed> {
+        let count = self.u32()? as usize;
+        let bytes = count.checked_mul(Neighbours::ENTRY_BYTES).ok_or(Malformed::Frame)?;
+        self.take(bytes).map(Neighbours)
     }
 
     fn rest(&mut self) -> &'a [u8] {

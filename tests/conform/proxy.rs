@@ -8,7 +8,7 @@ use std::thread;
 
 use cfp::wire::{Code, FrameLimits, Packet, Scan, Skipped, scan};
 
-const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 16 << 20 };
+const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 16 << 20, ..FrameLimits::DEFAULT };
 
 /// From whom a piece comes: who has connected, or who was connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -88,3 +88,12 @@ fn processor_time_of_a_public_message_for_each_sibling_and_each_client() {
         println!("with {count} more: {of_siblings:.1} µs for each sibling, {of_clients:.1} µs for each client");
     }
 }
+
+#[test]
+#[ignore = "measures"]
+fn time_until_a_message_gets_through_when_a_ring_of_routed_servers_is_cut() {
+    let mut took = crate::routed_networks::cut_rings(200);
+    took.sort_unstable();
+    let at = |percent: usize| took[(took.len() * percent).div_ceil(100) - 1];
+    println!("200 cuts: median {:.1?}, 99 % {:.1?}, at most {:.1?}", at(50), at(99), took[199]);
+}

@@ -247,7 +247,7 @@ impl World {
         format!("#{item}#{:padding$}", "")
     }
 
-    fn note(&mut self, sender: usize, class: Class, receiver: Option<usize>, destination: usize) -> usize {
+    pub fn note(&mut self, sender: usize, class: Class, receiver: Option<usize>, destination: usize) -> usize {
         let host = self.people[sender].host;
         let links = (0..self.hosts.len()).map(|far| self.link(host, far)).collect();
         let item = self.ledger.add(sender, class, receiver, destination, self.step, links);

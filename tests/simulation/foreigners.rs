@@ -5,8 +5,11 @@ use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 
 use cfp::core::engine::socket::{Received, Socket};
-use cfp::limits::{FORGET_MS, LINK_KEEPALIVE, NETWORK_MAX_SERVERS};
-use cfp::wire::{DeclineReason, Descriptions, ErrorReason, FrameLimits, Packet, Scan, ServerId, scan};
+use cfp::limits::{DESCRIPTIONS_MAX, FORGET_MS, LINK_KEEPALIVE, NETWORK_MAX_SERVERS, ROUTED_DESCRIPTIONS_MAX};
+use cfp::wire::{
+    DeclineReason, Description, Descriptions, ErrorReason, FrameLimits, Neighbours, Packet, RelayHeader, Scan,
+    ServerId, scan,
+};
 
 use super::dice::Dice;
 use super::pipes::PipeEnd;
@@ -23,6 +26,8 @@ pub struct Foreigner {
     got: BTreeSet<usize>,
     /// It has something planned.
     pub is_awake: bool,
+    /// The version of its links, and the number of its last packet, if it is routed.
+    numbers: (u32, u32),
 }
 
 /// A connection with a server.
@@ -91,7 +96,7 @@ impl Line {
 impl Foreigner {
     pub fn new(plan: ForeignerPlan) -> Foreigner {
         let (lines, known, got) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
-        Foreigner { plan, lines, known, got, is_awake: false }
+        Foreigner { plan, lines, known, got, is_awake: false, numbers: (0, 0) }
     }
 
     fn link(&self, server: ServerId) -> Option<usize> {
@@ -107,10 +112,12 @@ impl Foreigner {
     /// Itself, if it does so and the other side does too, and its siblings, without `receiver`.
     fn list(&self, with_self: bool, receiver: Option<ServerId>) -> Vec<u8> {
         let own = with_self.then_some((self.plan.id, self.plan.address));
+        // Twice is the mark of a routed server (D25).
+        let own = own.into_iter().chain(own.filter(|_| self.plan.is_routed));
         let mut siblings = self.siblings();
         siblings.retain(|&id, _| Some(id) != receiver);
         let mut bytes = Vec::new();
-        for (id, address) in own.into_iter().chain(siblings) {
+        for (id, address) in own.chain(siblings) {
             bytes.extend_from_slice(&id.0.to_be_bytes());
             bytes.extend_from_slice(&address.ip().octets());
             bytes.extend_from_slice(&u32::from(address.port()).to_be_bytes());
@@ -158,12 +165,18 @@ impl Foreigner {
             self.lines[place].fill();
             let input = std::mem::take(&mut self.lines[place].input);
             let mut rest = input.as_slice();
-            while let Scan::Packet { len } = scan(rest, &FrameLimits { message_max_bytes: 1 << 20 }) {
+            let is_routed = self.plan.is_routed;
+            let limits = FrameLimits {
+                message_max_bytes: 1 << 20,
+                descriptions_max: if is_routed { ROUTED_DESCRIPTIONS_MAX } else { DESCRIPTIONS_MAX },
+                has_routed_codes: is_routed,
+            };
+            while let Scan::Packet { len } = scan(rest, &limits) {
                 let packet = Packet::decode(&rest[..len]).expect("what a server sends is sound");
                 self.on_packet(place, &packet, now);
                 rest = &rest[len..];
             }
-            let is_begun = rest.is_empty() || matches!(scan(rest, &FrameLimits::default()), Scan::Incomplete { .. });
+            let is_begun = rest.is_empty() || matches!(scan(rest, &limits), Scan::Incomplete { .. });
             assert!(is_begun, "{} was sent {rest:?}", self.plan.id);
             self.lines[place].input = rest.to_vec();
         }
@@ -198,6 +211,12 @@ impl Foreigner {
                     // To a server that knows only the RFC, this is an ordinary request to merge.
                     self.lines[place].say(&Packet::MrgDecl { reason: DeclineReason::AlreadyMerged });
                 }
+            }
+            (State::Linked(server), Packet::Hello { stamp }) => self.tell_links(place, server, stamp + 1),
+            (State::Linked(_), Packet::Links { .. } | Packet::Hold { .. }) if self.plan.is_routed => {}
+            (State::Linked(_), Packet::Relay { header, content }) => {
+                assert!(header.destination == self.plan.id && header.origin != self.plan.id, "{header:?}");
+                self.on_forwarded(place, header.origin, content);
             }
             (State::Linked(server), Packet::PckFwd { destination, content }) => {
                 assert_eq!(destination, self.plan.id, "what is forwarded is for the receiver");
@@ -250,6 +269,10 @@ impl Foreigner {
         if let Some(end) = &mut self.lines[place].end {
             end.set_keepalive(LINK_KEEPALIVE);
         }
+        if self.plan.is_routed {
+            self.lines[place].say(&Packet::Hello { stamp: 0 });
+            return;
+        }
         if !self.plan.describes {
             return;
         }
@@ -291,11 +314,58 @@ impl Foreigner {
                 }
             }
             Packet::Error { sender, reason } => {
-                assert_eq!((sender, reason), ("f", ErrorReason::UnknownReceiver));
+                assert!(sender == "f" && (reason == ErrorReason::UnknownReceiver || self.plan.is_routed));
                 self.lines[place].errors += 1;
             }
             other => panic!("{} was forwarded {other:?}", self.plan.id),
         }
+    }
+
+    /// Says that it has this one link.
+    fn tell_links(&mut self, place: usize, server: ServerId, stamp: u32) {
+        self.numbers.0 += 1;
+        let list = [server.0.to_be_bytes(), stamp.to_be_bytes()].concat();
+        let (address, port) = (*self.plan.address.ip(), self.plan.address.port().into());
+        self.lines[place].say(&Packet::Links {
+            server: Description { server: self.plan.id, address, port },
+            incarnation: 5_000_000,
+            version: self.numbers.0,
+            neighbours: Neighbours::new(&list).expect("whole entries"),
+        });
+    }
+
+    /// Sends a packet through a routed network: its own, or in the name of another server, which reaches nobody (R8).
+    pub fn forge(&mut self, overheard: Option<(usize, String, ServerId)>, others: &[ServerId], dice: &mut Dice) {
+        let Some(place) = (0..self.lines.len()).find(|&place| self.lines[place].server().is_some()) else { return };
+        let own = self.plan.id;
+        let Some(server) = self.lines[place].server() else { return };
+        self.numbers.1 += 1;
+        let mut content = Vec::new();
+        let mut header =
+            RelayHeader { destination: server, origin: own, incarnation: 5_000_000, number: self.numbers.1 };
+        let choice = dice.below(6);
+        match choice {
+            0 => Packet::MsgPblInc { origin: own, sender: "f", message: "from afar" }.encode(&mut content),
+            1 => {
+                header.destination = dice.pick(others).copied().unwrap_or(server);
+                Packet::MsgPrvInc { origin: own, sender: "f", receiver: "ghost", message: "boo" }.encode(&mut content);
+            }
+            2 => self.lines[place]
+                .say(&Packet::Hold { server: dice.pick(others).copied().unwrap_or(own), is_held: true }),
+            _ => {
+                let Some((number, sender, origin)) = overheard else { return };
+                let message = &format!("#{number}#");
+                Packet::MsgPblInc { origin, sender: &sender, message }.encode(&mut content);
+                if choice > 3 {
+                    // As if that server were behind it, with numbers that nobody has used yet.
+                    (header.origin, header.incarnation) = (origin, 9_000_000);
+                }
+            }
+        }
+        if !content.is_empty() {
+            self.lines[place].say(&Packet::Relay { header, content: &content });
+        }
+        self.lines[place].flush();
     }
 
     /// Sends a packet on a link, sound or not. `overheard` is a public message of another client: number, sender,

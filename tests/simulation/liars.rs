@@ -252,7 +252,9 @@ impl World {
             line.fill();
             let input = std::mem::take(&mut line.input);
             let mut rest = input.as_slice();
-            while let Scan::Packet { len } = scan(rest, &FrameLimits { message_max_bytes: 1 << 20 }) {
+            while let Scan::Packet { len } =
+                scan(rest, &FrameLimits { message_max_bytes: 1 << 20, ..FrameLimits::DEFAULT })
+            {
                 let packet = Packet::decode(&rest[..len]).expect("what a server sends is sound");
                 self.tell_liar(number, place, &packet);
                 rest = &rest[len..];

@@ -8,10 +8,11 @@ use cfp::core::engine::secure::Secure;
 use cfp::core::state::mesh::DialFor;
 
 use super::host::{Arrived, Host};
+use super::ledger::LinkState;
 use super::pipes::{EndId, Later, Owner, make_pipe};
-use super::plan;
+use super::plan::{self, Kind};
 use super::toy::Toy;
-use super::world::{Event, World, pair};
+use super::world::{Event, REUNION_MS, World, pair};
 
 /// Bytes of the request of a server that is alone and describes itself: shorter is none.
 const REQUEST_MIN_BYTES: u64 = 1 + 4 + 4 + 12;
@@ -94,6 +95,43 @@ impl World {
         }
     }
 
+    /// How two hosts are linked.
+    pub fn direct(&self, near: usize, far: usize) -> LinkState {
+        let epoch = self.epochs.get(&pair(near, far)).copied().unwrap_or(0);
+        let (a, b) = (self.hosts[near].links.get(&far), self.hosts[far].links.get(&near));
+        LinkState { epoch, near_up: a.is_some(), both_up: a.is_some() && a == b, upsets: None }
+    }
+
+    /// Whether two servers agree that they are linked. Without faults, they go on agreeing.
+    pub fn note_joint(&mut self, near: usize, far: usize) {
+        let (a, b) = pair(near, far);
+        let lives = (a, self.hosts[a].incarnation, b, self.hosts[b].incarnation);
+        if self.direct(a, b).both_up {
+            self.joint.insert((a, b), self.hosts[a].links[&b]);
+            self.parted.remove(&lives);
+            if let Some(since) = self.broken_since.remove(&lives) {
+                let gone_ms = self.now - since;
+                assert!(gone_ms <= REUNION_MS, "S9: {a} and {b} were not linked for {gone_ms} ms");
+            }
+            self.were_linked.insert(lives);
+            self.count("links");
+        } else if self.joint.remove(&(a, b)).is_some() {
+            let is_contested = self.is_contested(a, b);
+            if is_contested {
+                self.parted.insert(lives);
+            }
+            if self.plan.kind == Kind::Lies && !self.is_chaos && !self.is_over {
+                self.count("honest links that broke");
+                // One that has come back meanwhile was not linked in this life.
+                let is_sure = !is_contested && !self.is_squatted(a) && !self.is_squatted(b);
+                if is_sure && self.were_linked.contains(&lives) {
+                    self.broken_since.insert(lives, self.now);
+                }
+            }
+            assert!(!self.plan.is_calm || self.is_over, "the link of {a} and {b} breaks, and nothing went wrong");
+        }
+    }
+
     fn is_cut(&self, from: Owner, to: Option<Owner>) -> bool {
         matches!((from, to), (Owner::Host(from), Some(Owner::Host(to))) if self.cuts.contains(&pair(from, to)))
     }
@@ -122,7 +160,12 @@ impl World {
             let overheard = self.ledger.overhear(&mut self.dice);
             let overheard = overheard
                 .map(|(item, by)| (item, super::people::Person::nickname(by), self.hosts[self.people[by].host].id));
-            self.foreigners[number].talk(overheard, &mut self.dice);
+            if self.foreigners[number].plan.is_routed {
+                let others: Vec<_> = self.hosts.iter().map(|host| host.id).collect();
+                self.foreigners[number].forge(overheard, &others, &mut self.dice);
+            } else {
+                self.foreigners[number].talk(overheard, &mut self.dice);
+            }
         }
         self.wake_foreigner(number);
     }

@@ -128,7 +128,7 @@ impl Person {
     }
 
     fn parse(&mut self, got: &mut Vec<Got>) {
-        let limits = FrameLimits { message_max_bytes: 1 << 20 };
+        let limits = FrameLimits { message_max_bytes: 1 << 20, ..FrameLimits::DEFAULT };
         let mut position = 0;
         while position < self.input.len() {
             let rest = &self.input[position..];

@@ -22,6 +22,8 @@ pub enum Kind {
     Duel,
     /// All that is asked to merge fits together, and one or two siblings lie.
     Lies,
+    /// Routed servers: links only where they are asked for, with rings, and perhaps one dense server, or one ID twice.
+    Routed,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,7 @@ pub struct HostPlan {
     pub merges: Vec<usize>,
     /// The servers whose requests it accepts, if not all of them.
     pub permits: Vec<usize>,
+    pub is_routed: bool,
 }
 
 /// A server of another make.
@@ -42,6 +45,8 @@ pub struct ForeignerPlan {
     pub address: SocketAddrV4,
     /// It describes itself, and completes the mesh; else it knows only the RFC.
     pub describes: bool,
+    /// It is routed, and sends packets in the name of others.
+    pub is_routed: bool,
     /// The hosts that it asks to merge.
     pub asks: Vec<usize>,
 }
@@ -94,9 +99,10 @@ impl Plan {
             Kind::Races => dice.between(3, 12) as usize,
             Kind::Duel => 2,
             Kind::Lies => dice.between(2, 8) as usize,
+            Kind::Routed => dice.between(3, 12) as usize,
         };
         let is_restricted = dice.chance(300);
-        let is_split = kind != Kind::Duel && kind != Kind::Lies && (count > 10 || dice.chance(300));
+        let is_split = matches!(kind, Kind::Fits | Kind::Races) && (count > 10 || dice.chance(300));
         let groups = if is_split { 2 } else { 1 };
         let mut hosts: Vec<HostPlan> = (0..count)
             .map(|number| HostPlan {
@@ -105,6 +111,7 @@ impl Plan {
                 group: 0,
                 merges: Vec::new(),
                 permits: Vec::new(),
+                is_routed: kind == Kind::Routed,
             })
             .collect();
         let mut order: Vec<usize> = (0..count).collect();
@@ -129,6 +136,14 @@ impl Plan {
             if let (Some(twin), Some(id)) = (hosts.iter_mut().find(|host| host.group == 1), taken) {
                 twin.id = id;
             }
+        }
+        if kind == Kind::Routed && dice.chance(200) {
+            hosts[dice.below(count)].is_routed = false;
+        }
+        let has_twins = kind == Kind::Routed && dice.chance(150);
+        if has_twins {
+            let twin = dice.below(count - 1) + 1;
+            hosts[twin].id = hosts[0].id;
         }
         let mut merges = Vec::new();
         for group in 0..2 {
@@ -158,9 +173,10 @@ impl Plan {
         let foreigners = draw_foreigners(kind, &hosts, dice);
         let liars = match kind {
             Kind::Lies => (0..dice.between(1, 2) as u8).map(|number| LiarPlan::draw(number, count, dice)).collect(),
-            Kind::Fits | Kind::Races | Kind::Duel => Vec::new(),
+            Kind::Fits | Kind::Races | Kind::Duel | Kind::Routed => Vec::new(),
         };
-        let is_calm = kind == Kind::Duel || kind == Kind::Fits && dice.chance(100);
+        let may_be_calm = kind == Kind::Fits || kind == Kind::Routed && !has_twins;
+        let is_calm = kind == Kind::Duel || may_be_calm && dice.chance(100);
         let mut fault_weights = [0; 11];
         for weight in fault_weights.iter_mut().filter(|_| !is_calm) {
             *weight = if dice.chance(400) { 0 } else { dice.between(1, 20) };
@@ -202,6 +218,7 @@ impl Plan {
             group: 0,
             merges: merges.to_vec(),
             permits: Vec::new(),
+            is_routed: false,
         };
         Plan {
             hosts: merges.iter().enumerate().map(host).collect(),
@@ -216,6 +233,22 @@ impl Plan {
             people: 0,
             fault_weights: [0; 11],
             ..Plan::draw(Kind::Fits, dice)
+        }
+    }
+
+    /// Routed servers with these `--merge` options, on quick lines.
+    pub fn routed(merges: &[&[usize]], dice: &mut Dice) -> Plan {
+        let mut plan = Plan::scripted(merges, dice);
+        plan.hosts.iter_mut().for_each(|host| host.is_routed = true);
+        Plan {
+            kind: Kind::Routed,
+            latency_ms: 10,
+            run_delay_ms: 1,
+            pipe_bytes: 65536,
+            max_message_bytes: 2000,
+            max_queue_bytes: 1 << 20,
+            max_link_queue_bytes: LINK_QUEUE_MAX_BYTES,
+            ..plan
         }
     }
 
@@ -234,18 +267,24 @@ impl Plan {
 /// Servers of another make, if a group has room for them.
 fn draw_foreigners(kind: Kind, hosts: &[HostPlan], dice: &mut Dice) -> Vec<ForeignerPlan> {
     let mut foreigners: Vec<ForeignerPlan> = Vec::new();
+    let likely = if kind == Kind::Routed { 600 } else { 300 };
     for describes in [false, true] {
         let group = dice.below(2);
         let members: Vec<usize> = (0..hosts.len()).filter(|&host| hosts[host].group == group).collect();
         let is_room = kind == Kind::Races || members.len() + foreigners.len() < NETWORK_MAX_SERVERS;
-        if kind == Kind::Duel || kind == Kind::Lies || !dice.chance(300) || members.is_empty() || !is_room {
+        if kind == Kind::Duel || kind == Kind::Lies || !dice.chance(likely) || members.is_empty() || !is_room {
             continue;
         }
         // The links between those of the hosts.
         let (id, place) = if describes { (ServerId(5), 2) } else { (ServerId(9), 1) };
         let address = SocketAddrV4::new(Ipv4Addr::new(10, 0, 200, place), PORT);
-        let asks = (0..2).filter_map(|_| dice.pick(&members).copied()).collect();
-        foreigners.push(ForeignerPlan { id, address, describes, asks });
+        let mut asks: Vec<usize> = (0..2).filter_map(|_| dice.pick(&members).copied()).collect();
+        let is_routed = kind == Kind::Routed && describes && dice.chance(800);
+        if is_routed {
+            // With one link it stands behind nobody.
+            asks.truncate(1);
+        }
+        foreigners.push(ForeignerPlan { id, address, describes, is_routed, asks });
     }
     foreigners
 }

@@ -23,6 +23,7 @@ use super::liars::Liar;
 use super::people::{Got, Person, Role};
 use super::pipes::{Later, Net, Owner, PipeEnd, SharedNet, make_pipe};
 use super::plan::{self, Kind, Plan};
+use super::routed::Ways;
 
 /// What will happen.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,9 +93,13 @@ pub struct World {
     /// Pipes on which two servers asked each other before either answered.
     pub collided: BTreeSet<usize>,
     pub silent_since: BTreeMap<usize, u64>,
-    epochs: BTreeMap<(usize, usize), u32>,
+    /// Pipes that take longer than others, and how much.
+    pub slow_ms: BTreeMap<usize, u64>,
+    pub epochs: BTreeMap<(usize, usize), u32>,
+    /// In a routed network.
+    pub ways: Ways,
     /// The pipes of links that are up on both sides.
-    joint: BTreeMap<(usize, usize), usize>,
+    pub joint: BTreeMap<(usize, usize), usize>,
     pub counts: BTreeMap<String, u64>,
 }
 
@@ -110,9 +115,7 @@ impl View for World {
     }
 
     fn link(&self, near: usize, far: usize) -> LinkState {
-        let epoch = self.epochs.get(&pair(near, far)).copied().unwrap_or(0);
-        let (a, b) = (self.hosts[near].links.get(&far), self.hosts[far].links.get(&near));
-        LinkState { epoch, near_up: a.is_some(), both_up: a.is_some() && a == b }
+        if self.plan.kind == Kind::Routed { self.way_state(near, far) } else { self.direct(near, far) }
     }
 }
 
@@ -158,7 +161,9 @@ impl World {
             asking: BTreeSet::new(),
             collided: BTreeSet::new(),
             silent_since: BTreeMap::new(),
+            slow_ms: BTreeMap::new(),
             epochs: BTreeMap::new(),
+            ways: Ways::default(),
             joint: BTreeMap::new(),
             counts: BTreeMap::new(),
         };
@@ -298,7 +303,8 @@ impl World {
         let later = std::mem::take(&mut self.net.borrow_mut().later);
         for later in later {
             let delay = match later {
-                Later::Deliver(_) | Later::Space(_) | Later::Reset(_) => self.latency(),
+                Later::Deliver(end) => self.latency() + self.slow_ms.get(&end.pipe).copied().unwrap_or(0),
+                Later::Space(_) | Later::Reset(_) => self.latency(),
                 Later::Patience(end) => self.net.borrow().patience_ms(end),
                 Later::Wake(Owner::Host(host)) => {
                     self.wake(host, 0);
@@ -349,6 +355,7 @@ impl World {
             self.note_joint(number, far);
         }
         self.note_collisions();
+        self.note_ways();
         for (dial_for, address) in outcome.dials {
             self.dial(number, dial_for, address);
         }
@@ -364,36 +371,6 @@ impl World {
         if outcome.is_shut_down {
             self.stop(number);
             self.plan_restart(number);
-        }
-    }
-
-    /// Whether two servers agree that they are linked. Without faults, they go on agreeing.
-    fn note_joint(&mut self, near: usize, far: usize) {
-        let (a, b) = pair(near, far);
-        let lives = (a, self.hosts[a].incarnation, b, self.hosts[b].incarnation);
-        if self.link(a, b).both_up {
-            self.joint.insert((a, b), self.hosts[a].links[&b]);
-            self.parted.remove(&lives);
-            if let Some(since) = self.broken_since.remove(&lives) {
-                let gone_ms = self.now - since;
-                assert!(gone_ms <= REUNION_MS, "S9: {a} and {b} were not linked for {gone_ms} ms");
-            }
-            self.were_linked.insert(lives);
-            self.count("links");
-        } else if self.joint.remove(&(a, b)).is_some() {
-            let is_contested = self.is_contested(a, b);
-            if is_contested {
-                self.parted.insert(lives);
-            }
-            if self.plan.kind == Kind::Lies && !self.is_chaos && !self.is_over {
-                self.count("honest links that broke");
-                // One that has come back meanwhile was not linked in this life.
-                let is_sure = !is_contested && !self.is_squatted(a) && !self.is_squatted(b);
-                if is_sure && self.were_linked.contains(&lives) {
-                    self.broken_since.insert(lives, self.now);
-                }
-            }
-            assert!(!self.plan.is_calm || self.is_over, "the link of {a} and {b} breaks, and nothing went wrong");
         }
     }
 
@@ -451,15 +428,20 @@ impl World {
             true => host.permits.iter().map(allowed).chain(asking).collect(),
             false => "10.0.0.0/8".parse().into_iter().collect(),
         };
-        let config = Config {
+        let mut config = Config {
             advertise: Some(plan::address(number, moved)),
             allow_peers,
             max_queue_bytes: self.plan.max_queue_bytes,
             max_link_queue_bytes: self.plan.max_link_queue_bytes,
-            frame: FrameLimits { message_max_bytes: self.plan.max_message_bytes },
+            frame: FrameLimits { message_max_bytes: self.plan.max_message_bytes, ..FrameLimits::DEFAULT },
             seed: self.dice.between(0, u64::MAX - 1),
             ..Config::new(host.id)
         };
+        if host.is_routed {
+            // A clock may go back.
+            let skew = if self.dice.chance(200) { self.dice.between(0, 1000) } else { 1000 };
+            config.route((1_000_000 + self.now / 1000 + skew) as u32);
+        }
         let merges = host.merges.iter().map(|&other| self.plan.name(other, 0)).collect();
         self.trace(|_| format!("{number} starts at {:?}", config.advertise));
         self.hosts[number].start(config, merges, self.now);
@@ -473,6 +455,7 @@ impl World {
         for far in self.hosts[number].stop() {
             *self.epochs.entry(pair(number, far)).or_default() += 1;
         }
+        self.note_ways();
     }
 
     pub fn plan_restart(&mut self, number: usize) {

@@ -9,8 +9,9 @@ use rustix::net::{self, AddressFamily, SocketType, sockopt};
 
 use super::{ID, PATIENCE};
 
-/// Longest message that the client understands.
-const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 16 * 1024 * 1024 };
+/// What the client understands: the longest messages, and what comes over a routed link.
+const LIMITS: FrameLimits =
+    FrameLimits { message_max_bytes: 16 * 1024 * 1024, descriptions_max: 65, has_routed_codes: true };
 
 /// One connection to a server.
 pub struct Client {

@@ -1,11 +1,12 @@
-//! Packets for property tests: strategies for all fourteen, and the bytes of each.
+//! Packets for property tests: strategies for all of them, and the bytes of each.
 //!
 //! A `Packet` borrows, and a strategy must own what it makes. So `Parts` owns every field that a packet may have, and
 //! lends those that its code calls for.
 
 use cfp::limits;
 use cfp::wire::{
-    AuthResponse, Code, DeclineReason, Descriptions, ErrorReason, FileChunk, FrameLimits, Nickname, Packet, ServerId,
+    AuthResponse, Code, DeclineReason, Description, Descriptions, ErrorReason, FileChunk, FrameLimits, Neighbours,
+    Nickname, Packet, RelayHeader, ServerId,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -26,10 +27,14 @@ pub struct Parts {
     pub content: Box<[u8; limits::CHUNK_BYTES]>,
     /// Bytes of whole descriptions.
     pub descriptions: Vec<u8>,
+    /// The header of a RELAY, and the first fields of LINKS.
+    pub header: RelayHeader,
+    /// Bytes of whole entries of LINKS.
+    pub neighbours: Vec<u8>,
     pub response: AuthResponse,
     pub decline: DeclineReason,
     pub error: ErrorReason,
-    /// What a PCKFWD carries: one whole packet.
+    /// What a PCKFWD or a RELAY carries: one whole packet.
     pub forwarded: Vec<u8>,
 }
 
@@ -57,6 +62,15 @@ impl Parts {
             Code::FileChnk => Packet::FileChnk { destination: server, receiver, chunk },
             Code::FileChnkInc => Packet::FileChnkInc { origin: server, sender: name, receiver, chunk },
             Code::PckFwd => Packet::PckFwd { destination: server, content: &self.forwarded },
+            Code::Relay => Packet::Relay { header: self.header, content: &self.forwarded },
+            Code::Links => Packet::Links {
+                server: Description { server, address: self.header.origin.0.into(), port: self.header.destination.0 },
+                incarnation: self.header.incarnation,
+                version: self.header.number,
+                neighbours: Neighbours::new(&self.neighbours).unwrap(),
+            },
+            Code::Hold => Packet::Hold { server, is_held: self.chunks % 2 == 0 },
+            Code::Hello => Packet::Hello { stamp: self.server },
             Code::MrgReq => Packet::MrgReq { server, siblings },
             Code::MrgRsp => Packet::MrgRsp { server, siblings },
             Code::MrgDecl => Packet::MrgDecl { reason: self.decline },
@@ -75,9 +89,10 @@ impl Parts {
 /// What a PCKFWD may carry (D5).
 const FORWARDABLE: [Code; 4] = [Code::MsgPblInc, Code::MsgPrvInc, Code::FileChnkInc, Code::Error];
 
-/// A packet of any code, each of its fields within the limits.
+/// A packet of any code that has a layout, each of its fields within the limits.
 pub fn packet(limits: FrameLimits) -> impl Strategy<Value = Parts> {
-    (select(&Code::ALL[..]), parts(limits), select(&FORWARDABLE[..]), parts(limits)).prop_map(
+    let codes: Vec<Code> = Code::ALL.into_iter().filter(|code| limits.has_routed_codes || !code.is_routed()).collect();
+    (select(codes), parts(limits), select(&FORWARDABLE[..]), parts(limits)).prop_map(
         |(code, parts, inner_code, inner)| {
             let forwarded = Parts { code: inner_code, ..inner }.bytes();
             Parts { code, forwarded, ..parts }
@@ -115,7 +130,13 @@ fn parts(limits: FrameLimits) -> impl Strategy<Value = Parts> {
     );
     let numbers = (any::<u32>(), any::<u32>(), 1..=u32::MAX);
     let descriptions =
-        (0..=limits::DESCRIPTIONS_MAX).prop_flat_map(|count| vec(any::<u8>(), count * Descriptions::ENTRY_BYTES));
+        (0..=limits.descriptions_max).prop_flat_map(|count| vec(any::<u8>(), count * Descriptions::ENTRY_BYTES));
+    let neighbours =
+        (0..=limits::ROUTED_LINKS_MAX).prop_flat_map(|count| vec(any::<u8>(), count * Neighbours::ENTRY_BYTES));
+    let header =
+        (any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>()).prop_map(|(to, from, incarnation, number)| {
+            RelayHeader { destination: ServerId(to), origin: ServerId(from), incarnation, number }
+        });
     let values = (
         select(vec![
             AuthResponse::Accepted,
@@ -126,12 +147,12 @@ fn parts(limits: FrameLimits) -> impl Strategy<Value = Parts> {
         select(vec![DeclineReason::AlreadyMerged, DeclineReason::ServerLimit, DeclineReason::IdConflict]),
         select(vec![ErrorReason::UnknownServer, ErrorReason::UnknownReceiver]),
     );
-    (texts, numbers, content(), descriptions, values).prop_map(
+    (texts, numbers, content(), (descriptions, neighbours, header), values).prop_map(
         |(
             (name, receiver, password, message, file_name),
             (server, transfer_id, chunks),
             content,
-            descriptions,
+            (descriptions, neighbours, header),
             (response, decline, error),
         )| Parts {
             code: Code::AuthGst,
@@ -144,6 +165,8 @@ fn parts(limits: FrameLimits) -> impl Strategy<Value = Parts> {
             chunks,
             content,
             descriptions,
+            header,
+            neighbours,
             response,
             decline,
             error,

@@ -15,11 +15,13 @@ pub enum Event {
 }
 
 /// Everything that `stream` tells, and whether it ends between two packets.
-pub fn events(stream: &[u8], message_max_bytes: usize) -> (Vec<Event>, bool) {
+///
+/// `is_routed`: it is the stream of a routed link (D24).
+pub fn events(stream: &[u8], message_max_bytes: usize, is_routed: bool) -> (Vec<Event>, bool) {
     let mut events = Vec::new();
     let mut start = 0;
     while start < stream.len() {
-        let mut reader = Reader { stream, position: start, overlong_at: None, message_max_bytes };
+        let mut reader = Reader { stream, position: start, overlong_at: None, message_max_bytes, is_routed };
         let end = reader.packet(false);
         if let Some(position) = reader.overlong_at {
             let code = Code::from_byte(stream[start]).unwrap();
@@ -47,6 +49,7 @@ struct Reader<'a> {
     /// The position at which it became known that the packet is to be skipped.
     overlong_at: Option<usize>,
     message_max_bytes: usize,
+    is_routed: bool,
 }
 
 /// Each step is `None` if the stream ends before it does.
@@ -90,9 +93,20 @@ impl Reader<'_> {
                 self.pass(4)?;
                 return self.packet(true);
             }
+            0x51 if self.is_routed && !in_forward => {
+                self.pass(16)?;
+                return self.packet(true);
+            }
+            0x52 if self.is_routed && !in_forward => {
+                self.pass(20)?;
+                let count = self.count(16)?;
+                self.pass(8 * count)?;
+            }
+            0x53 if self.is_routed && !in_forward => self.pass(5)?,
+            0x54 if self.is_routed && !in_forward => self.pass(4)?,
             0xA0 | 0xA1 => {
                 self.pass(4)?;
-                let count = self.count(10)?;
+                let count = self.count(if self.is_routed { 65 } else { 10 })?;
                 self.pass(12 * count)?;
             }
             0xF0 => {

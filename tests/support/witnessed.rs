@@ -52,7 +52,7 @@ pub struct Server {
 impl Server {
     pub fn new() -> Server {
         let config = Config {
-            frame: FrameLimits { message_max_bytes: MESSAGE_MAX_BYTES },
+            frame: FrameLimits { message_max_bytes: MESSAGE_MAX_BYTES, ..FrameLimits::DEFAULT },
             max_clients: SLOTS + 1,
             max_per_address: Some(2),
             max_queue_bytes: 8 * 1024,
@@ -230,7 +230,7 @@ fn encoded(packet: &Packet<'_>) -> Vec<u8> {
 
 /// The public messages in what a client got.
 fn publics(output: &[u8]) -> Vec<Vec<u8>> {
-    let (events, _) = reference::events(output, MESSAGE_MAX_BYTES);
+    let (events, _) = reference::events(output, MESSAGE_MAX_BYTES, false);
     let packets = events.into_iter().filter_map(|event| match event {
         Event::Packet(bytes) if bytes[0] == 0x30 => Some(bytes),
         _ => None,
@@ -242,7 +242,7 @@ fn publics(output: &[u8]) -> Vec<Vec<u8>> {
 /// succeeded, nothing but answers to logins; and on a link to a server, nothing but the packets of links (D19).
 fn check_output(output: &[u8], heard: &[Vec<u8>]) {
     let (mut is_client, mut is_link) = (false, false);
-    for event in reference::events(output, MESSAGE_MAX_BYTES).0 {
+    for event in reference::events(output, MESSAGE_MAX_BYTES, false).0 {
         let Event::Packet(bytes) = event else { panic!("{event:02x?} is no packet") };
         let packet = Packet::decode(&bytes).unwrap();
         match packet {

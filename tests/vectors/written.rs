@@ -74,6 +74,9 @@ pub fn described(packet: &Packet<'_>) -> Value {
         }
         Packet::MrgDecl { reason } => json!({"reason": *reason as u8}),
         Packet::Error { sender, reason } => json!({"sender": sender, "reason": *reason as u8}),
+        Packet::Relay { .. } | Packet::Links { .. } | Packet::Hold { .. } | Packet::Hello { .. } => {
+            unreachable!("only routed servers have these, which are not in the vectors")
+        }
     };
     json!({"name": packet.code().name(), "fields": fields})
 }
@@ -133,6 +136,7 @@ fn packets() -> Value {
             Code::AuthGst | Code::AuthUsr | Code::MsgPbl | Code::MsgPrv | Code::FileChnk => "client",
             Code::AuthRsp | Code::MsgPblInc | Code::MsgPrvInc | Code::FileChnkInc | Code::Error => "server to client",
             Code::PckFwd | Code::MrgReq | Code::MrgRsp | Code::MrgDecl => "server to server",
+            Code::Relay | Code::Links | Code::Hold | Code::Hello => "routed server to routed server",
         };
         json!({"about": about, "from": by, "packet": described(packet), "bytes": hex(&encoded(packet))})
     };

@@ -1,12 +1,15 @@
 //! One packet at a time: its bytes, both ways.
 
 use cfp::wire::{
-    AuthResponse, Code, DeclineReason, Descriptions, ErrorReason, FileChunk, FrameLimits, Malformed, Packet, Scan,
-    ServerId, forward_header, scan,
+    AuthResponse, Code, DeclineReason, Description, Descriptions, ErrorReason, FileChunk, FrameLimits, Malformed,
+    Neighbours, Packet, RelayHeader, Scan, ServerId, forward_header, relay_header, scan,
 };
 use proptest::prelude::*;
 
 use crate::{cases, hex, packets};
+
+/// The limits of a link of a routed network, where every code has a layout.
+const ROUTED: FrameLimits = FrameLimits { descriptions_max: 65, has_routed_codes: true, ..FrameLimits::DEFAULT };
 
 fn check(packet: Packet<'_>, bytes: &[u8]) {
     let mut encoded = Vec::new();
@@ -26,6 +29,48 @@ fn the_example_of_the_protocol_is_read_and_written_byte_for_byte() {
         &hex("30 00000007 00000003 616e61 00000002 6869"),
     );
     check(Packet::MrgRsp { server: ServerId(7), siblings: Descriptions::default() }, &hex("A1 00000007 00000000"));
+}
+
+/// Server E is 5, B is 2, Z is 26 and so on; each is at 192.0.2.ID:7777.
+#[test]
+fn the_packets_of_a_routed_link_have_the_layout_of_the_table_and_elsewhere_they_are_unknown_codes() {
+    let public = hex("30 00000001 00000003 616e61 00000002 6869");
+    let header = RelayHeader { destination: ServerId(5), origin: ServerId(1), incarnation: 0x6A1E_0000, number: 1 };
+    let server = Description { server: ServerId(5), address: [192, 0, 2, 5].into(), port: 7777 };
+    let list = hex("00000002 00000003  00000004 00000001  00000006 00000002  0000001A 00000004");
+    let neighbours = Neighbours::new(&list).unwrap();
+    assert_eq!(
+        neighbours.iter().map(|(id, stamp)| (id.0, stamp)).collect::<Vec<_>>(),
+        [(2, 3), (4, 1), (6, 2), (26, 4)]
+    );
+    let packets = [
+        (
+            Packet::Relay { header, content: &public },
+            [hex("51 00000005 00000001 6A1E0000 00000001"), public.clone()].concat(),
+        ),
+        (
+            Packet::Links { server, incarnation: 0x6A1E_0000, version: 4, neighbours },
+            [hex("52 00000005 C0000205 00001E61  6A1E0000 00000004  00000004"), list.clone()].concat(),
+        ),
+        (Packet::Hold { server: ServerId(26), is_held: true }, hex("53 0000001A 01")),
+        (Packet::Hold { server: ServerId(26), is_held: false }, hex("53 0000001A 00")),
+        (Packet::Hello { stamp: 3 }, hex("54 00000003")),
+    ];
+    for (packet, bytes) in packets {
+        let mut encoded = Vec::new();
+        packet.encode(&mut encoded);
+        assert_eq!(encoded, bytes, "{packet:?}");
+        assert_eq!(Packet::decode(&bytes), Ok(packet));
+        assert_eq!(scan(&bytes, &ROUTED), Scan::Packet { len: bytes.len() }, "{packet:?}");
+        assert_eq!(scan(&bytes, &FrameLimits::DEFAULT), Scan::Unknown { len: 1 }, "{packet:?}");
+        // A content is never one of them.
+        for envelope in [hex("50 00000008"), relay_header(&header).to_vec()] {
+            assert_eq!(scan(&[&envelope, &bytes[..]].concat(), &ROUTED), Scan::Unknown { len: envelope.len() + 1 });
+        }
+    }
+    assert_eq!(Packet::decode(&hex("53 0000001A 02")), Err(Malformed::Value));
+    // Its length is what framing reserves for the longest message.
+    assert_eq!(ROUTED.packet_max_bytes(), FrameLimits::DEFAULT.packet_max_bytes() + 12);
 }
 
 #[test]
@@ -122,14 +167,15 @@ fn an_empty_text_is_a_text() {
 }
 
 #[test]
-fn every_byte_but_the_fifteen_codes_is_unknown() {
+fn every_byte_but_the_fifteen_codes_is_unknown_where_no_routed_link_is() {
     let known = hex("00 01 10 20 21 30 31 32 40 41 50 A0 A1 A2 F0");
     for byte in 0..=255 {
         let scanned = scan(&[byte], &FrameLimits::default());
         assert_eq!(scanned == Scan::Unknown { len: 1 }, !known.contains(&byte), "{byte:02x}");
         let forwarded = scan(&[0x50, 0, 0, 0, 8, byte], &FrameLimits::default());
         assert_eq!(forwarded == Scan::Unknown { len: 6 }, !known.contains(&byte), "{byte:02x}");
-        assert_eq!(Code::from_byte(byte).is_some(), known.contains(&byte), "{byte:02x}");
+        let is_routed = (0x51..=0x54).contains(&byte);
+        assert_eq!(Code::from_byte(byte).is_some(), known.contains(&byte) || is_routed, "{byte:02x}");
     }
 }
 
@@ -137,27 +183,27 @@ proptest! {
     #![proptest_config(cases(512))]
 
     #[test]
-    fn every_packet_is_read_as_it_was_written(parts in packets::packet(FrameLimits::default())) {
+    fn every_packet_is_read_as_it_was_written(parts in packets::packet(ROUTED)) {
         let bytes = parts.bytes();
         let packet = Packet::decode(&bytes);
         prop_assert_eq!(packet, Ok(parts.packet()));
         prop_assert_eq!(packet.unwrap().code(), parts.code);
-        prop_assert_eq!(scan(&bytes, &FrameLimits::default()), Scan::Packet { len: bytes.len() });
+        prop_assert_eq!(scan(&bytes, &ROUTED), Scan::Packet { len: bytes.len() });
     }
 
     #[test]
     fn a_packet_cut_short_is_incomplete_and_says_no_more_than_it_needs(
-        parts in packets::packet(FrameLimits::default()),
+        parts in packets::packet(ROUTED),
         cut in any::<prop::sample::Index>(),
     ) {
         let bytes = parts.bytes();
         let start = &bytes[..cut.index(bytes.len())];
-        let Scan::Incomplete { total } = scan(start, &FrameLimits::default()) else {
+        let Scan::Incomplete { total } = scan(start, &ROUTED) else {
             return Err(TestCaseError::fail("not incomplete"));
         };
         prop_assert!(total > start.len() && total <= bytes.len());
-        // What stands behind a code could be a whole packet of a PCKFWD's content by chance, never of the PCKFWD itself.
-        prop_assert!(Packet::decode(start).is_err() || parts.code == Code::PckFwd);
+        // What stands behind a code could be a whole packet of a content by chance, never of the packet around it.
+        prop_assert!(Packet::decode(start).is_err() || matches!(parts.code, Code::PckFwd | Code::Relay));
     }
 
     #[test]

@@ -105,13 +105,13 @@ fn a_file_name_has_255_bytes_at_most() {
 fn a_message_has_as_many_bytes_as_the_operator_allows() {
     assert_eq!(FrameLimits::default().message_max_bytes, 65_536);
     for message_max_bytes in [0, 1, 1000, MESSAGE_MAX_BYTES, MESSAGE_CEILING_BYTES] {
-        check(&messages(), message_max_bytes, &FrameLimits { message_max_bytes });
+        check(&messages(), message_max_bytes, &FrameLimits { message_max_bytes, ..FrameLimits::DEFAULT });
     }
 }
 
 #[test]
 fn the_other_limits_do_not_depend_on_that_of_messages() {
-    let limits = FrameLimits { message_max_bytes: 0 };
+    let limits = FrameLimits { message_max_bytes: 0, ..FrameLimits::DEFAULT };
     check(&nicknames()[..1], 64, &limits);
     check(&[around(Code::AuthUsr, text(64), vec![])], 1024, &limits);
     check(&file_names(), 255, &limits);
@@ -148,7 +148,8 @@ fn the_largest_packet_is_a_forwarded_message_or_if_messages_are_short_a_forwarde
     let message = |bytes| [hex("50 00000008 31"), id.clone(), name.clone(), name.clone(), text(bytes)].concat();
     let before_file_name = [hex("50 00000008 41"), id.clone(), name.clone(), name.clone(), id.clone()].concat();
     let chunk = [before_file_name, text(FILE_NAME_MAX_BYTES), hex("00000001"), vec![0; 1024]].concat();
-    let packet_max_bytes = |message_max_bytes| FrameLimits { message_max_bytes }.packet_max_bytes();
+    let packet_max_bytes =
+        |message_max_bytes| FrameLimits { message_max_bytes, ..FrameLimits::DEFAULT }.packet_max_bytes();
     for bytes in [2000, MESSAGE_MAX_BYTES] {
         assert_eq!(packet_max_bytes(bytes), message(bytes).len());
     }

@@ -71,7 +71,7 @@ fn check(stream: &[u8], records: &[usize], reads: &[usize], choices: Vec<u8>) ->
         feed.read(piece, &mut choice);
     }
     feed.resume(&mut choice);
-    let (events, at_boundary) = reference::events(stream, LIMITS.message_max_bytes);
+    let (events, at_boundary) = reference::events(stream, LIMITS.message_max_bytes, false);
     prop_assert_eq!(feed.events, events);
     prop_assert_eq!(feed.inbox.is_mid_packet(), !at_boundary);
     Ok(())
@@ -82,7 +82,7 @@ proptest! {
 
     #[test]
     fn good_and_bad_packets_mean_the_same(
-        stretches in vec(stretch(), 0..12), records in sizes(), reads in sizes(), choices in choices(),
+        stretches in vec(stretch(LIMITS), 0..12), records in sizes(), reads in sizes(), choices in choices(),
     ) {
         let stream: Vec<Vec<u8>> = stretches.into_iter().map(|(bytes, _)| bytes).collect();
         check(&stream.concat(), &records, &reads, choices)?;
@@ -95,7 +95,7 @@ proptest! {
 
     #[test]
     fn a_damaged_stream_means_the_same(
-        stretches in vec(stretch(), 1..8),
+        stretches in vec(stretch(LIMITS), 1..8),
         damages in vec((any::<Index>(), any::<u8>(), any::<u8>()), 1..6),
         records in sizes(),
         reads in sizes(),

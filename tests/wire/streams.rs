@@ -10,7 +10,9 @@ use crate::reference::{self, Event};
 use crate::{cases, hex, packets, text};
 
 /// Short messages, so that short streams reach every limit.
-pub(super) const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 40 };
+pub(super) const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 40, ..FrameLimits::DEFAULT };
+/// Those of a link of a routed network.
+const ROUTED: FrameLimits = FrameLimits { descriptions_max: 65, has_routed_codes: true, ..LIMITS };
 
 /// Choices for a feed, most of them small, so that reads are small.
 pub(super) fn choices() -> impl Strategy<Value = Vec<u8>> {
@@ -18,8 +20,11 @@ pub(super) fn choices() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// A stretch of a stream that is not one good packet, and what it tells.
-fn bad_stretch() -> impl Strategy<Value = (Vec<u8>, Event)> {
-    let unknown = any::<u8>().prop_filter("a code", |&byte| Code::from_byte(byte).is_none());
+fn bad_stretch(limits: FrameLimits) -> impl Strategy<Value = (Vec<u8>, Event)> {
+    let has_layout = move |byte| Code::from_byte(byte).is_some_and(|code| limits.has_routed_codes || !code.is_routed());
+    let unknown = any::<u8>().prop_filter("a code", move |&byte| !has_layout(byte));
+    let unknown_content =
+        any::<u8>().prop_filter("a code", |&byte| Code::from_byte(byte).is_none_or(|code| code.is_routed()));
     let overlong = (41..3000usize, 65..3000usize, packets::packet(LIMITS)).prop_flat_map(|(message, name, inner)| {
         let told = |bytes: Vec<u8>, head| {
             let head = Event::Overlong(Code::from_byte(bytes[0]).unwrap(), bytes[..head].to_vec());
@@ -39,16 +44,21 @@ fn bad_stretch() -> impl Strategy<Value = (Vec<u8>, Event)> {
         ])
     });
     prop_oneof![
-        unknown.clone().prop_map(|byte| (vec![byte], Event::Unknown)),
-        unknown.prop_map(|byte| ([hex("50 00000008"), vec![byte]].concat(), Event::Unknown)),
+        unknown.prop_map(|byte| (vec![byte], Event::Unknown)),
+        unknown_content.prop_map(|byte| ([hex("50 00000008"), vec![byte]].concat(), Event::Unknown)),
         overlong,
     ]
 }
 
 /// A stretch of either kind.
-pub(super) fn stretch() -> impl Strategy<Value = (Vec<u8>, Event)> {
-    let good = packets::packet(LIMITS).prop_map(|parts| (parts.bytes(), Event::Packet(parts.bytes())));
-    prop_oneof![2 => good, 1 => bad_stretch()]
+pub(super) fn stretch(limits: FrameLimits) -> impl Strategy<Value = (Vec<u8>, Event)> {
+    let good = packets::packet(limits).prop_map(|parts| (parts.bytes(), Event::Packet(parts.bytes())));
+    prop_oneof![2 => good, 1 => bad_stretch(limits)]
+}
+
+/// A link of a routed network, or any other connection, and what may come over it.
+fn stretches(counts: std::ops::Range<usize>) -> impl Strategy<Value = (FrameLimits, Vec<(Vec<u8>, Event)>)> {
+    select(vec![LIMITS, ROUTED]).prop_flat_map(move |limits| (Just(limits), vec(stretch(limits), counts.clone())))
 }
 
 /// Bytes that look like packets more often than chance would have it.
@@ -75,10 +85,10 @@ pub(super) fn damaged(stream: Vec<u8>, damages: &[(Index, u8, u8)]) -> Vec<u8> {
 }
 
 /// Feeds `stream` in pieces and compares with what it means.
-fn check(stream: &[u8], choices: Vec<u8>) -> Result<(), TestCaseError> {
-    let mut feed = Feed::new(LIMITS);
+fn check(stream: &[u8], choices: Vec<u8>, limits: FrameLimits) -> Result<(), TestCaseError> {
+    let mut feed = Feed::new(limits);
     feed.all(stream, choices.into_iter());
-    let (events, at_boundary) = reference::events(stream, LIMITS.message_max_bytes);
+    let (events, at_boundary) = reference::events(stream, LIMITS.message_max_bytes, limits.has_routed_codes);
     prop_assert_eq!(feed.events, events);
     prop_assert_eq!(feed.inbox.is_mid_packet(), !at_boundary);
     Ok(())
@@ -89,11 +99,11 @@ proptest! {
 
     #[test]
     fn a_stream_means_the_same_in_whatever_pieces_it_comes(
-        stretches in vec(stretch(), 0..12),
+        (limits, stretches) in stretches(0..12),
         choices in choices(),
     ) {
         let (stretches, expected): (Vec<_>, Vec<_>) = stretches.into_iter().unzip();
-        let mut feed = Feed::new(LIMITS);
+        let mut feed = Feed::new(limits);
         feed.all(&stretches.concat(), choices.into_iter());
         prop_assert_eq!(feed.events, expected);
         prop_assert!(!feed.inbox.is_mid_packet());
@@ -102,17 +112,18 @@ proptest! {
 
     #[test]
     fn any_bytes_at_all_are_framed_by_the_rules(stream in junk(), choices in choices()) {
-        check(&stream, choices)?;
+        check(&stream, choices.clone(), LIMITS)?;
+        check(&stream, choices, ROUTED)?;
     }
 
     #[test]
     fn a_damaged_stream_is_framed_by_the_rules(
-        stretches in vec(stretch(), 1..8),
+        (limits, stretches) in stretches(1..8),
         damages in vec((any::<Index>(), any::<u8>(), any::<u8>()), 1..6),
         choices in choices(),
     ) {
         let stream: Vec<Vec<u8>> = stretches.into_iter().map(|(bytes, _)| bytes).collect();
-        check(&damaged(stream.concat(), &damages), choices)?;
+        check(&damaged(stream.concat(), &damages), choices, limits)?;
     }
 }
 
@@ -128,7 +139,7 @@ proptest! {
         let limits = FrameLimits::default();
         let mut feed = Feed::new(limits);
         feed.all(&stream, choices.into_iter());
-        prop_assert_eq!(feed.events, reference::events(&stream, limits.message_max_bytes).0);
+        prop_assert_eq!(feed.events, reference::events(&stream, limits.message_max_bytes, false).0);
         prop_assert!(!feed.inbox.is_mid_packet());
     }
 }
@@ -145,7 +156,7 @@ pub(super) fn packets_to_cut() -> [Vec<u8>; 4] {
 fn one_packet_means_the_same_wherever_it_is_cut() {
     for packet in packets_to_cut() {
         let stream = [packet.clone(), packet].concat();
-        let (expected, _) = reference::events(&stream, LIMITS.message_max_bytes);
+        let (expected, _) = reference::events(&stream, LIMITS.message_max_bytes, false);
         for cut in 0..=stream.len() {
             let mut feed = Feed::new(LIMITS);
             feed.all(&stream[..cut], std::iter::empty());

@@ -12,7 +12,7 @@ use crate::core::state::key::Key;
 use crate::core::state::pressure::Level;
 use crate::core::time::Millis;
 use crate::limits;
-use crate::wire::{Code, ErrorReason, Packet};
+use crate::wire::{ErrorReason, Packet, ServerId};
 
 impl<S: Socket> Engine<S> {
     /// Applies all effects, and those that arise from applying them.
@@ -29,6 +29,8 @@ impl<S: Socket> Engine<S> {
     fn apply(&mut self, effect: &Effect) {
         match effect {
             Effect::Send { to, bytes } => self.queue_bytes(*to, bytes.clone()),
+            Effect::Relay { bytes, from } => self.relay_public(bytes.clone(), *from),
+            Effect::Release(receiver) => self.release_waiting(*receiver),
             Effect::Publish { bytes, from_here } => self.publish(bytes.clone(), *from_here),
             Effect::Answer { key, text } => self.answer(*key, text),
             Effect::Close { key, reason, mode } => self.close(*key, *reason, *mode),
@@ -47,18 +49,22 @@ impl<S: Socket> Engine<S> {
 
     /// A public message for every client here. If one of our own clients sent it, also for every other server.
     fn publish(&mut self, bytes: std::ops::Range<usize>, from_here: bool) {
-        let message = self.effects.bytes(bytes);
+        if from_here {
+            self.refresh_routes();
+        }
+        let message = self.effects.bytes(bytes.clone());
         self.output.public.append(message);
         self.spent.public_bytes += message.len();
         self.core.counters.packets_out.count(message.first(), message.len(), self.core.directory.len());
-        let links = self.core.mesh.links().count();
+        let links = self.carrying_links();
         if from_here && links > 0 {
-            let packet_bytes = self.output.link_batch.append(message);
-            self.core.counters.packets_out.count(Some(&Code::PckFwd.byte()), packet_bytes, links);
+            let envelope = self.core.mesh.envelope(ServerId::default(), &mut self.effects);
+            let packet_bytes = self.output.link_batch.append(&envelope, self.effects.bytes(bytes));
+            self.core.counters.packets_out.count(Some(&envelope.code().byte()), packet_bytes, links);
         }
     }
 
-    fn queue_bytes(&mut self, to: Key, bytes: std::ops::Range<usize>) {
+    pub(super) fn queue_bytes(&mut self, to: Key, bytes: std::ops::Range<usize>) {
         let Some(connection) = self.connections.get_mut(to) else { return };
         let is_link = connection.session.as_sibling().is_some();
         if !connection.is_open() || connection.is_broken && !is_link {
@@ -193,9 +199,11 @@ impl<S: Socket> Engine<S> {
             && connection.outbox.pop_undelivered(&mut packet, &mut self.output)
         {
             dropped += 1;
-            let Ok(Packet::PckFwd { content, .. }) = Packet::decode(&packet) else { continue };
-            if let Ok(Packet::MsgPrvInc { sender, .. } | Packet::FileChnkInc { sender, .. }) = Packet::decode(content)
-                && let Some(client) = self.core.directory.find(sender)
+            let own = self.core.config.id;
+            let Some((origin, sender)) = Self::sender_of_undelivered(&packet, own) else { continue };
+            if origin != own {
+                self.report_to_origin(origin, sender);
+            } else if let Some(client) = self.core.directory.find(sender)
                 && let Some(connection) = self.connections.get_mut(client)
             {
                 answer.clear();

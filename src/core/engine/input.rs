@@ -196,7 +196,7 @@ impl<S: Socket> Engine<S> {
             _ => {}
         }
         let mut inbox = self.intake.take(connection);
-        let mut is_newcomer = connection.session.is_newcomer();
+        let mut speaks = connection.session.speaks();
         let mut rest = input;
         let stopped = loop {
             if self.turn_is_full() || self.share_is_used() {
@@ -204,7 +204,7 @@ impl<S: Socket> Engine<S> {
             }
             let before = rest;
             self.spent.work_bytes += limits::PACKET_WORK_BYTES;
-            let next = match inbox.next(&mut rest, &self.frame_limits(is_newcomer)) {
+            let next = match inbox.next(&mut rest, &self.frame_limits(speaks)) {
                 Input::Packet(bytes) => Some(self.on_packet(key, bytes)),
                 Input::Overlong { code, head } => Some(self.on_overlong(key, code, head)),
                 Input::Unknown => Some(self.on_unknown(key)),
@@ -216,7 +216,7 @@ impl<S: Socket> Engine<S> {
             }
             match next {
                 Some(Next::Packet) => match self.connections.get(key).filter(|connection| connection.is_open()) {
-                    Some(connection) => is_newcomer = connection.session.is_newcomer(),
+                    Some(connection) => speaks = connection.session.speaks(),
                     None => break Some((Next::Packet, before)),
                 },
                 Some(next) => break Some((next, before)),

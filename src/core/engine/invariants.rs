@@ -36,7 +36,7 @@ impl<S: Socket> Engine<S> {
         assert_eq!(live().filter(|c| c.is_paused).count(), self.pauses.len(), "a paused connection has one reason");
         let waiting = self.pauses.values().filter(|paused| paused.pause.receiver.is_some()).count();
         assert_eq!(waiting, self.core.pressure.waiting(), "each waiting sender has a receiver");
-        assert!(siblings <= limits::SIBLINGS_MAX, "no more than nine siblings");
+        assert!(siblings <= self.core.mesh.links_max(), "no more links than a server may have");
         assert!(self.core.mesh.link_to(self.core.config.id).is_none(), "no server is its own sibling");
         if self.connections.is_empty() {
             assert!(self.core.pressure.is_empty() && self.core.password_checks.is_empty());

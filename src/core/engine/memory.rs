@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::Engine;
 use crate::core::engine::connection::{Connection, Phase};
 use crate::core::engine::socket::Socket;
-use crate::core::session::Session;
+use crate::core::session::{Session, Speaks};
 use crate::core::state::address::AddressGroup;
 use crate::core::state::config::Config;
 use crate::core::state::effects::{CloseMode, CloseReason};
@@ -100,11 +100,16 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// The longest message that a connection may send: less than usual for a newcomer.
-    pub(super) fn frame_limits(&self, is_newcomer: bool) -> FrameLimits {
+    /// What a connection may send: a newcomer has less room for a message, and the codes of a routed network mean
+    /// something on its links only.
+    pub(super) fn frame_limits(&self, speaks: Speaks) -> FrameLimits {
         let frame = self.core.config.frame;
         let message_max_bytes = frame.message_max_bytes.min(limits::NEWCOMER_MESSAGE_MAX_BYTES);
-        if is_newcomer { FrameLimits { message_max_bytes } } else { frame }
+        match speaks {
+            Speaks::Newcomer => FrameLimits { message_max_bytes, has_routed_codes: false, ..frame },
+            Speaks::Client => FrameLimits { has_routed_codes: false, ..frame },
+            Speaks::Link => frame,
+        }
     }
 
     /// Memory of what waits for links.

@@ -7,6 +7,7 @@ use crate::core::engine::socket::Socket;
 use crate::core::state::counters::{Ignored, LoginResult, TlsFailure};
 use crate::core::state::effects::CloseReason;
 use crate::core::state::process::ProcessFigures;
+use crate::core::state::routed::Routed;
 use crate::wire::Code;
 
 impl<S: Socket> Engine<S> {
@@ -19,6 +20,7 @@ impl<S: Socket> Engine<S> {
         self.gauges(&mut text);
         self.traffic(&mut text);
         self.links(&mut text);
+        self.routes(&mut text);
         self.tls(&mut text);
         write_process(process, &mut text);
         text.0
@@ -132,6 +134,32 @@ impl<S: Socket> Engine<S> {
         if let Some(end) = self.certificate_end {
             text.line("cfp_tls_certificate_seconds_left", end.since(self.now) / 1000);
         }
+    }
+
+    /// The routing table. In a dense network, each linked server is its own next one.
+    fn routes(&self, text: &mut Text) {
+        let (mesh, counters) = (&self.core.mesh, &self.core.counters);
+        let routes = mesh.route_lengths();
+        text.one("cfp_servers", "gauge", "Servers that are reached, this one included.", routes.len() + 1);
+        text.head("cfp_path_length", "gauge", "Servers between us and that server.");
+        for (id, length) in &routes {
+            text.line(&format!("cfp_path_length{{server=\"{id}\"}}"), length);
+        }
+        text.head("cfp_link_carries", "gauge", "1 if packets go over the link to that server, 0 if it is a spare.");
+        for (id, _) in mesh.links() {
+            let carries = routes.get(&id) == Some(&0);
+            text.line(&format!("cfp_link_carries{{server=\"{id}\"}}"), u8::from(carries));
+        }
+        let held = mesh.routed().map_or(0, |routed| routed.held_servers().len());
+        text.one(
+            "cfp_held_servers",
+            "gauge",
+            "Servers that senders wait for, since a link on the way is behind.",
+            held,
+        );
+        let changes = mesh.routed().map_or(0, Routed::tree_changes);
+        text.one("cfp_tree_changes_total", "counter", "Changes of the routing table.", changes);
+        text.one("cfp_relayed_packets_total", "counter", "Packets passed on for other servers.", counters.relayed);
     }
 
     fn links(&self, text: &mut Text) {

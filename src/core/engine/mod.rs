@@ -33,6 +33,7 @@ mod places;
 mod proxied;
 pub mod proxy_header;
 mod rates;
+mod routed;
 mod scrapers;
 pub mod secure;
 pub mod socket;
@@ -187,6 +188,8 @@ pub struct Engine<S> {
     requests: VecDeque<Request>,
     users_work: UsersWork,
     shutdown_since: Option<Millis>,
+    /// The tree of a routed network that the links were told of last: how often it had changed, and our links.
+    synced_tree: (u64, u64),
     now: Millis,
 }
 
@@ -218,6 +221,7 @@ impl<S: Socket> Engine<S> {
             requests: VecDeque::new(),
             users_work: UsersWork::default(),
             shutdown_since: None,
+            synced_tree: (0, 0),
             now: Millis::default(),
         }
     }
@@ -298,6 +302,7 @@ impl<S: Socket> Engine<S> {
         self.flush();
         self.on_deadlines();
         self.dial();
+        self.settle_routes();
         self.finish_shutdown();
         self.bound_memory();
         self.free_closed();

@@ -122,6 +122,7 @@ impl<S: Socket> Engine<S> {
             Command::Status => self.status(),
             Command::Clients => self.client_list(),
             Command::Siblings => self.sibling_list(),
+            Command::Routes => self.route_list(),
             Command::Help => format!("{HELP}ok\n"),
             Command::Kick(nickname) => {
                 match self.core.directory.find(&nickname).or_else(|| self.core.directory.find(&unescape(&nickname))) {
@@ -195,7 +196,7 @@ impl<S: Socket> Engine<S> {
             ("mesh_complete", u8::from(core.mesh.is_complete()).to_string()),
         ];
         let mut text = String::new();
-        for (name, value) in lines {
+        for (name, value) in lines.into_iter().chain(self.route_status()) {
             let _ = writeln!(text, "{name}\t{value}");
         }
         text + "ok\n"

@@ -96,6 +96,7 @@ impl<S: Socket> Engine<S> {
         for sender in self.core.pressure.leave(receiver) {
             self.resume(sender);
         }
+        self.update_holds();
         if self.pauses.is_empty() || self.core.pressure.slows_public(self.now) {
             return;
         }

@@ -1,7 +1,7 @@
 //! What the clients of this server have said in public in this turn, as the other servers get it.
 //!
-//! Every public message travels to each server in a PCKFWD. The packets of two links differ only in the destination. So
-//! they are encoded once, and the destination is set for one server after the other:
+//! Every public message travels to each server in a PCKFWD, or in a RELAY. The packets of two links differ only in the
+//! destination. So they are encoded once, and the destination is set for one server after the other:
 //!
 //! ```text
 //!     start                                      end
@@ -13,7 +13,7 @@
 //! A link that keeps up is one `write` of all that, as a client that keeps up is one of the log's new part.
 
 use crate::limits::FORWARDS_KEPT_BYTES;
-use crate::wire::{ServerId, forward_header};
+use crate::wire::{Envelope, ServerId};
 
 /// The turn's packets. Positions are bytes since the server started.
 #[derive(Debug, Default)]
@@ -40,22 +40,19 @@ impl LinkBatch {
         self.bytes.is_empty()
     }
 
-    /// Appends one message, as clients get it. Returns the size of its packet.
-    pub fn append(&mut self, message: &[u8]) -> usize {
-        let header = forward_header(ServerId::default());
-        self.packets.push(self.bytes.len());
-        self.bytes.extend_from_slice(&header);
+    /// Appends one message, as clients get it, in an envelope for whatever destination. Returns the size of its packet.
+    pub fn append(&mut self, envelope: &Envelope, message: &[u8]) -> usize {
+        let start = self.bytes.len();
+        self.packets.push(start);
+        envelope.encode(&mut self.bytes);
         self.bytes.extend_from_slice(message);
-        header.len() + message.len()
+        self.bytes.len() - start
     }
 
     /// From now on the packets are for this server.
     pub fn set_destination(&mut self, server: ServerId) {
-        let header = forward_header(server);
         for &packet in &self.packets {
-            if let Some(place) = self.bytes.get_mut(packet..packet + header.len()) {
-                place.copy_from_slice(&header);
-            }
+            Envelope::set_destination(self.bytes.get_mut(packet..).unwrap_or_default(), server);
         }
     }
 
@@ -92,10 +89,12 @@ impl LinkBatch {
 mod tests {
     use super::*;
 
+    const NOBODY: Envelope = Envelope::Forward(ServerId(0));
+
     #[test]
     fn packets_are_addressed_to_one_server_after_the_other() {
         let mut link_batch = LinkBatch::default();
-        assert_eq!((link_batch.append(b"hi"), link_batch.append(b"ho")), (7, 7));
+        assert_eq!((link_batch.append(&NOBODY, b"hi"), link_batch.append(&NOBODY, b"ho")), (7, 7));
         link_batch.set_destination(ServerId(8));
         assert_eq!(link_batch.since(0), b"\x50\0\0\0\x08hi\x50\0\0\0\x08ho");
         link_batch.set_destination(ServerId(9));
@@ -105,11 +104,11 @@ mod tests {
     #[test]
     fn a_position_stands_between_two_packets_or_within_one() {
         let mut link_batch = LinkBatch::default();
-        link_batch.append(b"of an earlier turn");
+        link_batch.append(&NOBODY, b"of an earlier turn");
         link_batch.clear();
         let start = link_batch.end();
-        link_batch.append(b"one");
-        link_batch.append(b"three");
+        link_batch.append(&NOBODY, b"one");
+        link_batch.append(&NOBODY, b"three");
         let rest = |offset| {
             let (packets, is_begun) = link_batch.packets_since(start + offset);
             (packets.collect::<Vec<_>>(), is_begun, link_batch.since(start + offset).len())

@@ -22,7 +22,7 @@ use crate::wire::ServerId;
 /// end of the batch.
 #[derive(Debug)]
 pub struct LinkOutbox {
-    /// The server whose batch it gets; `None` once the link is closing.
+    /// The server whose batch it gets; `None` once the link is closing, or while it is a spare (D30).
     server: Option<ServerId>,
     /// Of the batch, written or taken over up to here.
     cursor: u64,
@@ -128,6 +128,13 @@ impl LinkOutbox {
     /// Whether it gets what comes to the batch.
     pub fn gets_public(&self) -> bool {
         self.server.is_some()
+    }
+
+    /// It gets what comes to the batch from now on, as the link to this server.
+    pub fn join(&mut self, server: ServerId, output: &Output) {
+        if self.server.is_none() {
+            (self.server, self.cursor) = (Some(server), output.link_batch.end());
+        }
     }
 
     /// It gets nothing of what comes to the batch from now on.

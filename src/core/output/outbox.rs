@@ -146,6 +146,15 @@ impl Outbox {
         *self = Outbox::Link(LinkOutbox::new(server, waiting, output));
     }
 
+    /// Whether it gets public messages from now on, if it is the link to this server: in a routed network, spares do not.
+    pub fn carry(&mut self, server: ServerId, carries: bool, output: &mut Output) {
+        match self {
+            Outbox::Link(link) if carries => link.join(server, output),
+            Outbox::Link(link) => link.leave(output),
+            Outbox::Client(_) => {}
+        }
+    }
+
     /// From now on it gets only the public messages that wait already.
     pub fn leave(&mut self, output: &mut Output) {
         match self {

@@ -111,13 +111,16 @@ impl Client {
     }
 
     fn forward(&self, destination: ServerId, packet: &Packet<'_>, context: &mut Context<'_>) -> Verdict {
-        let Some(link) = context.core.mesh.link_to(destination) else {
+        let Some(link) = context.core.mesh.next_hop(destination, context.now) else {
             return self.fail(ErrorReason::UnknownServer, context);
         };
-        match admit(link, packet, context) {
+        // A neighbour in a routed network may hold back what goes to that server (D35).
+        let is_free = admit(Key::of_server(destination), packet, context);
+        match is_free.and_then(|()| admit(link, packet, context)) {
             Ok(()) => {
                 context.core.unanswered.add(context.key, link, context.now);
-                context.effects.forward(link, destination, packet);
+                let envelope = context.core.mesh.envelope(destination, context.effects);
+                context.effects.forward(link, &envelope, packet);
                 Verdict::Handled
             }
             Err(Some(pause)) => Verdict::Pause(pause),

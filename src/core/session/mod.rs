@@ -9,6 +9,7 @@ mod client;
 mod handshake;
 mod merging;
 pub mod operator;
+mod relay;
 mod requesting;
 pub mod scraper;
 mod sibling;
@@ -85,6 +86,8 @@ pub enum PauseReason {
     Own,
     /// `--max-rate`.
     Rate,
+    /// Much news of links, in a routed network.
+    News,
 }
 
 impl Pause {
@@ -92,6 +95,17 @@ impl Pause {
     fn for_write(receiver: Key, now: Millis) -> Pause {
         Pause { reason: PauseReason::Write, receiver: Some(receiver), until: now }
     }
+}
+
+/// Who sends: limits of framing follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// A newcomer.
+    Newcomer,
+    /// A client, or whatever else is no link.
+    Client,
+    /// Another server.
+    Link,
 }
 
 /// What a handler made of a packet.
@@ -264,6 +278,15 @@ impl Session {
     /// Whether it is a newcomer: it has no role yet, and a stranger can open as many as it likes.
     pub fn is_newcomer(&self) -> bool {
         matches!(self, Session::Handshake(_) | Session::Requesting(_) | Session::Asking(_) | Session::Scraper(_))
+    }
+
+    /// What its packets are read as.
+    pub fn speaks(&self) -> Speaks {
+        match self {
+            Session::Sibling(_) => Speaks::Link,
+            _ if self.is_newcomer() => Speaks::Newcomer,
+            _ => Speaks::Client,
+        }
     }
 
     /// A client whose nickname is free from now on, although not all that it has sent is handled yet.

@@ -22,6 +22,8 @@ pub enum Command {
     Clients,
     /// The other servers.
     Siblings,
+    /// The routing table.
+    Routes,
     /// Merge with the server there.
     Merge(HostPort),
     /// Give a lost server up.
@@ -51,6 +53,7 @@ pub const HELP: &str = "\
 status\tnames and values: the state of the server, and its limits
 clients\tnickname, guest or user, address, queued bytes, seconds connected
 siblings\tserver ID, advertised address, state, seconds in that state; merges that wait, with the last error
+routes\teach server that is reached: server ID, the next server on the way, servers between us and it
 merge HOST:PORT\tmerge with this server
 forget ID\tgive up a lost server
 forget HOST:PORT\tgive up a merge that waits
@@ -82,6 +85,7 @@ impl Command {
             ("status", "") => Command::Status,
             ("clients", "") => Command::Clients,
             ("siblings", "") => Command::Siblings,
+            ("routes", "") => Command::Routes,
             ("reload", "") => Command::Reload,
             ("metrics", "") => Command::Metrics,
             ("shutdown", "") => Command::Shutdown,

@@ -1,13 +1,13 @@
 //! A link to another server.
 
-use super::{Pause, PauseReason, Verdict};
+use super::{Pause, PauseReason, Verdict, relay};
 use crate::core::state::Context;
 use crate::core::state::counters::Ignored;
 use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::mesh::Offer;
 use crate::core::state::pressure::Admission;
 use crate::limits::{LINK_PAUSE_MS, LINK_RELIEF_BYTES};
-use crate::wire::{ErrorReason, Nickname, Packet, ServerId, forward_header};
+use crate::wire::{Envelope, ErrorReason, Nickname, Packet, ServerId, forward_header};
 
 /// An established link. It carries forwarded packets and merge packets, nothing else (D19).
 #[derive(Debug)]
@@ -29,11 +29,13 @@ impl Sibling {
 
     pub(super) fn on_packet(&mut self, packet: &Packet<'_>, context: &mut Context<'_>) -> Verdict {
         match *packet {
+            // A peer that knows only the RFC says so to an announcement: it means nothing here.
+            Packet::MrgDecl { .. } => Verdict::Handled,
+            _ if context.core.mesh.routed().is_some() => relay::on_packet(self, packet, context),
             Packet::PckFwd { destination, content } if destination == context.core.config.id => {
-                let verdict = self.on_forwarded(content, context);
+                let verdict = self.on_forwarded(self.server, content, context);
                 if !matches!(verdict, Verdict::Pause(_)) {
-                    let bytes = forward_header(destination).len() + content.len();
-                    self.owed_bytes = self.owed_bytes.saturating_sub(bytes as u64);
+                    self.on_handled(forward_header(destination).len() + content.len());
                 }
                 verdict
             }
@@ -44,10 +46,13 @@ impl Sibling {
                 Verdict::Handled
             }
             Packet::MrgReq { .. } | Packet::MrgRsp { .. } => Verdict::Ignored(Ignored::Misaddressed),
-            // A peer that knows only the RFC says so to an announcement: it means nothing here.
-            Packet::MrgDecl { .. } => Verdict::Handled,
             _ => Verdict::Ignored(Ignored::State),
         }
+    }
+
+    /// So much of its input was handled.
+    pub(super) fn on_handled(&mut self, bytes: usize) {
+        self.owed_bytes = self.owed_bytes.saturating_sub(bytes as u64);
     }
 
     /// It was not read from for so long.
@@ -58,17 +63,20 @@ impl Sibling {
     pub(super) fn on_end(self, context: &mut Context<'_>) {
         context.core.unanswered.forget_link(context.key);
         context.core.mesh.on_link_lost(self.server, context.key, context.now);
+        if let Some(routed) = context.core.mesh.routed_mut() {
+            routed.on_link_lost(self.server, context.key, context.effects);
+        }
     }
 
-    /// One whole packet for a client of ours, or for all of them. It must come from a client of the other server: one
-    /// server does not speak for another's users.
-    fn on_forwarded(&self, content: &[u8], context: &mut Context<'_>) -> Verdict {
+    /// One whole packet for a client of ours, or for all of them. It must come from a client of the server `from`, which
+    /// is the other end, or in a routed network behind it: no other server speaks for another's users.
+    pub(super) fn on_forwarded(&self, from: ServerId, content: &[u8], context: &mut Context<'_>) -> Verdict {
         let packet = match Packet::decode(content) {
             Ok(packet) => packet,
             Err(malformed) => return Verdict::Ignored(malformed.into()),
         };
         match packet {
-            Packet::MsgPblInc { origin, sender, .. } => match self.check_sender(origin, sender) {
+            Packet::MsgPblInc { origin, sender, .. } => match check_sender(from, origin, sender) {
                 Ok(()) => {
                     let may_wait = self.owed_bytes == 0;
                     match context.core.pressure.admit_public_of_link(content.len(), may_wait, context.now) {
@@ -85,10 +93,10 @@ impl Sibling {
                 Err(reason) => Verdict::Ignored(reason),
             },
             Packet::MsgPrvInc { origin, sender, receiver, .. }
-            | Packet::FileChnkInc { origin, sender, receiver, .. } => match self.check_sender(origin, sender) {
+            | Packet::FileChnkInc { origin, sender, receiver, .. } => match check_sender(from, origin, sender) {
                 Ok(()) => {
                     let is_chunk = matches!(packet, Packet::FileChnkInc { .. });
-                    self.deliver(sender, receiver, content, is_chunk, context)
+                    self.deliver((from, sender), receiver, content, is_chunk, context)
                 }
                 Err(reason) => Verdict::Ignored(reason),
             },
@@ -108,21 +116,11 @@ impl Sibling {
         }
     }
 
-    fn check_sender(&self, origin: ServerId, sender: &str) -> Result<(), Ignored> {
-        if origin != self.server {
-            Err(Ignored::Misaddressed)
-        } else if Nickname::parse(sender).is_none() {
-            Err(Ignored::Nickname)
-        } else {
-            Ok(())
-        }
-    }
-
     /// A packet for a receiver that is behind pauses the link, as far as other users behind the link are not kept
     /// waiting for too long (D49). Else the packet is queued, or refused if the queue is full.
     fn deliver(
         &self,
-        sender: &str,
+        sender: (ServerId, &str),
         receiver: &str,
         content: &[u8],
         is_chunk: bool,
@@ -158,9 +156,23 @@ impl Sibling {
     }
 
     /// The receiver is not here, or its queue is full.
-    fn fail(&self, sender: &str, context: &mut Context<'_>) -> Verdict {
-        let error = Packet::Error { sender, reason: ErrorReason::UnknownReceiver };
-        context.effects.forward(context.key, self.server, &error);
+    fn fail(&self, (from, sender): (ServerId, &str), context: &mut Context<'_>) -> Verdict {
+        let reason = ErrorReason::UnknownReceiver;
+        if context.core.mesh.routed().is_some() {
+            relay::answer(from, sender, reason, context);
+        } else {
+            context.effects.forward(context.key, &Envelope::Forward(from), &Packet::Error { sender, reason });
+        }
         Verdict::Handled
+    }
+}
+
+fn check_sender(from: ServerId, origin: ServerId, sender: &str) -> Result<(), Ignored> {
+    if origin != from {
+        Err(Ignored::Misaddressed)
+    } else if Nickname::parse(sender).is_none() {
+        Err(Ignored::Nickname)
+    } else {
+        Ok(())
     }
 }

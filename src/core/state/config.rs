@@ -43,6 +43,8 @@ pub struct Config {
     pub requires_tls: bool,
     /// Links use TLS, and certificates name the server (D44).
     pub has_peer_ca: bool,
+    /// The server is routed (D24), and started then, in seconds since 1970. It then has an address to advertise.
+    pub routed: Option<u32>,
     /// What jitter is drawn from.
     pub seed: u64,
 }
@@ -67,8 +69,16 @@ impl Config {
             proxies: Vec::new(),
             requires_tls: false,
             has_peer_ca: false,
+            routed: None,
             seed: 0,
         }
+    }
+
+    /// The server is routed, and started then, in seconds since 1970.
+    pub fn route(&mut self, started_seconds: u32) {
+        self.routed = Some(started_seconds);
+        self.frame.descriptions_max = limits::ROUTED_DESCRIPTIONS_MAX;
+        self.frame.has_routed_codes = true;
     }
 
     /// The least `max_memory_bytes` with which the longest message can be delivered.

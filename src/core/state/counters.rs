@@ -21,6 +21,8 @@ listed! {
         Nickname => "nickname";
         /// A forwarded packet that is not for us, or not from a client of the server that sent it (D19).
         Misaddressed => "misaddressed";
+        /// A packet on its way through a routed network that is older than one of its origin that was taken (D33).
+        Late => "late";
     }
 }
 
@@ -189,6 +191,8 @@ pub struct Counters {
     pub accept_errors: u64,
     /// Private messages and file chunks that were answered with an ERROR, since the receiver's queue was full.
     pub refused: u64,
+    /// Packets that were passed on for other servers.
+    pub relayed: u64,
     /// Packets that were queued for a link when it was lost.
     pub link_packets_dropped: u64,
     /// Handshakes that came to a good end.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::key::Key;
 use crate::limits::{EFFECTS_KEPT, EFFECTS_KEPT_BYTES};
 use crate::wire::listed::listed;
-use crate::wire::{Packet, ServerId, forward_header};
+use crate::wire::{Envelope, Packet, RelayHeader};
 
 listed! {
     /// Why a connection ended.
@@ -99,6 +99,15 @@ pub enum Effect {
         /// Whether its sender is a client of this server.
         from_here: bool,
     },
+    /// Queue a RELAY with a MSGPBLINC for every link that carries, except for one (D34).
+    Relay {
+        /// The packet, for whatever destination.
+        bytes: Range<usize>,
+        /// The link that it came over.
+        from: Key,
+    },
+    /// Senders that wait for this receiver go on.
+    Release(Key),
     /// Close a connection.
     Close {
         /// Which one.
@@ -144,10 +153,10 @@ impl Effects {
         self.list.push(Effect::Send { to, bytes });
     }
 
-    /// Queues a packet for a connection, wrapped into a PCKFWD to a client of `destination`.
-    pub fn forward(&mut self, link: Key, destination: ServerId, packet: &Packet<'_>) {
+    /// Queues a packet for a link, in an envelope.
+    pub fn forward(&mut self, link: Key, envelope: &Envelope, packet: &Packet<'_>) {
         let bytes = self.append(|out| {
-            out.extend_from_slice(&forward_header(destination));
+            envelope.encode(out);
             packet.encode(out);
         });
         self.list.push(Effect::Send { to: link, bytes });
@@ -157,6 +166,18 @@ impl Effects {
     pub fn send_encoded(&mut self, to: Key, encoded: &[u8]) {
         let bytes = self.append(|out| out.extend_from_slice(encoded));
         self.list.push(Effect::Send { to, bytes });
+    }
+
+    /// Queues an encoded packet on its way through a routed network for a link.
+    pub fn relay(&mut self, link: Key, header: &RelayHeader, content: &[u8]) {
+        let bytes = self.append(|out| Packet::Relay { header: *header, content }.encode(out));
+        self.list.push(Effect::Send { to: link, bytes });
+    }
+
+    /// Queues an encoded public message of another server for all links that carry, except for one.
+    pub fn relay_public(&mut self, from: Key, header: &RelayHeader, content: &[u8]) {
+        let bytes = self.append(|out| Packet::Relay { header: *header, content }.encode(out));
+        self.list.push(Effect::Relay { bytes, from });
     }
 
     /// Queues a public message of a client of ours for all clients and siblings.
@@ -194,6 +215,11 @@ impl Effects {
     /// The bytes of a range in an effect.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         self.bytes.get(range).unwrap_or(&[])
+    }
+
+    /// The same bytes, to address them to one server after the other.
+    pub fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+        self.bytes.get_mut(range).unwrap_or_default()
     }
 
     /// Takes the list out to be applied; the bytes stay until [`Effects::recycle`].

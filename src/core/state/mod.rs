@@ -17,6 +17,7 @@ pub mod pbkdf2;
 pub mod pressure;
 pub mod process;
 pub mod random;
+pub mod routed;
 pub mod turns;
 pub mod unanswered;
 pub mod users;
@@ -36,6 +37,7 @@ use logins::Logins;
 use mesh::{Mesh, Permissions};
 use passwords::PasswordChecks;
 use pressure::Pressure;
+use routed::Routed;
 use unanswered::Unanswered;
 use users::Users;
 
@@ -68,7 +70,10 @@ impl Core {
     /// The state of a server that has just started.
     pub fn new(config: Config, users: Users) -> Core {
         let permissions = Permissions::new(config.allow_peers.clone());
-        let mesh = Mesh::new(config.id, config.advertise, permissions, config.seed);
+        let mut mesh = Mesh::new(config.id, config.advertise, permissions, config.seed);
+        if let Some((address, incarnation)) = config.advertise.zip(config.routed) {
+            mesh.route(Routed::new(config.id, address, incarnation));
+        }
         let pressure = Pressure::new(config.max_queue_bytes);
         Core {
             mesh,

@@ -256,6 +256,11 @@ impl Pressure {
         }
     }
 
+    /// Whether a packet in transit may be queued for a link: what is private fills half of its queue.
+    pub fn has_room(&self, link: Key, bytes: usize) -> bool {
+        self.receivers.get(&link).is_none_or(|receiver| receiver.level.has_room_for(bytes))
+    }
+
     /// Senders that wait for a receiver.
     pub fn waiting(&self) -> usize {
         self.receivers.values().map(|receiver| receiver.waiting.len()).sum()
@@ -268,6 +273,17 @@ impl Pressure {
 }
 
 impl Level {
+    /// A server that a neighbour holds back (D35): its senders wait as for a link's queue. What passes all the same is
+    /// queued for the link on the way there.
+    pub const HELD: Level = Level {
+        gets_public: false,
+        is_link: true,
+        is_stuck: true,
+        pending_bytes: 0,
+        limit_bytes: usize::MAX,
+        taken_bytes: 0,
+    };
+
     /// Whether a private packet may be queued: less than half of the queue is filled, and the packet does not close the
     /// receiver.
     fn has_room_for(&self, bytes: usize) -> bool {

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::hearsay::is_same_host;
 use super::{Mesh, Offer, OrDash, canonical};
 use crate::core::state::key::Key;
+use crate::core::state::routed::Routed;
 use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::{DeclineReason, ServerId};
@@ -47,6 +48,14 @@ pub enum Misfit {
     AlreadyMerged,
     /// There would be so many servers.
     TooMany(usize),
+    /// It is not routed, and we are.
+    NotRouted,
+    /// It is routed, and we are not.
+    Routed,
+    /// There would be so many servers in a routed network.
+    TooManyRouted(usize),
+    /// We have as many links as a routed server may have.
+    TooManyLinks,
     /// A network may have ten servers, and the packet announces more.
     LongList,
     /// We left that server lately, since it did not fit.
@@ -84,6 +93,8 @@ impl Misfit {
         match self {
             Misfit::AlreadyMerged => DeclineReason::AlreadyMerged,
             Misfit::TooMany(_) | Misfit::LongList | Misfit::LeftLately => DeclineReason::ServerLimit,
+            Misfit::NotRouted | Misfit::Routed => DeclineReason::ServerLimit,
+            Misfit::TooManyRouted(_) | Misfit::TooManyLinks => DeclineReason::ServerLimit,
             Misfit::OwnId { .. } | Misfit::Conflict { .. } | Misfit::Contradiction | Misfit::Taken { .. } => {
                 DeclineReason::IdConflict
             }
@@ -102,6 +113,12 @@ impl std::fmt::Display for Misfit {
                     limits::NETWORK_MAX_SERVERS
                 )
             }
+            Misfit::NotRouted => f.write_str("it is not routed: start it with --routed"),
+            Misfit::Routed => f.write_str("it is routed, and we are not: start both with --routed, or neither"),
+            Misfit::TooManyRouted(count) => {
+                write!(f, "there would be {count} servers, and {} is the limit", limits::ROUTED_MAX_SERVERS)
+            }
+            Misfit::TooManyLinks => write!(f, "we have {} links, which is the limit", limits::ROUTED_LINKS_MAX),
             Misfit::LongList => write!(f, "its list has more than {} servers", limits::DESCRIPTIONS_MAX),
             Misfit::LeftLately => f.write_str("it did not fit into our network a moment ago"),
             Misfit::OwnId { there, here } => {
@@ -156,8 +173,9 @@ impl Mesh {
         if offer.server == self.id && offer.address == self.advertise && self.meet_ourselves(remote) {
             return Decision::Ourselves;
         }
-        if let Some(conflict) = self.offer_conflict(offer).or_else(|| self.taken(offer, remote)) {
-            return Decision::Decline(conflict);
+        let misfit = self.other_mode(offer).or_else(|| self.offer_conflict(offer));
+        if let Some(misfit) = misfit.or_else(|| self.taken(offer, remote)) {
+            return Decision::Decline(misfit);
         }
         if self.link_to(offer.server).is_some() {
             return Decision::Decline(Misfit::AlreadyMerged);
@@ -176,7 +194,8 @@ impl Mesh {
 
     /// Looks at the answer to our own request (D17, last paragraph).
     pub fn fits(&self, offer: &Offer, remote: Option<SocketAddr>, now: Millis) -> Result<(), Misfit> {
-        let conflict = self.offer_conflict(offer).or_else(|| self.taken(offer, remote));
+        let conflict = self.other_mode(offer).or_else(|| self.offer_conflict(offer));
+        let conflict = conflict.or_else(|| self.taken(offer, remote));
         match conflict.or_else(|| self.too_many(offer, now)) {
             Some(misfit) => Err(misfit),
             None => Ok(()),
@@ -232,6 +251,10 @@ impl Mesh {
             let here = self.advertise.filter(|&own| Some(own) != there)?;
             return Some(Misfit::OwnId { there, here: Some(here) });
         }
+        if let Some(route) = self.routed.as_ref().and_then(|routed| routed.tree().routes.get(&id)) {
+            let here = Some(route.address);
+            return (here != there).then_some(Misfit::Conflict { id, there, here });
+        }
         let server = self.servers.get(&id)?;
         let here = server.place();
         let is_other = here.is_some() && here != there && server.former != there;
@@ -240,6 +263,9 @@ impl Mesh {
 
     /// Whether there would be more than ten servers, lost ones included (D16).
     fn too_many(&self, offer: &Offer, now: Millis) -> Option<Misfit> {
+        if let Some(routed) = &self.routed {
+            return self.too_many_routed(routed, offer);
+        }
         let known = self.servers.iter().filter(|(_, server)| server.has_place(now));
         let known = known.map(|(&id, server)| (id, server.place()));
         let others = offer.others.iter().filter(|_| !self.is_back(offer)).map(|&(id, place)| (id, Some(place)));
@@ -263,6 +289,28 @@ impl Mesh {
         };
         let (&by, _) = self.servers.iter().find(is_other).filter(|_| !is_there)?;
         Some(Misfit::Taken { place, by })
+    }
+
+    /// Whether there would be more servers than a routed network may have, or more links than one of its servers (D27).
+    fn too_many_routed(&self, routed: &Routed, offer: &Offer) -> Option<Misfit> {
+        let known = routed.tree().routes.keys().copied();
+        let all: BTreeSet<ServerId> =
+            known.chain(offer.others.iter().map(|&(id, _)| id)).chain([offer.server, self.id]).collect();
+        let links = self.links().filter(|&(id, _)| id != offer.server).count();
+        if all.len() > limits::ROUTED_MAX_SERVERS {
+            Some(Misfit::TooManyRouted(all.len()))
+        } else {
+            (links >= self.links_max()).then_some(Misfit::TooManyLinks)
+        }
+    }
+
+    /// Whether one of the two is routed, and the other is not (D25).
+    fn other_mode(&self, offer: &Offer) -> Option<Misfit> {
+        match (self.routed.is_some(), offer.is_routed) {
+            (true, false) => Some(Misfit::NotRouted),
+            (false, true) => Some(Misfit::Routed),
+            _ => None,
+        }
     }
 
     fn has_unanswered_request_to(&self, offer: &Offer) -> bool {

@@ -6,6 +6,7 @@ use super::dialler::{Dialler, Pace};
 use super::{HostPort, Mesh, Misfit, Server};
 use crate::core::state::effects::Effects;
 use crate::core::state::key::Key;
+use crate::core::state::routed::Routed;
 use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::{DeclineReason, ServerId};
@@ -88,6 +89,7 @@ impl Mesh {
         let heard = self.hearsay.dials.values().filter(|heard| heard.named.is_some());
         let heard = heard.filter_map(|heard| heard.dialler.next());
         let lost = self.servers.values().filter_map(Server::forget_at);
+        let lost = lost.chain(self.routed.as_ref().and_then(Routed::next_deadline));
         targets.chain(dials).chain(heard).chain(lost).chain(self.next_reconcile()).min()
     }
 
@@ -204,6 +206,9 @@ impl Mesh {
 
     /// Gives up servers that have been gone for too long (D21).
     pub fn forget_old(&mut self, now: Millis, effects: &mut Effects) {
+        if let Some(routed) = &mut self.routed {
+            routed.forget_old(now);
+        }
         let is_old = |server: &Server| server.forget_at().is_some_and(|at| at <= now);
         let old: Vec<ServerId> = self.servers.iter().filter(|(_, s)| is_old(s)).map(|(&id, _)| id).collect();
         for id in old {
@@ -222,7 +227,7 @@ impl Mesh {
     fn on_answer(&mut self, id: ServerId, dialled: &Dialled, effects: &mut Effects) {
         let why = match dialled {
             Dialled::Declined(DeclineReason::AlreadyMerged) | Dialled::Failed(_) | Dialled::Ourselves => return,
-            Dialled::Declined(reason) => in_words(*reason).to_owned(),
+            Dialled::Declined(reason) => in_words(*reason, self.routed.is_some()).to_owned(),
             Dialled::Unfit(misfit) => misfit.to_string(),
         };
         let Some(server) = self.servers.get_mut(&id) else { return };
@@ -249,11 +254,14 @@ impl Mesh {
     }
 }
 
-/// What a reason for declining means.
-pub(super) fn in_words(reason: DeclineReason) -> &'static str {
+/// What a reason for declining means, to a routed server or to one that is not.
+pub(super) fn in_words(reason: DeclineReason, is_routed: bool) -> &'static str {
     match reason {
+        DeclineReason::ServerLimit if is_routed => {
+            "there would be too many servers or links, or it is not routed; its log says which"
+        }
         DeclineReason::AlreadyMerged => "it is merged with us already",
-        DeclineReason::ServerLimit => "there would be more than ten servers, lost ones included",
+        DeclineReason::ServerLimit => "there would be more than ten servers, lost ones included, or it is routed",
         DeclineReason::IdConflict => "one ID would stand for two servers; its log says which",
     }
 }

@@ -33,16 +33,17 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
 pub use admission::{Decision, Misfit, Permissions};
 pub use dialling::{Dial, DialFor, DialTo, Dialled};
-pub use offer::Offer;
+pub use offer::{Offer, dialable};
 pub use server::{Server, ServerStatus};
 pub use target::{MergeOutcome, MergeStatus};
 
 use super::effects::{CloseMode, CloseReason, Effects};
 use super::key::Key;
 use super::random::Random;
+use super::routed::Routed;
 use crate::core::time::Millis;
 use crate::limits;
-use crate::wire::{Descriptions, Packet, ServerId};
+use crate::wire::{Descriptions, Envelope, Packet, ServerId};
 use hearsay::Hearsay;
 use reconcile::{Announcement, Reconciliation};
 use target::MergeTarget;
@@ -108,6 +109,8 @@ pub struct Mesh {
     permissions: Permissions,
     random: Random,
     reconciliation: Reconciliation,
+    /// If we are routed: then the servers here are our neighbours alone.
+    routed: Option<Routed>,
 }
 
 impl Mesh {
@@ -123,6 +126,51 @@ impl Mesh {
             permissions,
             random: Random::new(seed),
             reconciliation: Reconciliation::default(),
+            routed: None,
+        }
+    }
+
+    /// This server is routed (D24).
+    pub fn route(&mut self, routed: Routed) {
+        self.routed = Some(routed);
+    }
+
+    /// The routed network, if we are in one.
+    pub fn routed(&self) -> Option<&Routed> {
+        self.routed.as_ref()
+    }
+
+    /// The same, to be changed.
+    pub fn routed_mut(&mut self) -> Option<&mut Routed> {
+        self.routed.as_mut()
+    }
+
+    /// Most links that we may have.
+    pub fn links_max(&self) -> usize {
+        if self.routed.is_some() { limits::ROUTED_LINKS_MAX } else { limits::SIBLINGS_MAX }
+    }
+
+    /// The link over which packets to a server go.
+    pub fn next_hop(&mut self, server: ServerId, now: Millis) -> Option<Key> {
+        match &mut self.routed {
+            Some(routed) => routed.next_hop(server, now),
+            None => self.link_to(server),
+        }
+    }
+
+    /// Each server that is reached, and how many servers are between.
+    pub fn route_lengths(&self) -> BTreeMap<ServerId, u32> {
+        match &self.routed {
+            Some(routed) => routed.tree().routes.iter().map(|(&id, route)| (id, route.length)).collect(),
+            None => self.links().map(|(id, _)| (id, 0)).collect(),
+        }
+    }
+
+    /// What stands before our next packet, which is for a client of this server.
+    pub fn envelope(&mut self, destination: ServerId, effects: &mut Effects) -> Envelope {
+        match &mut self.routed {
+            Some(routed) => Envelope::Relay(routed.next_header(destination, effects)),
+            None => Envelope::Forward(destination),
         }
     }
 
@@ -148,7 +196,11 @@ impl Mesh {
             id,
             address: server.place(),
             link: server.up(),
-            state: if server.up().is_some() { "linked" } else { "lost" },
+            state: match server.up() {
+                Some(_) if self.routed.as_ref().is_some_and(|routed| routed.is_spare(id)) => "spare",
+                Some(_) => "linked",
+                None => "lost",
+            },
             since: server.since,
         });
         let named = self.named().into_keys().map(|(id, address)| {
@@ -164,7 +216,9 @@ impl Mesh {
 
     /// Whether every known server is linked and no merge is waiting.
     pub fn is_complete(&self) -> bool {
-        self.targets.is_empty() && self.servers.values().all(|server| server.up().is_some()) && self.named().is_empty()
+        let has_twins = self.routed.as_ref().is_some_and(|routed| routed.tree().has_twins);
+        let is_linked = self.servers.values().all(|server| server.up().is_some());
+        self.targets.is_empty() && is_linked && self.named().is_empty() && !has_twins
     }
 
     /// A packet's list of servers: ourselves first if `with_self`, then our siblings that can be named, without the
@@ -175,15 +229,16 @@ impl Mesh {
         receiver: Option<ServerId>,
         receiver_address: Option<SocketAddr>,
     ) -> Vec<u8> {
+        if let Some(routed) = &self.routed {
+            return routed.describe(receiver);
+        }
         let own = self.advertise.filter(|_| with_self).map(|address| (self.id, address));
         let siblings = self.described().filter(|&(id, ..)| Some(id) != receiver);
         let siblings = siblings.filter_map(|(id, _, server)| server.place().map(|address| (id, address)));
         let siblings = siblings.filter(|&(_, address)| Some(SocketAddr::V4(address)) != receiver_address);
         let mut bytes = Vec::with_capacity(limits::NETWORK_MAX_SERVERS * Descriptions::ENTRY_BYTES);
         for (id, address) in own.into_iter().chain(siblings) {
-            bytes.extend_from_slice(&id.0.to_be_bytes());
-            bytes.extend_from_slice(&address.ip().octets());
-            bytes.extend_from_slice(&u32::from(address.port()).to_be_bytes());
+            append_description(&mut bytes, id, address);
         }
         bytes
     }
@@ -229,6 +284,10 @@ impl Mesh {
         let others: Vec<(ServerId, Key)> = self.links().filter(|&(id, _)| id != offer.server).collect();
         log::info!("linked with server {} ({}), {} siblings now", offer.server, OrDash(place), others.len() + 1);
         self.on_update(offer, now);
+        if let Some(routed) = &mut self.routed {
+            routed.on_link_up(offer.server, key, now, effects);
+            return;
+        }
         for (id, link) in others {
             self.send_update(id, link, effects);
         }
@@ -244,7 +303,9 @@ impl Mesh {
     pub fn on_update(&mut self, offer: &Offer, now: Millis) {
         // We know that we are here; that we are elsewhere is a conflict.
         let is_of_us = |id, address| id == self.id && self.conflict(id, Some(address)).is_none();
-        let others = offer.others.iter().copied().filter(|&(id, address)| !is_of_us(id, address)).collect();
+        // What a routed network is like is told otherwise.
+        let others = offer.others.iter().copied().filter(|_| self.routed.is_none());
+        let others = others.filter(|&(id, address)| !is_of_us(id, address)).collect();
         if let Some(server) = self.servers.get_mut(&offer.server) {
             server.announcement = Announcement { others, at: now };
         }
@@ -341,7 +402,7 @@ impl Mesh {
 
     /// Lost servers are not remembered without a bound: the one goes first that was lost first.
     fn forget_surplus(&mut self, effects: &mut Effects) {
-        while self.servers.len() >= limits::SIBLINGS_MAX + limits::LOST_MAX {
+        while self.servers.len() >= self.links_max() + limits::LOST_MAX {
             let lost = self.servers.iter().filter(|(_, server)| server.up().is_none());
             let Some(oldest) = lost.min_by_key(|(_, server)| server.since).map(|(&id, _)| id) else { return };
             self.give_up(oldest, effects);
@@ -364,6 +425,13 @@ impl Mesh {
             server.told = list;
         }
     }
+}
+
+/// Appends a server's description, as it stands in merge packets.
+pub(super) fn append_description(bytes: &mut Vec<u8>, id: ServerId, address: SocketAddrV4) {
+    bytes.extend_from_slice(&id.0.to_be_bytes());
+    bytes.extend_from_slice(&address.ip().octets());
+    bytes.extend_from_slice(&u32::from(address.port()).to_be_bytes());
 }
 
 /// An address, or `-` if there is none.

@@ -12,6 +12,8 @@ pub struct Offer {
     pub server: ServerId,
     /// The address at which it listens, if it describes itself (D14).
     pub address: Option<SocketAddrV4>,
+    /// It is routed: its own description comes first twice (D25).
+    pub is_routed: bool,
     /// Its siblings, each once.
     pub others: Vec<(ServerId, SocketAddrV4)>,
     /// Whether two entries contradict each other.
@@ -21,7 +23,9 @@ pub struct Offer {
 impl Offer {
     /// Reads the descriptions of a merge packet from `server`. Passes over entries whose address cannot be dialled.
     pub fn read(server: ServerId, descriptions: Descriptions<'_>) -> Offer {
-        let mut offer = Offer { server, address: None, others: Vec::new(), is_contradictory: false };
+        let mut first = descriptions.iter();
+        let is_routed = matches!((first.next(), first.next()), (Some(a), Some(b)) if a == b && a.server == server);
+        let mut offer = Offer { server, address: None, is_routed, others: Vec::new(), is_contradictory: false };
         for (id, address) in descriptions.iter().filter_map(dialable) {
             let known = if id == server {
                 offer.address
@@ -38,7 +42,8 @@ impl Offer {
     }
 }
 
-fn dialable(description: Description) -> Option<(ServerId, SocketAddrV4)> {
+/// The server that a description stands for, if its address can be dialled.
+pub fn dialable(description: Description) -> Option<(ServerId, SocketAddrV4)> {
     let port = u16::try_from(description.port).ok().filter(|&port| port != 0)?;
     is_unicast(description.address).then_some((description.server, SocketAddrV4::new(description.address, port)))
 }

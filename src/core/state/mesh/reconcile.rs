@@ -70,6 +70,9 @@ impl Mesh {
     /// Something has changed: looks at it in a while, if a sibling has other siblings than we have, or does not know
     /// what we have.
     pub(super) fn plan_reconcile(&mut self, now: Millis) {
+        if self.routed.is_some() {
+            return;
+        }
         if self.reconciliation.next.is_none() && (self.differing().next().is_some() || !self.untold().is_empty()) {
             self.reconciliation.next = Some(now + jittered(limits::RECONCILE_MS, &mut self.random));
         }

@@ -64,6 +64,7 @@ impl std::fmt::Display for MergeOutcome {
             MergeOutcome::Unreachable(why) => return write!(f, "error unreachable {why}"),
             MergeOutcome::Ourselves => return f.write_str("error that is this server"),
             MergeOutcome::GivenUp => return f.write_str("error given up"),
+            MergeOutcome::Unfit(Misfit::NotRouted) => return f.write_str("error not a routed server"),
             MergeOutcome::Declined(reason) => *reason,
             MergeOutcome::Unfit(misfit) => misfit.reason(),
         };
@@ -206,10 +207,11 @@ impl Mesh {
     }
 
     fn try_again(&mut self, id: u32, dialled: &Dialled, now: Millis) {
+        let is_routed = self.routed.is_some();
         let Some(target) = self.targets.get_mut(&id) else { return };
         let why = match dialled {
             Dialled::Failed(why) => why.clone(),
-            Dialled::Declined(reason) => format!("declined: {}", in_words(*reason)),
+            Dialled::Declined(reason) => format!("declined: {}", in_words(*reason, is_routed)),
             Dialled::Unfit(misfit) => misfit.to_string(),
             Dialled::Ourselves => "that is this server".to_owned(),
         };
@@ -226,11 +228,14 @@ impl Mesh {
     }
 
     fn end_target(&mut self, id: u32, outcome: &MergeOutcome, effects: &mut Effects) {
+        let is_routed = self.routed.is_some();
         let Some(target) = self.targets.remove(&id) else { return };
         let name = &target.name;
         match outcome {
             MergeOutcome::Merged | MergeOutcome::GivenUp => {}
-            MergeOutcome::Declined(reason) => log::error!("the merge with {name} was declined: {}", in_words(*reason)),
+            MergeOutcome::Declined(reason) => {
+                log::error!("the merge with {name} was declined: {}", in_words(*reason, is_routed));
+            }
             MergeOutcome::Unfit(misfit) => log::error!("the merge with {name} does not fit: {misfit}"),
             MergeOutcome::Unreachable(why) => log::warn!("cannot merge with {name}: {why}"),
             MergeOutcome::Ourselves => log::info!("the merge with {name} is passed over: that is this server"),
@@ -240,7 +245,13 @@ impl Mesh {
         {
             server.name = Some(target.name);
         }
-        answer(target.operator, outcome, effects);
+        match outcome {
+            // The packet has no reason for that.
+            MergeOutcome::Declined(DeclineReason::ServerLimit) if is_routed => {
+                answer(target.operator, &"error server limit, or not a routed server", effects);
+            }
+            _ => answer(target.operator, outcome, effects),
+        }
     }
 
     fn server_at_mut(&mut self, address: Option<SocketAddr>) -> Option<&mut Server> {
@@ -249,7 +260,7 @@ impl Mesh {
     }
 }
 
-fn answer(operator: Option<Key>, outcome: &MergeOutcome, effects: &mut Effects) {
+fn answer(operator: Option<Key>, outcome: &dyn std::fmt::Display, effects: &mut Effects) {
     if let Some(key) = operator {
         effects.push(Effect::Answer { key, text: format!("{outcome}\n") });
     }

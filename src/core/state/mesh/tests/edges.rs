@@ -47,7 +47,8 @@ fn a_server_that_a_sibling_sees_elsewhere_is_a_named_one_and_one_that_never_said
     let mut play = Play::new(&[(1, &[]), (9, &[])]);
     let seen = Offer { others: vec![(ServerId(9), elsewhere), (ServerId(20), address(20))], ..offer(1, &[]) };
     play.mesh.on_update(&seen, play.now);
-    let silent = Offer { server: ServerId(20), address: None, others: vec![], is_contradictory: false };
+    let silent =
+        Offer { server: ServerId(20), address: None, is_routed: false, others: vec![], is_contradictory: false };
     let joined = Joined { remote: None, is_dialled: false, told: Vec::new() };
     play.mesh.on_link_up(key(20), &silent, joined, play.now, &mut play.effects);
     assert_eq!(play.mesh.named().into_keys().collect::<Vec<_>>(), [(ServerId(9), elsewhere)]);

@@ -1,0 +1,135 @@
+//! A link of a routed network: what is ours, what goes on, and the news of links (D24 to D39).
+
+use super::sibling::Sibling;
+use super::{Pause, PauseReason, Verdict};
+use crate::core::state::Context;
+use crate::core::state::counters::Ignored;
+use crate::core::state::key::Key;
+use crate::core::state::mesh::dialable;
+use crate::limits::LINK_PAUSE_MS;
+use crate::wire::{Description, ErrorReason, Neighbours, Nickname, Packet, RelayHeader, ServerId, relay_header};
+
+/// A packet over the link with `sibling`, which is routed like us.
+pub(super) fn on_packet(sibling: &mut Sibling, packet: &Packet<'_>, context: &mut Context<'_>) -> Verdict {
+    let (key, server) = (context.key, sibling.server());
+    let Some(routed) = context.core.mesh.routed_mut() else { return Verdict::Ignored(Ignored::State) };
+    match *packet {
+        Packet::Hello { stamp } => {
+            if !routed.on_hello(server, key, stamp, context.effects) {
+                return Verdict::Ignored(Ignored::State);
+            }
+            Verdict::Handled
+        }
+        Packet::Links { server: description, incarnation, version, neighbours } => {
+            on_links(server, &description, (incarnation, version), neighbours, context)
+        }
+        Packet::Hold { server, is_held } => {
+            routed.on_hold(key, server, is_held);
+            routed.update_holds(&mut context.core.pressure, context.now, context.effects);
+            Verdict::Handled
+        }
+        Packet::Relay { header, content } => {
+            if let Err(reason) = routed.check(key, &header, context.now) {
+                return Verdict::Ignored(reason);
+            }
+            let verdict = on_relay(sibling, &header, content, context);
+            // One that waits comes again.
+            if !matches!(verdict, Verdict::Pause(_)) {
+                if let Some(routed) = context.core.mesh.routed_mut() {
+                    routed.take(&header);
+                }
+                sibling.on_handled(relay_header(&header).len() + content.len());
+            }
+            verdict
+        }
+        _ => Verdict::Ignored(Ignored::State),
+    }
+}
+
+/// Tells the origin of a packet that it could not be delivered. Dropped if nothing leads there.
+pub(super) fn answer(origin: ServerId, sender: &str, reason: ErrorReason, context: &mut Context<'_>) {
+    if let Some(link) = context.core.mesh.next_hop(origin, context.now) {
+        let envelope = context.core.mesh.envelope(origin, context.effects);
+        context.effects.forward(link, &envelope, &Packet::Error { sender, reason });
+    }
+}
+
+fn on_links(
+    from: ServerId,
+    of: &Description,
+    age: (u32, u32),
+    neighbours: Neighbours<'_>,
+    context: &mut Context<'_>,
+) -> Verdict {
+    let Some(place) = dialable(*of) else { return Verdict::Ignored(Ignored::Value) };
+    let (key, now) = (context.key, context.now);
+    let Some(routed) = context.core.mesh.routed_mut() else { return Verdict::Ignored(Ignored::State) };
+    if let Some(until) = routed.admit_links(from, neighbours.as_bytes().len(), now) {
+        let until = until.min(now + LINK_PAUSE_MS);
+        return Verdict::Pause(Pause { reason: PauseReason::News, receiver: None, until });
+    }
+    routed.on_links(key, place, age, neighbours.iter().collect(), context.effects);
+    Verdict::Handled
+}
+
+/// A packet that is taken (D34).
+fn on_relay(sibling: &Sibling, header: &RelayHeader, content: &[u8], context: &mut Context<'_>) -> Verdict {
+    let is_ours = header.destination == context.core.config.id;
+    match Packet::decode(content) {
+        Ok(Packet::MsgPblInc { .. }) => {
+            if !is_ours {
+                return Verdict::Ignored(Ignored::Misaddressed);
+            }
+            let verdict = sibling.on_forwarded(header.origin, content, context);
+            if matches!(verdict, Verdict::Handled) {
+                context.effects.relay_public(context.key, header, content);
+            }
+            verdict
+        }
+        Ok(_) if is_ours => sibling.on_forwarded(header.origin, content, context),
+        Ok(Packet::MsgPrvInc { origin, sender, .. } | Packet::FileChnkInc { origin, sender, .. }) => {
+            if origin != header.origin {
+                Verdict::Ignored(Ignored::Misaddressed)
+            } else if Nickname::parse(sender).is_none() {
+                Verdict::Ignored(Ignored::Nickname)
+            } else {
+                pass_on(header, content, Some(sender), context)
+            }
+        }
+        Ok(Packet::Error { .. }) => pass_on(header, content, None, context),
+        Ok(_) => Verdict::Ignored(Ignored::State),
+        Err(malformed) => Verdict::Ignored(malformed.into()),
+    }
+}
+
+/// A packet for another server. `sender` is to be told if it goes no further.
+fn pass_on(header: &RelayHeader, content: &[u8], sender: Option<&str>, context: &mut Context<'_>) -> Verdict {
+    let from = context.key;
+    let link = context.core.mesh.next_hop(header.destination, context.now).filter(|&link| link != from);
+    let bytes = relay_header(header).len() + content.len();
+    match (link, sender) {
+        (Some(link), Some(_)) if context.core.pressure.has_room(link, bytes) => {
+            context.core.counters.relayed += 1;
+            context.effects.relay(link, header, content);
+            hold_back(header.destination, from, context);
+        }
+        // Few, and small.
+        (Some(link), None) => {
+            context.core.counters.relayed += 1;
+            context.effects.relay(link, header, content);
+        }
+        (_, Some(sender)) => {
+            context.core.counters.refused += u64::from(link.is_some());
+            answer(header.origin, sender, ErrorReason::UnknownServer, context);
+        }
+        (None, None) => {}
+    }
+    Verdict::Handled
+}
+
+fn hold_back(server: ServerId, from: Key, context: &mut Context<'_>) {
+    let core = &mut *context.core;
+    if let Some(routed) = core.mesh.routed_mut() {
+        routed.hold_back(server, from, &core.pressure, context.effects);
+    }
+}
