@@ -338,6 +338,9 @@ pub const HEARSAY_DELAY_MAX_MS: u64 = 120_000;
 /// After a dial to one port of a host that a sibling elsewhere named, no other port of it is dialled for this long.
 /// Used up by a sibling; the servers that it names on that host pay, with a later first dial.
 pub const HEARSAY_HOST_MS: u64 = 30_000;
+/// A server that siblings reach and we do not is a matter for the log after so long. Siblings may need half of that to
+/// notice and to tell that it is gone.
+pub const APART_MS: u64 = 60_000;
 /// Addresses that the siblings on one host may have us dial within `FORGET_MS`: nearly two networks. Used up by a liar;
 /// it pays with its own host's share.
 pub const HEARSAY_PER_HOST_MAX: usize = 16;

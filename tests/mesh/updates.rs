@@ -42,6 +42,18 @@ fn servers_that_a_sibling_announces_are_dialled() {
 }
 
 #[test]
+fn a_server_that_a_sibling_reaches_and_we_do_not_is_listed_with_that_sibling() {
+    let (node, home) = (Node::start(7, &[]), Home::new());
+    let mut peer = linked(&node, 9, &home);
+    let nobody = crate::node::fresh_address().to_string();
+    send(&mut peer, &format!("A0 00000009 00000002 {} {}", home.described(9), described(5, &nobody)));
+    let is_listed = || node.ask("siblings").iter().any(|line| line.ends_with("\tlinked with 9, not with us"));
+    crate::node::wait_until(is_listed, || format!("{:?}", node.ask("siblings")));
+    let line = node.ask("siblings").into_iter().find(|line| line.starts_with("5\t")).unwrap();
+    assert!(line.starts_with(&format!("5\t{nobody}\tdialling\t")), "{line}");
+}
+
+#[test]
 fn servers_in_an_answer_are_dialled() {
     let (node, home, third) = (Node::start(7, &[]), Home::new(), Home::new());
     std::thread::scope(|scope| {

@@ -9,7 +9,7 @@ use crate::core::session::operator::{Command, HELP};
 use crate::core::session::{Operator, Session};
 use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::key::Key;
-use crate::core::state::mesh::OrDash;
+use crate::core::state::mesh::{Ids, OrDash};
 use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::visible::{Field, unescape};
@@ -221,7 +221,13 @@ impl<S: Socket> Engine<S> {
         for server in self.core.mesh.servers() {
             let state = server.state;
             let seconds = self.now.since(server.since) / 1000;
-            let _ = writeln!(text, "{}\t{}\t{state}\t{seconds}", server.id, OrDash(server.address));
+            let _ = write!(text, "{}\t{}\t{state}\t{seconds}", server.id, OrDash(server.address));
+            match &server.linked_with[..] {
+                [] => text.push('\n'),
+                others => {
+                    let _ = writeln!(text, "\tlinked with {}, not with us", Ids(others));
+                }
+            }
         }
         for merge in self.core.mesh.waiting_merges() {
             let seconds = self.now.since(merge.since) / 1000;

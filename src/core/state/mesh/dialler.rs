@@ -57,6 +57,8 @@ pub(super) struct Dialler {
     picked: Option<IpAddr>,
     /// The name has addresses that were not dialled in this round.
     pub has_untried: bool,
+    /// The log has said that others reach it and we do not.
+    pub is_told_apart: bool,
 }
 
 impl Retry {
@@ -96,6 +98,7 @@ impl Dialler {
             own: BTreeSet::new(),
             picked: None,
             has_untried: false,
+            is_told_apart: false,
         }
     }
 
@@ -179,6 +182,7 @@ impl Dialler {
     pub fn on_link_up(&mut self) {
         self.attempt = None;
         self.retry.failures = 0;
+        self.is_told_apart = false;
         self.tried.clear();
     }
 

@@ -93,7 +93,7 @@ impl Mesh {
         targets.chain(dials).chain(heard).chain(lost).chain(self.next_reconcile()).min()
     }
 
-    fn dialler(&mut self, dial_for: DialFor) -> Option<&mut Dialler> {
+    pub(super) fn dialler(&mut self, dial_for: DialFor) -> Option<&mut Dialler> {
         match dial_for {
             DialFor::Server(id) => self.servers.get_mut(&id).map(|server| &mut server.dialler),
             DialFor::Heard(address) => self.hearsay.dials.get_mut(&address).map(|heard| &mut heard.dialler),
@@ -183,6 +183,7 @@ impl Mesh {
                     server.dialler.pass_over();
                 }
                 self.fail_server(id, now, effects);
+                self.note_apart(dial_for, now);
                 self.on_answer(id, dialled, effects);
             }
             DialFor::Heard(address) => {
@@ -193,6 +194,7 @@ impl Mesh {
                     self.keep_id(address);
                 }
                 log::debug!("dialled {address}, which a sibling names, in vain: {dialled:?}");
+                self.note_apart(dial_for, now);
                 // A lost server whose address only it has named.
                 let is_lost =
                     |(_, server): &(&ServerId, &Server)| server.link.is_none() && server.place() == Some(address);

@@ -14,9 +14,11 @@
 //! | `dialler.rs` | one thing to dial: the attempt, and the delays |
 //! | `dialling.rs` | which servers to dial, when, and the outcome (D18, D21) |
 //! | `target.rs` | merges that were asked for by name |
+//! | `apart.rs` | servers that siblings reach and we do not |
 //! | `reconcile.rs`, `graph.rs` | what to do about merges that raced and don't fit together (D52) |
 
 mod admission;
+mod apart;
 mod dialler;
 mod dialling;
 mod graph;
@@ -32,6 +34,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
 pub use admission::{Decision, Misfit, Permissions};
+pub use apart::Ids;
 pub use dialling::{Dial, DialFor, DialTo, Dialled};
 pub use offer::{Offer, dialable};
 pub use server::{Server, ServerStatus};
@@ -196,6 +199,7 @@ impl Mesh {
             id,
             address: server.place(),
             link: server.up(),
+            linked_with: if server.up().is_some() { Vec::new() } else { self.linked_with(id, server.place()) },
             state: match server.up() {
                 Some(_) if self.routed.as_ref().is_some_and(|routed| routed.is_spare(id)) => "spare",
                 Some(_) => "linked",
@@ -207,7 +211,8 @@ impl Mesh {
             let heard = self.hearsay.dials.get(&address);
             let state = if heard.is_some() { "dialling" } else { "named" };
             let since = heard.map_or(Millis::NEVER, |heard| heard.first);
-            ServerStatus { id, address: Some(address), link: None, state, since }
+            let linked_with = self.linked_with(id, Some(address));
+            ServerStatus { id, address: Some(address), link: None, linked_with, state, since }
         });
         let mut all: Vec<ServerStatus> = known.chain(named).collect();
         all.sort_by_key(|server| server.id);

@@ -50,6 +50,8 @@ pub struct ServerStatus {
     pub address: Option<SocketAddrV4>,
     /// The link, if it is up.
     pub link: Option<Key>,
+    /// If it is not: the siblings that say that they are linked with it.
+    pub linked_with: Vec<ServerId>,
     /// What there is instead of a link, in a word.
     pub state: &'static str,
     /// Since when.
