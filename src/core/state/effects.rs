@@ -207,11 +207,6 @@ impl Effects {
         self.list.is_empty()
     }
 
-    /// The effects, in order.
-    pub fn list(&self) -> &[Effect] {
-        &self.list
-    }
-
     /// The bytes of a range in an effect.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         self.bytes.get(range).unwrap_or(&[])
