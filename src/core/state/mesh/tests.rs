@@ -237,13 +237,7 @@ fn the_sibling_that_describes_nobody_goes_where_it_is_one_too_many() {
             play.announced.push((id, others.clone()));
             play.link(id, &others);
         }
-        let silent = Offer {
-            server: ServerId(silent_id),
-            address: None,
-            is_routed: false,
-            others: vec![],
-            is_contradictory: false,
-        };
+        let silent = Offer { address: None, ..offer(silent_id, &[]) };
         let joined = Joined { remote: None, is_dialled: false, told: Vec::new() };
         play.mesh.on_link_up(key(20), &silent, joined, play.now, &mut play.effects);
         play.pass(PATIENCE_MS);
@@ -462,8 +456,7 @@ fn a_link_that_flaps_is_dialled_again_ever_more_slowly() {
 #[test]
 fn a_sibling_that_can_not_be_dialled_is_not_kept_when_it_is_lost() {
     let mut play = Play::new(&[]);
-    let silent =
-        Offer { server: ServerId(20), address: None, is_routed: false, others: Vec::new(), is_contradictory: false };
+    let silent = Offer { address: None, ..offer(20, &[]) };
     let from = |is_dialled| Joined { remote: Some(SocketAddr::V4(address(20))), is_dialled, told: Vec::new() };
     play.mesh.on_link_up(key(20), &silent, from(false), play.now, &mut play.effects);
     play.mesh.on_link_lost(ServerId(20), key(20), play.now);
