@@ -154,7 +154,7 @@ impl Mesh {
     }
 
     /// Ourselves, our siblings, and servers that siblings name and that have asked us in vain.
-    fn graph(&self, now: Millis) -> Graph<'_> {
+    pub(super) fn graph(&self, now: Millis) -> Graph<'_> {
         let us = Vertex { id: self.id, address: self.advertise, others: None, leads: true };
         let mut up: Vec<_> = self.servers.iter().filter(|(_, server)| server.up().is_some()).collect();
         // Whoever was seen at its address goes before those that only name it.

@@ -147,6 +147,7 @@ fn whoever_does_not_come_from_an_address_does_not_take_it_from_a_server_that_doe
     let (low, _) = alias(0, 1, false);
     play.mesh.on_link_up(key(20), &low, joined, play.now, &mut play.effects);
     assert_eq!(play.linked(), [0, 1]);
+    assert_eq!(play.mesh.graph(play.now).id(1), Some(ServerId(1)));
     let (heir, remote) = alias(21, 1, true);
     assert_eq!(play.mesh.decide(&heir, Some(remote), play.now), Decision::Accept, "it has come back under another ID");
 }

@@ -106,6 +106,8 @@ fn a_former_address_is_dialled_until_the_server_there_says_that_it_is_linked() {
     };
     play.mesh.on_dial_ended(dial.dial_for, &declined, play.now, &mut play.effects);
     assert_eq!(play.dials(limits::FORGET_MS), []);
+    play.mesh.on_update(&elsewhere, play.now);
+    assert_eq!(play.dials(limits::FORGET_MS), []);
 }
 
 #[test]
