@@ -25,8 +25,11 @@ pub struct Ways {
     /// How often an entry of any table changed or went, or a link went.
     upsets: u32,
     /// What the hosts' tables were made from.
-    seen: Vec<(u32, u64, Vec<(usize, usize)>)>,
+    seen: Vec<Basis>,
 }
+
+/// What a host's table is made from: how often it was started, how often its news changed, and its links.
+type Basis = (u32, u64, Vec<(usize, usize)>);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Way {
@@ -60,9 +63,8 @@ impl World {
             routes.into_iter().flatten().map(|(&id, route)| (id, route.next)).collect()
         };
         let tables: Vec<BTreeMap<ServerId, ServerId>> = (0..self.hosts.len()).map(table).collect();
-        let has_lost = |before: &(u32, u64, Vec<(usize, usize)>), now: &(u32, u64, Vec<(usize, usize)>)| {
-            before.0 != now.0 || before.2.iter().any(|link| !now.2.contains(link))
-        };
+        let has_lost =
+            |before: &Basis, now: &Basis| before.0 != now.0 || before.2.iter().any(|link| !now.2.contains(link));
         let is_upset = self.ways.seen.iter().zip(&seen).any(|(before, now)| has_lost(before, now))
             || self
                 .ways

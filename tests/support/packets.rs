@@ -69,7 +69,7 @@ impl Parts {
                 version: self.header.number,
                 neighbours: Neighbours::new(&self.neighbours).unwrap(),
             },
-            Code::Hold => Packet::Hold { server, is_held: self.chunks % 2 == 0 },
+            Code::Hold => Packet::Hold { server, is_held: self.chunks.is_multiple_of(2) },
             Code::Hello => Packet::Hello { stamp: self.server },
             Code::MrgReq => Packet::MrgReq { server, siblings },
             Code::MrgRsp => Packet::MrgRsp { server, siblings },
