@@ -38,7 +38,7 @@ set -- "$folder"/cfp-server_*.deb "$folder"/cfp-client_*.deb
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 echo "check-deb: making a small Debian ($suite)"
 mmdebstrap --quiet --variant=essential --include=systemd-standalone-sysusers "$suite" "$work/root.tar" \
-    http://deb.debian.org/debian
+    http://deb.debian.org/debian || skip "no Debian could be made from the archive's packages"
 docker import "$work/root.tar" "$image" > /dev/null
 
 # What follows runs in the container.
