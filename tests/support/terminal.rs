@@ -122,6 +122,12 @@ impl Terminal {
         })
     }
 
+    /// Waits until a row has contained `part`, be it on the screen or scrolled off.
+    pub fn expect_ever(&self, part: &str) {
+        let is_there = || self.everything().iter().any(|row| row.contains(part));
+        self.wait_until(part, |_| is_there());
+    }
+
     /// Waits until the last row that is not blank is this one.
     pub fn expect_last(&self, row: &str) -> Vec<String> {
         self.wait_until(row, |rows| rows.last().is_some_and(|last| last == row))
