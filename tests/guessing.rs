@@ -44,7 +44,7 @@ fn every_wrong_password_has_a_line_that_the_documented_filter_of_fail2ban_finds(
     let port = client.local_address().port();
     let line = node.server.wait_for_log("wrong password");
     assert!(line.ends_with(&format!("wrong password from 127.0.0.1 port {port} for \"maria\"")), "{line}");
-    assert_eq!(node.server.count_in_log("wrong password"), 3);
+    node.server.expect_in_log("wrong password", 3);
     assert_eq!(&filter().captures(&line).expect("the filter finds it")["ip"], "127.0.0.1");
     assert_eq!(node.metric("cfp_logins_total{result=\"wrong_password\"}"), 3);
 }

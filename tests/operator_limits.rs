@@ -122,7 +122,7 @@ fn status_says_the_limits_and_the_log_says_when_they_are_reached() {
     for _ in 0..50 {
         from(4).expect_end();
     }
-    assert_eq!(node.server.count_in_log("is reached"), 1);
+    node.server.expect_in_log("is reached", 1);
     assert_eq!(node.metric("cfp_client_connections_limit"), 3);
 }
 

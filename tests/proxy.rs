@@ -192,5 +192,5 @@ fn a_tls_client_at_a_server_without_a_certificate_is_named_in_the_log() {
     guest.send_bytes(&[0x02]);
     guest.send_bytes(&[0x16]);
     guest.log_in_as_guest("ana");
-    assert_eq!(node.server.count_in_log("a TLS client came"), 1);
+    node.server.expect_in_log("a TLS client came", 1);
 }

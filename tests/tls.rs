@@ -161,8 +161,8 @@ fn the_end_of_input_is_the_end_whether_it_is_said_or_not() {
         assert!(rest.ends_with(b"the last"));
     }
     wait_until(|| node.metric("cfp_tls_connections") == 0, || "they are gone".to_owned());
-    assert_eq!(node.server.count_in_log("\"ana\" from 127.0.0.1:"), 2);
-    assert_eq!(node.server.count_in_log("ended: left"), 2);
+    node.server.expect_in_log("\"ana\" from 127.0.0.1:", 2);
+    node.server.expect_in_log("ended: left", 2);
 }
 
 #[test]

@@ -90,6 +90,16 @@ impl Server {
         self.log.0.0.lock().unwrap().lines.iter().filter(|line| line.contains(text)).count()
     }
 
+    /// Waits until that many lines of the log contain `text`: what the server wrote a moment ago may not be read yet.
+    /// More of them are a failure.
+    pub fn expect_in_log(&self, text: &str, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.count_in_log(text) < count && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(self.count_in_log(text), count, "lines with {text:?}");
+    }
+
     /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
