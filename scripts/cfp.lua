@@ -39,7 +39,8 @@ local INFO_MAX_BYTES = 400
 local NAMES = {
     [0x00] = "AUTHGST", [0x01] = "AUTHUSR", [0x10] = "AUTHRSP", [0x20] = "MSGPBL", [0x21] = "MSGPRV",
     [0x30] = "MSGPBLINC", [0x31] = "MSGPRVINC", [0x32] = "PCKFWD", [0x40] = "FILECHNK", [0x41] = "FILECHNKINC",
-    [0x50] = "PCKFWD", [0x51] = "RELAY", [0x52] = "LINKS", [0x53] = "HOLD", [0x54] = "HELLO", [0xA0] = "MRGREQ", [0xA1] = "MRGRSP", [0xA2] = "MRGDECL", [0xF0] = "ERROR",
+    [0x50] = "PCKFWD", [0x51] = "RELAY", [0x52] = "LINKS", [0x53] = "HOLD", [0x54] = "HELLO",
+    [0xA0] = "MRGREQ", [0xA1] = "MRGRSP", [0xA2] = "MRGDECL", [0xF0] = "ERROR",
 }
 local RESPONSES = {
     [0] = "accepted", [1] = "nickname belongs to a registered user", [2] = "wrong nickname or password",
@@ -498,7 +499,7 @@ function cfp.dissector(tvb, pinfo, root)
             break
         elseif kind == "unknown" and length == 1 then
             -- A run of unknown bytes is one item: it can be long if the stream is another protocol.
-            repeat at = at + 1 until at == stop or LAYOUTS[tvb(at, 1):uint()]
+            repeat at = at + 1 until at == stop or layout_of(tvb(at, 1):uint())
             local tree = root:add(cfp, tvb(start, at - start))
             tree:add(fields.code, tvb(start, 1)):add_proto_expert_info(experts.unknown_code)
             lines[#lines + 1] = ("(unknown code 0x%02x)"):format(tvb(start, 1):uint())

@@ -286,7 +286,9 @@ fn the_dissector_keeps_step_with_the_servers_framing() {
         .flat_map(|line| {
             let (port, codes) = line.split_once('\t').unwrap();
             let port = port.parse().unwrap();
-            codes.split(',').map(move |code| (port, code.to_owned())).collect::<Vec<_>>()
+            // A segment in which no packet begins has none.
+            let codes = codes.split(',').filter(|code| !code.is_empty());
+            codes.map(move |code| (port, code.to_owned())).collect::<Vec<_>>()
         })
         // A run of unknown codes is one item.
         .filter(|(_, code)| Code::from_byte(u8::from_str_radix(&code[2..], 16).unwrap()).is_some())
