@@ -31,6 +31,14 @@ fn end(mut terminal: Terminal) {
     assert_eq!(terminal.wait(), Some(0));
 }
 
+/// The text of a private message.
+fn private(packet: Packet<'_>) -> Option<String> {
+    match packet {
+        Packet::MsgPrvInc { message, .. } => Some(message.to_owned()),
+        _ => None,
+    }
+}
+
 #[test]
 fn who_one_is_is_said_as_soon_as_it_is_known_and_not_for_what_a_namesake_says() {
     let server = Server::start(7, &[]);
@@ -67,10 +75,6 @@ fn people_are_listed_completed_answered_and_meant_by_their_nickname_alone() {
     ana.expect_last("> /msg bob hi");
     ana.type_keys("\r");
     ana.expect("you -> bob@7: hi");
-    let private = |packet: Packet<'_>| match packet {
-        Packet::MsgPrvInc { message, .. } => Some(message.to_owned()),
-        _ => None,
-    };
     assert_eq!(bob.receive(private), "hi");
     words.tell(7, "ana", "psst");
     ana.expect("[7] two words -> you: psst");
@@ -179,6 +183,9 @@ fn who_is_ignored_is_not_seen_nor_their_files_also_in_the_next_run() {
         mallory.say("public");
         mallory.tell(7, "ana", "private");
         mallory.chunk(7, "ana", (1, "file"), 2, b"x");
+        // Two connections have no order between them: bob speaks when all that mallory sent has been handled.
+        mallory.tell(7, "bob", "now you");
+        assert_eq!(bob.receive(private), "now you");
         bob.tell(7, "ana", "the end");
         let rows = ana.expect("bob -> you: the end");
         assert_eq!(rows.iter().any(|row| row.ends_with(": public")), !is_ignored, "{rows:#?}");
