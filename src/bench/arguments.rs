@@ -86,12 +86,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
         "room" => {
             let members = pick("members", 100, 100)? as usize;
             let plan = RoomPlan { members, window: pick("window", 256, 256)?, bursts: pick("bursts", 500, 20)? };
-            context.each("ns per delivery", 0, |subject| room(subject, plan))
+            context.each("ns per delivery", 0, |server| room(server, plan))
         }
         "paced" => {
             let (members, rate) = (pick("members", 100, 100)? as usize, pick("rate", 1000, 1000)?);
             let plan = PacedPlan { members, rate, messages: pick("messages", 3 * rate, rate / 5)? };
-            context.each("ns per delivery", 0, |subject| paced(subject, plan))
+            context.each("ns per delivery", 0, |server| paced(server, plan))
         }
         "direct" => {
             let plan = DirectPlan {
@@ -100,22 +100,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
                 window: pick("window", 8, 8)?,
                 messages: pick("messages", 800_000, 16_000)?,
             };
-            context.each("ns per message", 2 * plan.pairs, |subject| direct(subject, plan))
+            context.each("ns per message", 2 * plan.pairs, |server| direct(server, plan))
         }
         "idle" => {
             let members = pick("members", 10_000, 500)? as usize;
-            context.each("bytes resident each", 0, |subject| idle(subject, members))
+            context.each("bytes resident each", 0, |server| idle(server, members))
         }
         "storm" => {
             let members = pick("members", 5_000, 500)? as usize;
-            context.each("ns per login", 0, |subject| storm(subject, members))
+            context.each("ns per login", 0, |server| storm(server, members))
         }
         "files" => {
             let (members, rate) = (pick("members", 100, 20)? as usize, pick("rate", 1000, 1000)?);
             let plan = FilesPlan { members, rate, messages: pick("messages", 3 * rate, rate / 5)? };
             reports::print_files(&context.launcher, context.external()?, plan)
         }
-        "fairness" => reports::print_fairness(&context.subject(0)?, pick("messages", 500, 30)?),
+        "fairness" => reports::print_fairness(&context.server(0)?, pick("messages", 500, 30)?),
         "scale" => {
             let (members, deliveries) = (pick("members", 10_000, 100)?, pick("messages", 8_000_000, 100_000)?);
             reports::print_scale(&context.launcher, members as usize, deliveries, pick("runs", 3, 1)? as usize)
@@ -136,13 +136,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
         }
         "handshakes" => {
             let plan = HandshakesPlan { rate: pick("rate", 1000, 100)?, handshakes: pick("messages", 5000, 30)? };
-            reports::print_handshakes(&context.subject(0)?, plan)
+            reports::print_handshakes(&context.server(0)?, plan)
         }
         "logins" => {
             let plan =
                 LoginsPlan { online: pick("idle", 200, 20)?.max(2) as usize, logins: pick("members", 50, 5)? as usize };
             let nickname = matches.opt_str("nickname").unwrap_or_else(|| reports::REGISTERED.to_owned());
-            let external = context.external()?.map(|subject| (subject, nickname));
+            let external = context.external()?.map(|server| (server, nickname));
             reports::print_logins(&context.launcher, external, plan)
         }
         "start" => reports::print_start(&context.launcher.server, pick("runs", 10, 3)? as usize),
@@ -165,18 +165,18 @@ impl Context<'_> {
     /// The server named on the command line.
     fn external(&self) -> Result<Option<ServerUnderTest>> {
         let Some(address) = address(self.matches, "server")? else { return Ok(None) };
-        let subject = ServerUnderTest::running(address, number(self.matches, "pid")?, self.language()?);
+        let server = ServerUnderTest::running(address, number(self.matches, "pid")?, self.language()?);
         match (self.launcher.has_tls(), self.matches.opt_str("ca")) {
-            (true, Some(ca)) => subject.with_tls(Path::new(&ca)).map(Some),
+            (true, Some(ca)) => server.with_tls(Path::new(&ca)).map(Some),
             (true, None) => Err(Fault::Usage("--tls and --server need --ca".into())),
-            (false, _) => Ok(Some(subject)),
+            (false, _) => Ok(Some(server)),
         }
     }
 
     /// The server named on the command line, or else one that is started.
-    fn subject(&self, paired: usize) -> Result<ServerUnderTest> {
-        if let Some(subject) = self.external()? {
-            return Ok(subject);
+    fn server(&self, paired: usize) -> Result<ServerUnderTest> {
+        if let Some(server) = self.external()? {
+            return Ok(server);
         }
         let program = if self.language()? == ProtocolKind::Floor { Program::Floor } else { Program::Server };
         self.launcher.start(program, &[], paired)
@@ -185,9 +185,9 @@ impl Context<'_> {
     /// Runs a workload and prints what it gave, as often as was asked for.
     fn each(&self, unit: &str, paired: usize, workload: impl Fn(&ServerUnderTest) -> Result<Sample>) -> Result<()> {
         for _ in 0..number(self.matches, "runs")?.unwrap_or(1) {
-            let subject = self.subject(paired)?;
-            let sample = workload(&subject)?;
-            let most = subject.meter.and_then(|meter| meter.most_resident_bytes()).unwrap_or_default();
+            let server = self.server(paired)?;
+            let sample = workload(&server)?;
+            let most = server.meter.and_then(|meter| meter.most_resident_bytes()).unwrap_or_default();
             let cost = sample.cost.map_or_else(|| "no process to look at (--pid)".to_owned(), figure);
             say!(
                 "{cost} {unit}; {} a second; generator {} ns; latency at 50 / 99 / 99.9 %: {} µs; {} KiB resident at most",

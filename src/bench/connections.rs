@@ -75,14 +75,14 @@ struct Member {
 
 impl Connections {
     /// A set of connections with none in it, which are to speak to this server as it does: with TLS or without.
-    pub fn to(subject: &ServerUnderTest) -> Result<Connections> {
-        let sealed_bytes = if subject.dial.is_some() { READ_BYTES } else { 0 };
+    pub fn to(server: &ServerUnderTest) -> Result<Connections> {
+        let sealed_bytes = if server.dial.is_some() { READ_BYTES } else { 0 };
         Ok(Connections {
             poll: Poll::new().doing("cannot create a poll")?,
             events: Events::with_capacity(EVENTS_PER_TURN),
             buffers: Buffers { plain: vec![0; READ_BYTES], sealed: vec![0; sealed_bytes] },
             members: Members(Vec::new()),
-            dial: subject.dial.clone(),
+            dial: server.dial.clone(),
         })
     }
 

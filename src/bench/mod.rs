@@ -2,7 +2,7 @@
 //! server is built without it.
 //!
 //! ```text
-//!  suite ──▶ subject (a process: cfp-server, floor, or another chat server) ◀── meter (/proc: processor time, memory)
+//!  suite ──▶ server under test (a process: cfp-server, floor, or another) ◀── meter (/proc: processor time, memory)
 //!    │                        ▲
 //!    └──▶ workload ──▶ connections (one thread, many connections) ──▶ message (every delivery checked) ──▶ report
 //! ```

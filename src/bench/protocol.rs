@@ -60,13 +60,13 @@ pub struct Route {
 
 impl Protocol {
     /// For a run against this server. One of CFP is asked for its ID by a guest of its own.
-    pub fn open(subject: &ServerUnderTest) -> Result<Protocol> {
+    pub fn open(server: &ServerUnderTest) -> Result<Protocol> {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let tag = (std::process::id().wrapping_mul(31).wrapping_add(run) & 0xFFFF) as u16;
-        let mut protocol = Protocol { language: subject.language, origin: ServerId(7), tag };
-        if subject.language == ProtocolKind::Cfp {
-            protocol.origin = server_id(subject, &protocol, 99_999)?;
+        let mut protocol = Protocol { language: server.language, origin: ServerId(7), tag };
+        if server.language == ProtocolKind::Cfp {
+            protocol.origin = server_id(server, &protocol, 99_999)?;
         }
         Ok(protocol)
     }
@@ -152,9 +152,9 @@ fn text(message: &[u8]) -> &str {
 }
 
 /// Logs in, says something and looks which server it comes back from.
-fn server_id(subject: &ServerUnderTest, protocol: &Protocol, guest: usize) -> Result<ServerId> {
-    let mut connections = Connections::to(subject)?;
-    let member = connections.connect(None, subject.address)?;
+fn server_id(server: &ServerUnderTest, protocol: &Protocol, guest: usize) -> Result<ServerId> {
+    let mut connections = Connections::to(server)?;
+    let member = connections.connect(None, server.address)?;
     connections.members().send(member, &protocol.hello(guest, false).greeting)?;
     connections.members().send(member, &encode(&Packet::MsgPbl { message: "cfp-bench" }))?;
     let mut echo = Echo { nickname: protocol.nickname(guest), origin: None };

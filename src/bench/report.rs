@@ -45,9 +45,9 @@ pub struct Stopwatch<'s> {
 
 impl<'s> Stopwatch<'s> {
     /// Starts.
-    pub fn start(subject: &'s ServerUnderTest) -> Stopwatch<'s> {
+    pub fn start(server: &'s ServerUnderTest) -> Stopwatch<'s> {
         settle();
-        let meters: Vec<&Meter> = subject.meter.iter().collect();
+        let meters: Vec<&Meter> = server.meter.iter().collect();
         let server_ns = processor_ns(&meters);
         Stopwatch { meters, server_ns, own_ns: Meter::own().processor_ns(), since: Instant::now() }
     }

@@ -24,8 +24,8 @@ pub fn print_files(launcher: &Launcher, external: Option<ServerUnderTest>, plan:
             .map(str::to_owned)
             .to_vec(),
     ];
-    let mut add = |name: &str, subject: &ServerUnderTest| -> Result<()> {
-        let sample = files(subject, plan)?;
+    let mut add = |name: &str, server: &ServerUnderTest| -> Result<()> {
+        let sample = files(server, plan)?;
         table.push(vec![
             name.to_owned(),
             figure(sample.file_alone / 1e6),
@@ -36,7 +36,7 @@ pub fn print_files(launcher: &Launcher, external: Option<ServerUnderTest>, plan:
         Ok(())
     };
     match external {
-        Some(subject) => add("server", &subject)?,
+        Some(server) => add("server", &server)?,
         None => {
             for program in [Program::Floor, Program::Server] {
                 add(program.name(), &launcher.start(program, &[], PAIRED)?)?;
@@ -48,8 +48,8 @@ pub fn print_files(launcher: &Launcher, external: Option<ServerUnderTest>, plan:
 }
 
 /// What a flooder does to others.
-pub fn print_fairness(subject: &ServerUnderTest, messages: u64) -> Result<()> {
-    let sample = fairness(subject, messages)?;
+pub fn print_fairness(server: &ServerUnderTest, messages: u64) -> Result<()> {
+    let sample = fairness(server, messages)?;
     print_table(&[
         ["others", "a pair's latency at 50 / 99 / 99.9 %, µs", "flooder, messages a second"]
             .map(str::to_owned)
@@ -70,14 +70,14 @@ pub fn print_scale(launcher: &Launcher, members_max: usize, deliveries: u64, run
     for members in sizes {
         let window = 64;
         let plan = RoomPlan { members, window, bursts: deliveries / (window * members as u64) + 1 };
-        table.push(compare(launcher, members, runs, 0, |subject| room(subject, plan).map(|sample| sample.cost))?);
+        table.push(compare(launcher, members, runs, 0, |server| room(server, plan).map(|sample| sample.cost))?);
     }
     print_table(&table)?;
     say!("")?;
     let mut table = vec![["idle clients", "floor, ns", "cfp-server, ns", "ratio"].map(str::to_owned).to_vec()];
     for idle in [0, 100, 1000, 9_000].into_iter().filter(|&idle| idle <= members_max) {
         let plan = DirectPlan { pairs: 100, idle, window: 8, messages: deliveries / 10 };
-        table.push(compare(launcher, idle, runs, 200, |subject| direct(subject, plan).map(|sample| sample.cost))?);
+        table.push(compare(launcher, idle, runs, 200, |server| direct(server, plan).map(|sample| sample.cost))?);
     }
     print_table(&table)?;
     Ok(())
@@ -149,8 +149,8 @@ pub fn print_cross(
 /// reader.
 pub fn print_slow(launcher: &Launcher, external: Option<ServerUnderTest>, plan: SlowPlan) -> Result<()> {
     let patient = ["--max-queue", "1073741824", "--max-memory", "2147483648"].map(str::to_owned);
-    let subject = external.map_or_else(|| launcher.start(Program::Server, &patient, 0), Ok)?;
-    let lines = slow(&subject, plan)?;
+    let server = external.map_or_else(|| launcher.start(Program::Server, &patient, 0), Ok)?;
+    let lines = slow(&server, plan)?;
     let sent = lines.last().map_or(0.0, |&(sent, _)| sent as f64);
     let most = lines.iter().map(|&(_, growth)| growth).fold(0.0, f64::max);
     say!(
@@ -168,8 +168,8 @@ pub fn print_slow(launcher: &Launcher, external: Option<ServerUnderTest>, plan: 
 }
 
 /// Handshakes beside a pair that writes.
-pub fn print_handshakes(subject: &ServerUnderTest, plan: HandshakesPlan) -> Result<()> {
-    let sample = handshakes(subject, plan)?;
+pub fn print_handshakes(server: &ServerUnderTest, plan: HandshakesPlan) -> Result<()> {
+    let sample = handshakes(server, plan)?;
     let cost = sample.sample.cost.map_or_else(|| "–".to_owned(), |ns| figure(ns / 1000.0));
     say!("a pair's latency at 50 / 99 / 99.9 %, alone: {} µs", percentiles(&sample.quiet))?;
     say!("beside {} handshakes in a second: {} µs", figure(sample.sample.rate), percentiles(&sample.beside))?;
@@ -179,8 +179,8 @@ pub fn print_handshakes(subject: &ServerUnderTest, plan: HandshakesPlan) -> Resu
 
 /// Wrong passwords. Without `external`, starts a server with one registered user.
 pub fn print_logins(launcher: &Launcher, external: Option<(ServerUnderTest, String)>, plan: LoginsPlan) -> Result<()> {
-    let (subject, nickname, folder) = match external {
-        Some((subject, nickname)) => (subject, nickname, None),
+    let (server, nickname, folder) = match external {
+        Some((server, nickname)) => (server, nickname, None),
         None => {
             let folder = scratch_folder()?;
             let users = folder.join("users");
@@ -189,7 +189,7 @@ pub fn print_logins(launcher: &Launcher, external: Option<(ServerUnderTest, Stri
             (launcher.start(Program::Server, &arguments, 0)?, REGISTERED.to_owned(), Some(folder))
         }
     };
-    let sample = logins_flood(&subject, &nickname, plan);
+    let sample = logins_flood(&server, &nickname, plan);
     if let Some(folder) = folder {
         let _ = std::fs::remove_dir_all(folder);
     }

@@ -201,10 +201,10 @@ impl Launcher {
             (None, None) => return Err(Fault::Wrong("the floor has no output".into())),
         };
         let meter = process.child.as_ref().map(|child| Meter::new(child.id()));
-        let subject = ServerUnderTest { address, meter, language, dial: None, _process: Some(process) };
+        let server = ServerUnderTest { address, meter, language, dial: None, _process: Some(process) };
         match certificate {
-            Some(certificate) if program != Program::Floor => subject.with_tls(&certificate.path()),
-            _ => Ok(subject),
+            Some(certificate) if program != Program::Floor => server.with_tls(&certificate.path()),
+            _ => Ok(server),
         }
     }
 }

@@ -63,25 +63,25 @@ fn rows_without_tls() -> [Row; 6] {
         row(
             "room of 100, one sender, window 256: ns per delivery",
             Target::Times(1.5),
-            Box::new(|subject, size| {
+            Box::new(|server, size| {
                 let bursts = size.pick([500, 25, 20]);
-                room(subject, RoomPlan { members: 100, window: 256, bursts })
+                room(server, RoomPlan { members: 100, window: 256, bursts })
             }),
         ),
         row(
             "room of 1,000, window 64: ns per delivery",
             Target::Times(1.3),
-            Box::new(|subject, size| {
+            Box::new(|server, size| {
                 let bursts = size.pick([150, 8, 4]);
-                room(subject, RoomPlan { members: 1000, window: 64, bursts })
+                room(server, RoomPlan { members: 1000, window: 64, bursts })
             }),
         ),
         row(
             "room of 100, 1,000 messages a second: ns per delivery",
             Target::Times(1.08),
-            Box::new(|subject, size| {
+            Box::new(|server, size| {
                 let messages = size.pick([3000, 3000, 200]);
-                paced(subject, PacedPlan { members: 100, rate: 1000, messages })
+                paced(server, PacedPlan { members: 100, rate: 1000, messages })
             }),
         ),
         Row {
@@ -89,23 +89,23 @@ fn rows_without_tls() -> [Row; 6] {
             ..row(
                 "100 pairs, private, window 8: ns per message",
                 Target::Times(1.4),
-                Box::new(|subject, size| {
+                Box::new(|server, size| {
                     let messages = size.pick([800_000, 200_000, 16_000]);
-                    direct(subject, DirectPlan { pairs: PAIRS, idle: 0, window: 8, messages })
+                    direct(server, DirectPlan { pairs: PAIRS, idle: 0, window: 8, messages })
                 }),
             )
         },
         row(
             "10,000 idle logged-in clients: bytes resident each",
             Target::Bytes(300.0),
-            Box::new(|subject, size| idle(subject, size.pick([10_000, 10_000, 500]) as usize)),
+            Box::new(|server, size| idle(server, size.pick([10_000, 10_000, 500]) as usize)),
         ),
         Row {
             unit: 1000.0,
             ..row(
                 "5,000 logins at once: µs of processor time each",
                 Target::Times(1.5),
-                Box::new(|subject, size| storm(subject, size.pick([5_000, 5_000, 500]) as usize)),
+                Box::new(|server, size| storm(server, size.pick([5_000, 5_000, 500]) as usize)),
             )
         },
     ]
@@ -124,9 +124,9 @@ fn rows_with_tls() -> Vec<Row> {
     let room = row(
         "",
         Target::Times(1.5),
-        Box::new(|subject, size| {
+        Box::new(|server, size| {
             let bursts = size.pick([2000, 100, 20]);
-            room(subject, RoomPlan { members: 100, window: 64, bursts })
+            room(server, RoomPlan { members: 100, window: 64, bursts })
         }),
     );
     let rows = [room, paced, pairs, idle, storm].into_iter().zip(targets);
@@ -153,9 +153,9 @@ pub fn all(launcher: &Launcher, peers: &[Program], runs: usize, size: Size) -> R
             }
             for index in order {
                 let (Some(contender), Some(column)) = (contenders.get(index), columns.get_mut(index)) else { continue };
-                let subject = contender.launcher.start(contender.program, &[], row.paired)?;
+                let server = contender.launcher.start(contender.program, &[], row.paired)?;
                 let is_slow = size == Size::Full && contender.program == Program::Mosquitto;
-                let sample = (row.run)(&subject, if is_slow { Size::Fewer } else { size })?;
+                let sample = (row.run)(&server, if is_slow { Size::Fewer } else { size })?;
                 let cost = sample.cost.map_or_else(|| "–".to_owned(), |cost| figure(cost / row.unit));
                 complain(&format!(
                     "run {}: {}: {}: {cost} ({} a second, generator {} ns)\n",

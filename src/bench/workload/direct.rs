@@ -23,11 +23,11 @@ pub struct DirectPlan {
 }
 
 /// Measures the processor time for each message in nanoseconds.
-pub fn direct(subject: &ServerUnderTest, plan: DirectPlan) -> Result<Sample> {
-    let protocol = Protocol::open(subject)?;
+pub fn direct(server: &ServerUnderTest, plan: DirectPlan) -> Result<Sample> {
+    let protocol = Protocol::open(server)?;
     let is_separate = protocol.has_separate_publisher();
-    let mut connections = Connections::to(subject)?;
-    connections.join(subject.address, 2 * plan.pairs + plan.idle, |member| {
+    let mut connections = Connections::to(server)?;
+    connections.join(server.address, 2 * plan.pairs + plan.idle, |member| {
         protocol.hello(member, is_separate && member % 2 == 0 && member < 2 * plan.pairs)
     })?;
     let mut state = DirectState {
@@ -41,7 +41,7 @@ pub fn direct(subject: &ServerUnderTest, plan: DirectPlan) -> Result<Sample> {
     };
     run(&mut connections, &mut state, plan.messages / 10 + 1)?;
     state.latencies.reset();
-    let stopwatch = Stopwatch::start(subject);
+    let stopwatch = Stopwatch::start(server);
     let messages = run(&mut connections, &mut state, plan.messages)?;
     let sample = stopwatch.stop(messages, state.latencies.clone());
     connections.turn_for(SURPLUS, &mut state)?;

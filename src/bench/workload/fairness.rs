@@ -42,11 +42,11 @@ pub struct FairnessSample {
 }
 
 /// Measures each for so many private messages.
-pub fn fairness(subject: &ServerUnderTest, messages: u64) -> Result<FairnessSample> {
-    let protocol = Protocol::open(subject)?;
-    let mut connections = Connections::to(subject)?;
+pub fn fairness(server: &ServerUnderTest, messages: u64) -> Result<FairnessSample> {
+    let protocol = Protocol::open(server)?;
+    let mut connections = Connections::to(server)?;
     let all = FIRST_OTHER + 2 * OTHERS;
-    connections.join(subject.address, all, |member| protocol.hello(member, false))?;
+    connections.join(server.address, all, |member| protocol.hello(member, false))?;
     let mut streams = Streams::default();
     let pair = streams.add(protocol.private(0, 1), 0, 1..2, true);
     let private = streams.add(protocol.private(2, 3), 2, 3..4, false);

@@ -46,14 +46,14 @@ pub struct FilesSample {
 pub const PAIRED: usize = 2;
 
 /// Measures the room alone, the file alone, and both.
-pub fn files(subject: &ServerUnderTest, plan: FilesPlan) -> Result<FilesSample> {
-    let protocol = Protocol::open(subject)?;
-    let mut connections = Connections::to(subject)?;
+pub fn files(server: &ServerUnderTest, plan: FilesPlan) -> Result<FilesSample> {
+    let protocol = Protocol::open(server)?;
+    let mut connections = Connections::to(server)?;
     // Sender and receiver are members of the room too. The floor does not know the end of a chunk, so it cannot have
     // that; two more members make its room as large.
-    let first_listener = if subject.language == ProtocolKind::Floor { PAIRED } else { 0 };
+    let first_listener = if server.language == ProtocolKind::Floor { PAIRED } else { 0 };
     let all = first_listener + PAIRED + plan.members;
-    connections.join(subject.address, all, |member| protocol.hello(member, false))?;
+    connections.join(server.address, all, |member| protocol.hello(member, false))?;
     let mut streams = Streams::default();
     let room = streams.add(protocol.public(PAIRED), PAIRED, first_listener..all, true);
     let file = streams.add(protocol.file(0, 1, u32::MAX)?, 0, 1..2, false);

@@ -41,13 +41,13 @@ pub struct HandshakesSample {
 }
 
 /// Connects, shakes hands and hangs up, as often as the plan says.
-pub fn handshakes(subject: &ServerUnderTest, plan: HandshakesPlan) -> Result<HandshakesSample> {
-    if subject.dial.is_none() {
+pub fn handshakes(server: &ServerUnderTest, plan: HandshakesPlan) -> Result<HandshakesSample> {
+    if server.dial.is_none() {
         return Err(Fault::Usage("handshakes: without --tls there are none".into()));
     }
-    let protocol = Protocol::open(subject)?;
-    let mut connections = Connections::to(subject)?;
-    connections.join(subject.address, 2, |member| protocol.hello(member, false))?;
+    let protocol = Protocol::open(server)?;
+    let mut connections = Connections::to(server)?;
+    connections.join(server.address, 2, |member| protocol.hello(member, false))?;
     let mut streams = Streams::default();
     let pair = streams.add(protocol.private(0, 1), 0, 1..2, true);
     let mut quiet_paces = [(pair, Pace::new(INTERVAL, QUIET_MESSAGES))];
@@ -55,7 +55,7 @@ pub fn handshakes(subject: &ServerUnderTest, plan: HandshakesPlan) -> Result<Han
     let quiet = streams.stream(pair).map_or_else(latencies, |stream| stream.latencies.clone());
     streams.reset();
 
-    let stopwatch = Stopwatch::start(subject);
+    let stopwatch = Stopwatch::start(server);
     let mut dials = Pace::new(Duration::from_nanos(1_000_000_000 / plan.rate.max(1)), plan.handshakes);
     let mut pair_pace = Pace::new(INTERVAL, u64::MAX);
     let (mut pending, mut addresses) = (VecDeque::new(), (1..=ADDRESSES as u8).cycle());
@@ -63,7 +63,7 @@ pub fn handshakes(subject: &ServerUnderTest, plan: HandshakesPlan) -> Result<Han
     while !dials.is_over() || !pending.is_empty() || streams.outstanding() > 0 {
         while dials.take(Instant::now()).is_some() {
             let local = SocketAddr::from((Ipv4Addr::new(127, 0, 1, addresses.next().unwrap_or(1)), 0));
-            pending.push_back(connections.connect(Some(local), subject.address)?);
+            pending.push_back(connections.connect(Some(local), server.address)?);
         }
         if !dials.is_over()
             && let Some(due) = pair_pace.take(Instant::now())

@@ -15,21 +15,21 @@ const STEADY_POLL: Duration = Duration::from_millis(100);
 const STEADY_POLLS_MAX: usize = 20;
 
 /// Measures the resident memory for each of `members` in bytes.
-pub fn idle(subject: &ServerUnderTest, members: usize) -> Result<Sample> {
-    let protocol = Protocol::open(subject)?;
-    let before = steady_bytes(subject);
-    let mut connections = Connections::to(subject)?;
+pub fn idle(server: &ServerUnderTest, members: usize) -> Result<Sample> {
+    let protocol = Protocol::open(server)?;
+    let before = steady_bytes(server);
+    let mut connections = Connections::to(server)?;
     let since = Instant::now();
-    connections.join(subject.address, members, |member| protocol.hello(member, false))?;
+    connections.join(server.address, members, |member| protocol.hello(member, false))?;
     let rate = members as f64 / since.elapsed().as_secs_f64();
     connections.turn_for(STEADY_POLL, &mut Silence)?;
-    let after = steady_bytes(subject);
+    let after = steady_bytes(server);
     let cost = before.zip(after).map(|(before, after)| (after as f64 - before as f64) / members as f64);
     Ok(Sample { cost, rate, generator_ns: 0.0, latencies: latencies() })
 }
 
-fn steady_bytes(subject: &ServerUnderTest) -> Option<u64> {
-    let meter = subject.meter?;
+fn steady_bytes(server: &ServerUnderTest) -> Option<u64> {
+    let meter = server.meter?;
     let mut bytes = meter.resident_bytes()?;
     for _ in 0..STEADY_POLLS_MAX {
         std::thread::sleep(STEADY_POLL);

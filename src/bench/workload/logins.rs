@@ -43,10 +43,10 @@ pub struct LoginsSample {
 
 /// Logs `nickname` in with a wrong password, on as many connections as the plan says. Each must be answered with "wrong
 /// combination of nickname and password".
-pub fn logins_flood(subject: &ServerUnderTest, nickname: &str, plan: LoginsPlan) -> Result<LoginsSample> {
-    let protocol = Protocol::open(subject)?;
-    let mut connections = Connections::to(subject)?;
-    connections.join(subject.address, plan.online, |member| protocol.hello(member, false))?;
+pub fn logins_flood(server: &ServerUnderTest, nickname: &str, plan: LoginsPlan) -> Result<LoginsSample> {
+    let protocol = Protocol::open(server)?;
+    let mut connections = Connections::to(server)?;
+    connections.join(server.address, plan.online, |member| protocol.hello(member, false))?;
     let mut streams = Streams::default();
     let pair = streams.add(protocol.private(0, 1), 0, 1..2, true);
 
@@ -73,7 +73,7 @@ pub fn logins_flood(subject: &ServerUnderTest, nickname: &str, plan: LoginsPlan)
     let since = Instant::now();
     let login = encode(&Packet::AuthUsr { nickname, password: "wrong" });
     for _ in 0..plan.logins {
-        let member = connections.connect(None, subject.address)?;
+        let member = connections.connect(None, server.address)?;
         connections.members().send(member, &login)?;
     }
     // In small parts, until all are answered.

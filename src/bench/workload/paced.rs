@@ -23,11 +23,11 @@ pub struct PacedPlan {
 }
 
 /// Measures the processor time for each delivery in nanoseconds.
-pub fn paced(subject: &ServerUnderTest, plan: PacedPlan) -> Result<Sample> {
-    let mut room = Room::open(subject, plan.members)?;
+pub fn paced(server: &ServerUnderTest, plan: PacedPlan) -> Result<Sample> {
+    let mut room = Room::open(server, plan.members)?;
     send_paced(&mut room, plan.rate, plan.messages / 10 + 1)?;
     room.state.latencies.reset();
-    let stopwatch = Stopwatch::start(subject);
+    let stopwatch = Stopwatch::start(server);
     send_paced(&mut room, plan.rate, plan.messages)?;
     let sample = stopwatch.stop(plan.messages * plan.members as u64, room.state.latencies.clone());
     room.connections.turn_for(SURPLUS, &mut room.state)?;

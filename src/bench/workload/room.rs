@@ -22,11 +22,11 @@ pub struct RoomPlan {
 }
 
 /// Measures the processor time for each delivery in nanoseconds.
-pub fn room(subject: &ServerUnderTest, plan: RoomPlan) -> Result<Sample> {
-    let mut room = Room::open(subject, plan.members)?;
+pub fn room(server: &ServerUnderTest, plan: RoomPlan) -> Result<Sample> {
+    let mut room = Room::open(server, plan.members)?;
     room.bursts(plan.window, plan.bursts / 10 + 1)?;
     room.state.latencies.reset();
-    let stopwatch = Stopwatch::start(subject);
+    let stopwatch = Stopwatch::start(server);
     room.bursts(plan.window, plan.bursts)?;
     let deliveries = plan.bursts * plan.window * plan.members as u64;
     let sample = stopwatch.stop(deliveries, room.state.latencies.clone());
@@ -77,12 +77,12 @@ pub enum SentAt {
 
 impl Room {
     /// Connects `members`, and a publisher behind them if the protocol needs one.
-    pub fn open(subject: &ServerUnderTest, members: usize) -> Result<Room> {
-        let protocol = Protocol::open(subject)?;
+    pub fn open(server: &ServerUnderTest, members: usize) -> Result<Room> {
+        let protocol = Protocol::open(server)?;
         let publisher = if protocol.has_separate_publisher() { members } else { 0 };
-        let mut connections = Connections::to(subject)?;
+        let mut connections = Connections::to(server)?;
         connections
-            .join(subject.address, members.max(publisher + 1), |member| protocol.hello(member, member >= members))?;
+            .join(server.address, members.max(publisher + 1), |member| protocol.hello(member, member >= members))?;
         let Route { sent, delivered } = protocol.public(publisher);
         let state = RoomState {
             delivered,

@@ -27,9 +27,9 @@ pub struct SlowPlan {
 /// Resident memory of the server while the room talks: lines of (bytes sent to each member, growth in bytes). Data that
 /// the kernel does not take for the slow members waits in the server. It should grow by what was sent once, and not
 /// once for each slow member. In the end they read all of it: none was closed, and nothing was lost.
-pub fn slow(subject: &ServerUnderTest, plan: SlowPlan) -> Result<Vec<(u64, f64)>> {
-    let meter = subject.meter.ok_or_else(|| Fault::Usage("memory needs --pid".into()))?;
-    let mut room = Room::open(subject, plan.members)?;
+pub fn slow(server: &ServerUnderTest, plan: SlowPlan) -> Result<Vec<(u64, f64)>> {
+    let meter = server.meter.ok_or_else(|| Fault::Usage("memory needs --pid".into()))?;
+    let mut room = Room::open(server, plan.members)?;
     room.bursts(WINDOW, 1)?;
     let slow = plan.members - plan.slow..plan.members;
     for member in slow.clone() {

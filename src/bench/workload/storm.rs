@@ -7,10 +7,10 @@ use crate::bench::report::{Sample, Stopwatch, latencies};
 use crate::bench::server::ServerUnderTest;
 
 /// Measures the processor time for each login in nanoseconds, the connection's acceptance included.
-pub fn storm(subject: &ServerUnderTest, logins: usize) -> Result<Sample> {
-    let protocol = Protocol::open(subject)?;
-    let mut connections = Connections::to(subject)?;
-    let stopwatch = Stopwatch::start(subject);
-    connections.join(subject.address, logins, |member| protocol.hello(member, false))?;
+pub fn storm(server: &ServerUnderTest, logins: usize) -> Result<Sample> {
+    let protocol = Protocol::open(server)?;
+    let mut connections = Connections::to(server)?;
+    let stopwatch = Stopwatch::start(server);
+    connections.join(server.address, logins, |member| protocol.hello(member, false))?;
     Ok(stopwatch.stop(logins as u64, latencies()))
 }
