@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use cfp::core::state::random::Random;
 use cfp::limits::CHUNK_BYTES;
-use cfp::wire::{Decoder, FileChunk, Packet, ServerId};
+use cfp::wire::{AuthResponse, Decoder, FileChunk, Packet, ServerId};
 use sha2::{Digest, Sha256};
 
 /// Far longer than anything takes: a test that waits for this long has found a bug.
@@ -179,13 +179,25 @@ pub struct Bare {
     decoder: Decoder,
 }
 
+/// It says that it is gone. Closing alone is not enough: a process that another test is just starting holds every
+/// descriptor of this one for a moment, and until then the server has its nickname in use.
+impl Drop for Bare {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
 impl Bare {
     pub fn log_in(server: &str, nickname: &str) -> Bare {
         let stream = TcpStream::connect(server).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut bare = Bare { stream, decoder: Decoder::new() };
         bare.send(Packet::AuthGst { nickname });
-        bare.receive(|packet| matches!(packet, Packet::AuthRsp { .. }).then_some(()));
+        let response = bare.receive(|packet| match packet {
+            Packet::AuthRsp { response } => Some(response),
+            _ => None,
+        });
+        assert_eq!(response, AuthResponse::Accepted, "{nickname}");
         bare
     }
 
