@@ -68,7 +68,7 @@ pub const STALLED_READER_MS: u64 = 30_000;
 pub const LINGER_MS: u64 = 1_000;
 /// Input that is read and thrown away while lingering, so that a flood cannot prolong the connection. Used up by the
 /// closed connection; it pays.
-pub const LINGER_MAX_BYTES: u64 = 16 * 1024 * 1024;
+pub const LINGER_MAX_BYTES: u32 = 16 * 1024 * 1024;
 /// Time for a requested stop: writing the queues, and lingering. Used up by slow readers; they pay with what they have
 /// not taken.
 pub const DRAIN_MS: u64 = 5_000;

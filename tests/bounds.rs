@@ -70,9 +70,9 @@ fn input_behind_the_end_is_thrown_away_up_to_a_bound() {
         rig.send(&ana, &piece);
         sent_bytes += piece.len() as u64;
         assert_eq!(ana.unread_bytes(), 0);
-        assert!(sent_bytes <= limits::LINGER_MAX_BYTES + piece.len() as u64);
+        assert!(sent_bytes <= u64::from(limits::LINGER_MAX_BYTES) + piece.len() as u64);
     }
-    assert!(sent_bytes > limits::LINGER_MAX_BYTES);
+    assert!(sent_bytes > u64::from(limits::LINGER_MAX_BYTES));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use cfp::core::engine::secure::{Secure, Shared};
+use cfp::core::engine::socket::Socket;
 use cfp::core::engine::{Engine, Readiness};
 use cfp::core::state::config::Config;
 use cfp::core::state::counters::TlsFailure;
@@ -158,7 +159,7 @@ fn a_write_that_is_blocked_anywhere_goes_on_where_it_was_and_keeps_one_record_at
     for room in [0, 1, 4, 5, 6, 100, RECORD_BYTES, RECORD_BYTES + 5, RECORD_BYTES + 6, 40_000] {
         slow.pipe.0.borrow_mut().room_bytes = room;
         server.send(&ana, &sealed_in_pieces(&encoded(&Packet::MsgPbl { message: &text })));
-        let socket_bytes = server.engine.connections().get(slow.key).unwrap().socket_bytes;
+        let socket_bytes = server.engine.connections().get(slow.key).unwrap().socket.counted_bytes();
         assert!(socket_bytes <= 2 * (RECORD_BYTES + 5), "{room}: {socket_bytes} are kept");
         for _ in 0..20 {
             server.take(&slow, 777);

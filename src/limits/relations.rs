@@ -60,6 +60,7 @@ const _: () = {
     assert!(ANNOUNCEMENT_MS > 2 * RECONCILE_MS, "one missed announcement does not make a list stale");
     assert!(silence_ms(PROBE_KEEPALIVE) < PROBE_MS, "a probe ends after its answer");
     assert!(silence_ms(LINK_KEEPALIVE) < silence_ms(CLIENT_KEEPALIVE), "a dead server is noticed before a dead client");
+    assert!(passwords::FAILURE_DELAY_MAX_MS <= u16::MAX as u64, "a login keeps its delay in so many bits");
     assert!(DIAL_SOON_MS < DIAL_DELAY_MIN_MS && DIAL_DELAY_MIN_MS < DIAL_DELAY_MAX_MS);
     assert!(DIAL_DELAY_MAX_MS < FORGET_MS, "a lost server is dialled before it is forgotten");
     assert!(LINK_PAUSE_MS < STALLED_READER_MS, "a link goes on before its receiver is given up");

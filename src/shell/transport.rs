@@ -129,7 +129,7 @@ mod with_tls {
 
         /// For an operator's or a scraper's.
         pub fn plain(&self, stream: Stream) -> Transport {
-            Secure::plain(stream, &self.shared)
+            Secure::plain(stream)
         }
 
         /// For one that we opened to another server.
@@ -137,7 +137,7 @@ mod with_tls {
             let id = if let DialFor::Server(id) = dial_for { Some(id) } else { None };
             match self.shared.ciphers.dial(id) {
                 Some(cipher) => Secure::dialled(stream, &self.shared, cipher),
-                None => Secure::plain(stream, &self.shared),
+                None => Secure::plain(stream),
             }
         }
     }

@@ -116,7 +116,7 @@ impl Host {
             let id = end.id;
             let key = match peer {
                 Some(peer) => engine.on_accepted(Secure::accepted(end, &self.shared), Some(peer), clock),
-                None => engine.on_operator(Secure::plain(end, &self.shared), clock),
+                None => engine.on_operator(Secure::plain(end), clock),
             };
             if let Some(key) = key {
                 net.borrow_mut().watch(id, key);

@@ -50,7 +50,7 @@ impl World {
             // Some links between our own are encrypted, with a toy.
             let socket = match far {
                 Some(Owner::Host(_)) if id.pipe % 3 == 0 => Secure::dialled(near_end, shared, Toy::new(true)),
-                _ => Secure::plain(near_end, shared),
+                _ => Secure::plain(near_end),
             };
             if let Some(key) = engine.on_dialled(dial_for, address, Ok(socket), clock) {
                 self.net.borrow_mut().watch(id, key);

@@ -25,8 +25,9 @@ impl<S: Socket> Engine<S> {
             if !is_soon || !is_askable || connection.may_have_spoken_since(self.now) {
                 continue;
             }
-            connection.asked_at = self.now;
-            let Some(server) = connection.session.as_sibling().map(|sibling| sibling.server()) else { continue };
+            let Some(sibling) = connection.session.as_sibling_mut() else { continue };
+            sibling.liveness.asked_at = Some(self.now);
+            let server = sibling.server();
             // A server that did not say where it listens cannot be asked.
             let address = self.core.mesh.servers().find(|known| known.id == server).and_then(|known| known.address);
             if let Some(address) = address {
@@ -50,7 +51,7 @@ impl<S: Socket> Engine<S> {
         let session = Session::Closing { queue_limit_bytes: self.core.config.max_queue_bytes };
         let key = self.connections.insert(|serial| Connection::new(socket, serial, Some(address), session, now));
         let mut context = Self::context(&mut self.core, &mut self.effects, key, Remote::new(Some(address)), now);
-        let session = Session::Asking(Asking::begin(server, link, &mut context));
+        let session = Session::Asking(Box::new(Asking::begin(server, link, &mut context)));
         if let Some(connection) = self.connections.get_mut(key) {
             connection.session = session;
         }
@@ -65,9 +66,10 @@ impl<S: Socket> Engine<S> {
         if by.is_some_and(|by| ip(by) != ip(link)) {
             return;
         }
-        let Some(connection) = self.connections.get_mut(link) else { return };
-        connection.heard_at = self.now;
-        connection.has_answered |= by.is_none();
+        let sibling = self.connections.get_mut(link).and_then(|connection| connection.session.as_sibling_mut());
+        let Some(sibling) = sibling else { return };
+        sibling.liveness.heard_at = self.now;
+        sibling.liveness.has_answered |= by.is_none();
     }
 
     /// The server at the other end of `link` was asked, and did not answer. That counts in two cases: it has answered
@@ -75,14 +77,15 @@ impl<S: Socket> Engine<S> {
     /// listen there.
     pub(super) fn on_silent(&mut self, link: Key) {
         let Some(connection) = self.connections.get(link) else { return };
-        let Some(server) = connection.session.as_sibling().map(|sibling| sibling.server()) else { return };
+        let Some(sibling) = connection.session.as_sibling() else { return };
+        let (server, liveness) = (sibling.server(), sibling.liveness);
         let named = self.core.mesh.servers().find(|known| known.id == server).and_then(|known| known.address);
         let remote_ip = connection.remote.address().map(|address| address.ip().to_canonical());
         let is_its_host = named.zip(remote_ip).is_some_and(|(named, remote)| {
             IpAddr::from(*named.ip()) == remote || named.ip().is_loopback() && remote.is_loopback()
         });
-        let is_sure = connection.has_answered || is_its_host;
-        let was_heard = connection.heard_at > connection.asked_at || connection.may_have_spoken_since(self.now);
+        let is_sure = liveness.has_answered || is_its_host;
+        let was_heard = Some(liveness.heard_at) > liveness.asked_at || connection.may_have_spoken_since(self.now);
         if is_sure && !was_heard {
             self.close(link, CloseReason::Silent, CloseMode::Now);
         } else {

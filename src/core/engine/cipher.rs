@@ -43,7 +43,7 @@ pub struct Opened {
 /// Makes ciphers for connections that come.
 pub trait Ciphers {
     /// What it makes.
-    type Cipher: Cipher;
+    type Cipher: Cipher + std::fmt::Debug;
     /// For a connection that begins like TLS; none without a certificate.
     fn accept(&self) -> Option<Self::Cipher>;
     /// Whether a connection that does not is closed (D43).

@@ -130,7 +130,8 @@ impl<S: Socket> Engine<S> {
                 self.closed.push(key);
                 self.report_undelivered(key);
                 if let Some(connection) = self.connections.get_mut(key) {
-                    self.sockets_bytes -= std::mem::take(&mut connection.socket_bytes);
+                    self.sockets_bytes -= connection.socket.counted_bytes();
+                    connection.socket.set_counted(0);
                     connection.outbox.discard(&mut self.output);
                 }
             }
@@ -176,7 +177,7 @@ impl<S: Socket> Engine<S> {
         self.core.counters.close(reason);
         let cut_off = connection.cut_off(&self.core.config);
         let may_merge = self.core.mesh.permits_some(connection.remote.address());
-        connection.ending = Some(Ending::new(connection, reason, cut_off, may_merge));
+        self.endings.insert(key, Ending::new(connection, reason, cut_off, may_merge));
         self.intake.discard(connection);
         connection.has_backlog = false;
         connection.is_paused = false;

@@ -20,12 +20,7 @@ pub struct Ending {
 
 impl Ending {
     /// The session of `connection` ends now. `may_merge` tells whether the other end is one that may merge with us.
-    pub fn new<S>(
-        connection: &Connection<S>,
-        reason: CloseReason,
-        cut_off: Option<CutOff>,
-        may_merge: bool,
-    ) -> Box<Ending> {
+    pub fn new<S>(connection: &Connection<S>, reason: CloseReason, cut_off: Option<CutOff>, may_merge: bool) -> Ending {
         let asks_for_action = matches!(
             reason,
             CloseReason::SlowReader
@@ -51,7 +46,7 @@ impl Ending {
             _ if reason == CloseReason::Plaintext => log::Level::Info,
             _ => log::Level::Debug,
         };
-        Box::new(Ending { who: connection.session.to_string(), level, reason, cut_off })
+        Ending { who: connection.session.to_string(), level, reason, cut_off }
     }
 }
 
@@ -59,8 +54,7 @@ impl<S: Socket> Engine<S> {
     /// Says that a connection has ended, once. `cut_short` is why what was still queued is given up.
     pub(super) fn log_end(&mut self, key: Key, cut_short: Option<CloseReason>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let Some(ending) = connection.ending.take() else { return };
-        let Ending { who, level, reason, cut_off } = *ending;
+        let Some(Ending { who, level, reason, cut_off }) = self.endings.remove(&key) else { return };
         let stopped = cut_off.map_or(String::new(), |cut_off| format!(", {cut_off}"));
         let cut_short = cut_short.filter(|&why| why != reason).map_or(String::new(), |why| format!("; then: {why}"));
         // What lines are counted by: clients that come and go hide neither another reason nor a link that ends.

@@ -67,8 +67,8 @@ impl<S: Socket> Engine<S> {
     pub(super) fn count_held(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let held_bytes = connection.socket.held_bytes();
-        self.sockets_bytes = self.sockets_bytes + held_bytes - connection.socket_bytes;
-        connection.socket_bytes = held_bytes;
+        self.sockets_bytes = self.sockets_bytes + held_bytes - connection.socket.counted_bytes();
+        connection.socket.set_counted(held_bytes);
     }
 
     /// The certificate ends in so many seconds; without one, never.

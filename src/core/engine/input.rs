@@ -155,7 +155,9 @@ impl<S: Socket> Engine<S> {
                     log::info!("a TLS client came to a server without a certificate, from {}", connection.remote);
                 }
                 connection.bytes_in += count as u64;
-                connection.heard_at = self.now;
+                if let Some(sibling) = connection.session.as_sibling_mut() {
+                    sibling.liveness.heard_at = self.now;
+                }
                 self.core.counters.bytes_in += count as u64;
                 self.charge_rate(key, count + records.overhead_bytes());
                 self.handle(key, buffer.get(..count).unwrap_or(&[]));
@@ -178,7 +180,7 @@ impl<S: Socket> Engine<S> {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match connection.socket.read(&mut self.intake.read_buffer) {
             Ok(Received::Bytes { count, records, .. }) if connection.lingered_bytes < limits::LINGER_MAX_BYTES => {
-                connection.lingered_bytes += (count + records.overhead_bytes()) as u64;
+                connection.lingered_bytes += (count + records.overhead_bytes()) as u32;
                 self.spent.work_bytes += count + records.work_bytes();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.is_readable = false,
@@ -323,6 +325,8 @@ impl<S: Socket> Engine<S> {
                 self.intake.put(connection, inbox, self.now);
                 self.leave_strangers(key);
                 let Some(connection) = self.connections.get_mut(key) else { return };
+                // An idle client has no deadline, and keeps no entry.
+                self.deadlines.cancel(key, &mut connection.timer);
                 if let Some(client) = connection.session.as_client() {
                     log::debug!("{:?} logged in from {}", client.nickname(), connection.remote);
                     if connection.is_broken {
@@ -336,6 +340,7 @@ impl<S: Socket> Engine<S> {
                     connection.socket.set_keepalive(connection.session.keepalive());
                     self.uncount(key);
                 }
+                self.schedule(key);
             }
         }
     }

@@ -38,6 +38,8 @@ impl<S: Socket> Engine<S> {
         assert_eq!(waiting, self.core.pressure.waiting(), "each waiting sender has a receiver");
         assert!(siblings <= self.core.mesh.links_max(), "no more links than a server may have");
         assert!(self.core.mesh.link_to(self.core.config.id).is_none(), "no server is its own sibling");
+        let closing = live().filter(|c| matches!(c.phase, Phase::Draining(_))).count();
+        assert_eq!(closing, self.endings.len(), "an end is logged once, when its queue is written");
         if self.connections.is_empty() {
             assert!(self.core.pressure.is_empty() && self.core.password_checks.is_empty());
             // The next turn drops the entries of connections that are gone.

@@ -144,7 +144,8 @@ impl<S: Socket> Engine<S> {
                 _ if is_most_unfinished && is_unfinished(connection) && connection.inbox.is_some() => Rank::Unfinished,
                 _ => Rank::Somebody,
             };
-            let own_bytes = connection.outbox.held_bytes() + connection.kept_held_bytes() + connection.socket_bytes;
+            let own_bytes =
+                connection.outbox.held_bytes() + connection.kept_held_bytes() + connection.socket.counted_bytes();
             let mut behind_bytes = 0;
             if let Some(position) = connection.outbox.pinned_at() {
                 behind_bytes = usize::try_from(log_end - position).unwrap_or(usize::MAX);
@@ -183,7 +184,7 @@ impl<S: Socket> Engine<S> {
         assert!(held <= newcomers_max_bytes(&self.core.config), "which is bounded");
         let lent: usize = live().map(|c| c.outbox.held_bytes()).sum();
         assert_eq!(lent, self.output.queues.lent_bytes(), "the sum of the queues");
-        let sockets: usize = live().map(|c| c.socket_bytes).sum();
+        let sockets: usize = live().map(|c| c.socket.counted_bytes()).sum();
         assert_eq!(sockets, self.sockets_bytes, "the sum of what sockets hold");
         let behind = live().filter(|c| c.outbox.pinned_at().is_some()).count();
         assert_eq!(behind, self.output.public.pins(), "readers that are behind");

@@ -47,6 +47,7 @@ use std::net::SocketAddr;
 pub use table::Table;
 
 use crate::core::engine::connection::Connection;
+use crate::core::engine::ending::Ending;
 use crate::core::engine::socket::Socket;
 use crate::core::output::outbox::Output;
 use crate::core::session::{Handshake, Session};
@@ -162,6 +163,8 @@ pub struct Engine<S> {
     public_behind: Vec<(Key, bool)>,
     /// Closed connections that are to be freed.
     closed: Vec<Key>,
+    /// The facts for the log lines about connections' ends, kept until their queues are written.
+    endings: BTreeMap<Key, Ending>,
     output: Output,
     intake: Intake,
     deadlines: Deadlines,
@@ -204,6 +207,7 @@ impl<S: Socket> Engine<S> {
             dirty: VecDeque::new(),
             public_behind: Vec::new(),
             closed: Vec::new(),
+            endings: BTreeMap::new(),
             output: Output::default(),
             intake: Intake::default(),
             deadlines: Deadlines::default(),

@@ -52,7 +52,7 @@ impl<S: Socket> Engine<S> {
             let is_behind = connection.outbox.private_bytes() > 0
                 || connection.outbox.pinned_at().is_some()
                 || connection.session.as_sibling().is_some()
-                || connection.socket.held_bytes() != connection.socket_bytes;
+                || connection.socket.held_bytes() != connection.socket.counted_bytes();
             if written.is_broken || is_behind || self.core.pressure.is_past_high_water(key) {
                 behind.push((key, written.is_broken));
             }

@@ -9,6 +9,7 @@
 //! part. So edge-triggered readiness holds: after a read, no plaintext waits in here. [`Cipher`] hides which cipher it
 //! is: TLS in the program, a toy in the simulator, which must write the same bytes for a seed.
 
+mod rest;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 
+use self::rest::Rest;
 use crate::core::engine::cipher::{Cipher, Ciphers, Opened, Refusal};
 use crate::core::engine::socket::{Received, Records, Sent, Socket};
 use crate::core::state::counters::TlsFailure;
@@ -49,17 +51,25 @@ impl<F> Shared<F> {
 #[derive(Debug)]
 pub struct Secure<S, F: Ciphers> {
     socket: S,
-    shared: Rc<Shared<F>>,
-    layer: Layer<F::Cipher>,
+    layer: Layer<F>,
 }
 
+/// Small, since every idle client has one.
 #[derive(Debug)]
-enum Layer<C> {
+enum Layer<F: Ciphers> {
     /// Bytes as they are.
     Plain,
     /// Nothing has come: the first byte decides (D40).
-    Undecided,
-    Encrypted(Box<Encrypted<C>>),
+    Undecided(Rc<Shared<F>>),
+    Encrypted(Box<Encryption<F>>),
+}
+
+#[derive(Debug)]
+struct Encryption<F: Ciphers> {
+    shared: Rc<Shared<F>>,
+    state: Encrypted<F::Cipher>,
+    /// The engine's note of the memory that it holds.
+    counted_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -83,17 +93,17 @@ struct Encrypted<C> {
 impl<S: Socket, F: Ciphers> Secure<S, F> {
     /// For a connection that has come.
     pub fn accepted(socket: S, shared: &Rc<Shared<F>>) -> Secure<S, F> {
-        Secure { socket, shared: Rc::clone(shared), layer: Layer::Undecided }
+        Secure { socket, layer: Layer::Undecided(Rc::clone(shared)) }
     }
 
     /// For one that is never encrypted.
-    pub fn plain(socket: S, shared: &Rc<Shared<F>>) -> Secure<S, F> {
-        Secure { socket, shared: Rc::clone(shared), layer: Layer::Plain }
+    pub fn plain(socket: S) -> Secure<S, F> {
+        Secure { socket, layer: Layer::Plain }
     }
 
     /// For one that we opened, and on which we begin the handshake.
     pub fn dialled(socket: S, shared: &Rc<Shared<F>>, cipher: F::Cipher) -> Secure<S, F> {
-        Secure { layer: Layer::Encrypted(Box::new(Encrypted::new(cipher))), ..Secure::plain(socket, shared) }
+        Secure { socket, layer: Layer::encrypted(shared, Encrypted::new(cipher)) }
     }
 
     /// The socket below.
@@ -107,14 +117,15 @@ impl<S: Socket, F: Ciphers> Secure<S, F> {
     }
 
     fn read_first(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        let Layer::Undecided(shared) = &self.layer else { return self.socket.read(buffer) };
         let room = buffer.len().min(HANDSHAKE_KEPT_MAX_BYTES);
         let received = self.socket.read(buffer.get_mut(..room).unwrap_or(&mut []))?;
         let Received::Bytes { count, is_drained, .. } = received else { return Ok(received) };
         let input = buffer.get(..count).unwrap_or(&[]);
         let cipher = match input.first() {
             None => return Ok(received),
-            Some(&TLS_FIRST_BYTE) => self.shared.ciphers.accept(),
-            Some(_) if self.shared.ciphers.is_required() => return Err(Refusal::Plaintext.into()),
+            Some(&TLS_FIRST_BYTE) => shared.ciphers.accept(),
+            Some(_) if shared.ciphers.is_required() => return Err(Refusal::Plaintext.into()),
             Some(_) => None,
         };
         let Some(cipher) = cipher else {
@@ -124,8 +135,21 @@ impl<S: Socket, F: Ciphers> Secure<S, F> {
         let mut encrypted = Encrypted::new(cipher);
         encrypted.input.extend_from_slice(input);
         let received = encrypted.waits_for_turn(is_drained);
-        self.layer = Layer::Encrypted(Box::new(encrypted));
+        self.layer = Layer::encrypted(shared, encrypted);
         Ok(received)
+    }
+}
+
+impl<F: Ciphers> Layer<F> {
+    fn encrypted(shared: &Rc<Shared<F>>, state: Encrypted<F::Cipher>) -> Layer<F> {
+        Layer::Encrypted(Box::new(Encryption { shared: Rc::clone(shared), state, counted_bytes: 0 }))
+    }
+
+    fn as_encrypted(&self) -> Option<&Encrypted<F::Cipher>> {
+        match self {
+            Layer::Encrypted(encryption) => Some(&encryption.state),
+            Layer::Plain | Layer::Undecided(_) => None,
+        }
     }
 }
 
@@ -295,7 +319,7 @@ impl<C: Cipher> Encrypted<C> {
         if self.cipher.is_handshaking() {
             return if has_more { Err(ErrorKind::WouldBlock.into()) } else { Ok(Sent { bytes: 0, is_stuck: false }) };
         }
-        let mut rest = Rest { slices, at: 0 };
+        let mut rest = Rest::of(slices);
         let mut bytes = 0;
         loop {
             let piece = rest.take(RECORD_BYTES, &mut buffers.gathered);
@@ -329,35 +353,34 @@ impl<C: Cipher> Encrypted<C> {
 
 impl<S: Socket, F: Ciphers> Socket for Secure<S, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
-        match &mut self.layer {
-            Layer::Plain => self.socket.read(buffer),
-            Layer::Undecided => self.read_first(buffer),
-            // What still comes is thrown away.
-            Layer::Encrypted(encrypted) if encrypted.is_broken || encrypted.has_said_end => self.socket.read(buffer),
-            Layer::Encrypted(encrypted) if encrypted.cipher.is_handshaking() => {
-                encrypted.read_handshake(&mut self.socket, buffer)
-            }
-            Layer::Encrypted(encrypted) => {
-                encrypted.read_records(&mut self.socket, buffer, &mut self.shared.buffers.borrow_mut())
-            }
+        let Encryption { shared, state, .. } = match &mut self.layer {
+            Layer::Plain => return self.socket.read(buffer),
+            Layer::Undecided(_) => return self.read_first(buffer),
+            Layer::Encrypted(encryption) => &mut **encryption,
+        };
+        // What still comes is thrown away.
+        if state.is_broken || state.has_said_end {
+            self.socket.read(buffer)
+        } else if state.cipher.is_handshaking() {
+            state.read_handshake(&mut self.socket, buffer)
+        } else {
+            state.read_records(&mut self.socket, buffer, &mut shared.buffers.borrow_mut())
         }
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
         match &mut self.layer {
-            Layer::Plain | Layer::Undecided => self.socket.write(bytes),
-            Layer::Encrypted(encrypted) => {
-                let buffers = &mut self.shared.buffers.borrow_mut();
-                encrypted.write(&mut self.socket, &[IoSlice::new(bytes)], buffers)
-            }
+            Layer::Plain | Layer::Undecided(_) => self.socket.write(bytes),
+            Layer::Encrypted(_) => self.write_vectored(&[IoSlice::new(bytes)]),
         }
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
         match &mut self.layer {
-            Layer::Plain | Layer::Undecided => self.socket.write_vectored(slices),
-            Layer::Encrypted(encrypted) => {
-                encrypted.write(&mut self.socket, slices, &mut self.shared.buffers.borrow_mut())
+            Layer::Plain | Layer::Undecided(_) => self.socket.write_vectored(slices),
+            Layer::Encrypted(encryption) => {
+                let Encryption { shared, state, .. } = &mut **encryption;
+                state.write(&mut self.socket, slices, &mut shared.buffers.borrow_mut())
             }
         }
     }
@@ -371,13 +394,14 @@ impl<S: Socket, F: Ciphers> Socket for Secure<S, F> {
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        if let Layer::Encrypted(encrypted) = &mut self.layer {
-            if !encrypted.has_said_end && !encrypted.is_broken && !encrypted.cipher.is_handshaking() {
-                encrypted.has_said_end = true;
-                encrypted.cipher.seal_end(&mut encrypted.input, &mut encrypted.unsent);
-                encrypted.input = Vec::new();
+        if let Layer::Encrypted(encryption) = &mut self.layer {
+            let state = &mut encryption.state;
+            if !state.has_said_end && !state.is_broken && !state.cipher.is_handshaking() {
+                state.has_said_end = true;
+                state.cipher.seal_end(&mut state.input, &mut state.unsent);
+                state.input = Vec::new();
             }
-            if !encrypted.flush(&mut self.socket)? {
+            if !state.flush(&mut self.socket)? {
                 return Err(ErrorKind::WouldBlock.into());
             }
         }
@@ -390,75 +414,45 @@ impl<S: Socket, F: Ciphers> Socket for Secure<S, F> {
 
     fn advance_handshake(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         match &mut self.layer {
-            Layer::Encrypted(encrypted) if !encrypted.is_broken => {
-                encrypted.advance_handshake(buffer, &mut self.shared.buffers.borrow_mut())
+            Layer::Encrypted(encryption) if !encryption.state.is_broken => {
+                let Encryption { shared, state, .. } = &mut **encryption;
+                state.advance_handshake(buffer, &mut shared.buffers.borrow_mut())
             }
             _ => Err(ErrorKind::WouldBlock.into()),
         }
     }
 
     fn is_handshaking(&self) -> bool {
-        matches!(&self.layer, Layer::Encrypted(encrypted) if !encrypted.is_broken && encrypted.cipher.is_handshaking())
+        self.layer.as_encrypted().is_some_and(|state| !state.is_broken && state.cipher.is_handshaking())
     }
 
     fn is_encrypted(&self) -> bool {
-        matches!(self.layer, Layer::Encrypted(_))
+        self.layer.as_encrypted().is_some()
     }
 
     fn certified_ids(&self) -> Option<&[ServerId]> {
-        match &self.layer {
-            Layer::Encrypted(encrypted) => encrypted.cipher.certified_ids(),
-            Layer::Plain | Layer::Undecided => None,
-        }
+        self.layer.as_encrypted()?.cipher.certified_ids()
     }
 
     fn unsent_bytes(&self) -> usize {
-        match &self.layer {
-            Layer::Encrypted(encrypted) => encrypted.unsent_bytes(),
-            Layer::Plain | Layer::Undecided => 0,
-        }
+        self.layer.as_encrypted().map_or(0, Encrypted::unsent_bytes)
     }
 
     fn held_bytes(&self) -> usize {
+        self.layer.as_encrypted().map_or(0, |state| state.input.capacity() + state.unsent.capacity())
+    }
+
+    fn counted_bytes(&self) -> usize {
         match &self.layer {
-            Layer::Encrypted(encrypted) => encrypted.input.capacity() + encrypted.unsent.capacity(),
-            Layer::Plain | Layer::Undecided => 0,
+            Layer::Encrypted(encryption) => encryption.counted_bytes,
+            Layer::Plain | Layer::Undecided(_) => 0,
         }
     }
-}
 
-/// Bytes that are left to be written.
-struct Rest<'a> {
-    slices: &'a [IoSlice<'a>],
-    /// So far in the first of them.
-    at: usize,
-}
-
-impl<'a> Rest<'a> {
-    /// The next piece of at most `max` bytes: as it lies there, if it is in one slice, else put together.
-    fn take<'b>(&mut self, max: usize, gathered: &'b mut Vec<u8>) -> &'b [u8]
-    where
-        'a: 'b,
-    {
-        gathered.clear();
-        while let Some((first, others)) = self.slices.split_first() {
-            let slice = first.get(self.at..).unwrap_or(&[]);
-            let is_alone = gathered.is_empty() && (slice.len() >= max || others.is_empty());
-            let (piece, rest) = slice.split_at(slice.len().min(max - gathered.len()));
-            if rest.is_empty() {
-                (self.slices, self.at) = (others, 0);
-            } else {
-                self.at += piece.len();
-            }
-            if is_alone {
-                return piece;
-            }
-            gathered.extend_from_slice(piece);
-            if gathered.len() == max {
-                break;
-            }
+    fn set_counted(&mut self, bytes: usize) {
+        if let Layer::Encrypted(encryption) = &mut self.layer {
+            encryption.counted_bytes = bytes;
         }
-        gathered
     }
 }
 

@@ -52,6 +52,12 @@ pub trait Socket {
     fn held_bytes(&self) -> usize {
         0
     }
+    /// The engine's note of how much of that it has counted, which is kept where there is something to count.
+    fn counted_bytes(&self) -> usize {
+        0
+    }
+    /// Makes that note.
+    fn set_counted(&mut self, _bytes: usize) {}
 }
 
 /// What one read came to.

@@ -84,6 +84,6 @@ impl Asking {
         }
         let joined = Joined { remote: context.remote, is_dialled: true, told: std::mem::take(&mut self.told) };
         mesh.on_link_up(context.key, offer, joined, context.now, context.effects);
-        Verdict::Become(Session::Sibling(Sibling::new(self.server)))
+        Verdict::Become(Session::Sibling(Sibling::new(self.server, context.now)))
     }
 }

@@ -10,21 +10,21 @@ use crate::core::time::Millis;
 use crate::limits::LOGIN_TRIES_MAX;
 use crate::wire::{AuthResponse, Code, Nickname, Packet};
 
-/// Waits for a login.
+/// Waits for a login. Small, so that a session is.
 #[derive(Debug)]
 pub struct Handshake {
-    failed_logins: u8,
     /// Since when an answer about a password is awaited, or `NEVER`.
     checking_since: Millis,
-    /// When the answer goes out, which is known already: the password was wrong. Else `NEVER`.
-    answer_at: Millis,
     /// Time spent waiting for such answers.
     waited_ms: u32,
+    /// The answer goes out so long after that, if it is known already: the password was wrong. Else 0.
+    delay_ms: u16,
+    failed_logins: u8,
 }
 
 impl Default for Handshake {
     fn default() -> Self {
-        Handshake { failed_logins: 0, checking_since: Millis::NEVER, answer_at: Millis::NEVER, waited_ms: 0 }
+        Handshake { checking_since: Millis::NEVER, waited_ms: 0, delay_ms: 0, failed_logins: 0 }
     }
 }
 
@@ -36,7 +36,7 @@ impl Handshake {
 
     /// When the answer to a wrong password is due, if that was delayed.
     pub fn answer_at(&self) -> Option<Millis> {
-        Some(self.answer_at).filter(|&at| at != Millis::NEVER)
+        (self.delay_ms > 0).then(|| self.checking_since + self.delay_ms.into())
     }
 
     /// Time that it was our processor's to use, or that we let it wait: it does not count for the handshake time limit.
@@ -150,15 +150,15 @@ impl Handshake {
             self.end_check(context.now);
             return self.fail(LoginResult::WrongPassword, context);
         }
-        if !self.is_checking_password() {
-            self.checking_since = context.now;
-        }
-        self.answer_at = context.now + wrong.delay_ms;
+        // The time of a check that is over counts apart, so that the delay begins now.
+        self.end_check(context.now);
+        self.checking_since = context.now;
+        self.delay_ms = u16::try_from(wrong.delay_ms).unwrap_or(u16::MAX);
         Verdict::Handled
     }
 
     fn end_check(&mut self, now: Millis) {
-        self.answer_at = Millis::NEVER;
+        self.delay_ms = 0;
         let since = std::mem::replace(&mut self.checking_since, Millis::NEVER);
         let waited_ms = u32::try_from(now.since(since)).unwrap_or(u32::MAX);
         self.waited_ms = self.waited_ms.saturating_add(waited_ms);

@@ -59,7 +59,7 @@ fn accept(offer: &Offer, context: &mut Context<'_>) -> Verdict {
     context.effects.send(context.key, &Packet::MrgRsp { server: context.core.config.id, siblings });
     let joined = Joined { remote: context.remote, is_dialled: false, told: list };
     mesh.on_link_up(context.key, offer, joined, context.now, context.effects);
-    Verdict::Become(Session::Sibling(Sibling::new(offer.server)))
+    Verdict::Become(Session::Sibling(Sibling::new(offer.server, context.now)))
 }
 
 /// Checks the requesting server before anything else: by a certificate that names it (D44), else by its address (D20,

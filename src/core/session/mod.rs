@@ -34,7 +34,7 @@ use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::{Code, CutOff, Packet};
 
-/// The state of a connection.
+/// The state of a connection. Small, since every idle client has one: what only few connections are is in a box.
 #[derive(Debug)]
 pub enum Session {
     /// A newcomer from a proxy, which has to name the client's address first (D46).
@@ -46,9 +46,9 @@ pub enum Session {
     /// We dialled, and asked to merge.
     Requesting(Box<Requesting>),
     /// We dialled, and asked whether a sibling lives.
-    Asking(Asking),
+    Asking(Box<Asking>),
     /// A link to another server.
-    Sibling(Sibling),
+    Sibling(Box<Sibling>),
     /// An operator on the control socket.
     Operator(Operator),
     /// A scraper of metrics, over HTTP: one request, one answer.
@@ -305,6 +305,14 @@ impl Session {
 
     /// The link to another server.
     pub fn as_sibling(&self) -> Option<&Sibling> {
+        match self {
+            Session::Sibling(sibling) => Some(sibling),
+            _ => None,
+        }
+    }
+
+    /// The link to another server, to change it.
+    pub fn as_sibling_mut(&mut self) -> Option<&mut Sibling> {
         match self {
             Session::Sibling(sibling) => Some(sibling),
             _ => None,

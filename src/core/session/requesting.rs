@@ -82,7 +82,7 @@ impl Requesting {
         mesh.on_dial_accepted(self.dial_for, server, context.now, context.effects);
         let joined = Joined { remote: context.remote, is_dialled: true, told: std::mem::take(&mut self.told) };
         mesh.on_link_up(context.key, &offer, joined, context.now, context.effects);
-        Verdict::Become(Session::Sibling(Sibling::new(server)))
+        Verdict::Become(Session::Sibling(Sibling::new(server, context.now)))
     }
 
     fn end(&mut self, outcome: Dialled, reason: CloseReason, context: &mut Context<'_>) -> Verdict {

@@ -6,6 +6,7 @@ use crate::core::state::counters::Ignored;
 use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::mesh::Offer;
 use crate::core::state::pressure::Admission;
+use crate::core::time::Millis;
 use crate::limits::{LINK_PAUSE_MS, LINK_RELIEF_BYTES};
 use crate::wire::{Envelope, ErrorReason, Nickname, Packet, ServerId, forward_header};
 
@@ -15,11 +16,25 @@ pub struct Sibling {
     server: ServerId,
     /// It is paused again only after this much of its input is handled, because every user behind it has waited.
     owed_bytes: u64,
+    /// What is known of whether it lives.
+    pub liveness: Liveness,
+}
+
+/// What shows whether the server at the other end of a link lives (D57).
+#[derive(Debug, Clone, Copy)]
+pub struct Liveness {
+    /// When something was last heard of it.
+    pub heard_at: Millis,
+    /// When it was last asked.
+    pub asked_at: Option<Millis>,
+    /// It has answered such a question before, so its silence counts.
+    pub has_answered: bool,
 }
 
 impl Sibling {
-    pub(super) fn new(server: ServerId) -> Sibling {
-        Sibling { server, owed_bytes: 0 }
+    pub(super) fn new(server: ServerId, now: Millis) -> Box<Sibling> {
+        let liveness = Liveness { heard_at: now, asked_at: None, has_answered: false };
+        Box::new(Sibling { server, owed_bytes: 0, liveness })
     }
 
     /// The server at the other end.

@@ -27,12 +27,12 @@ fn client() -> Session {
 }
 
 fn sibling() -> Session {
-    Session::Sibling(Sibling::new(ServerId(9)))
+    Session::Sibling(Sibling::new(ServerId(9), Millis(0)))
 }
 
 fn asking() -> Session {
     let link = Key { index: 2, serial: 2 };
-    Session::Asking(Asking::begin(ServerId(9), link, &mut context(&mut core(), &mut Effects::default())))
+    Session::Asking(Box::new(Asking::begin(ServerId(9), link, &mut context(&mut core(), &mut Effects::default()))))
 }
 
 fn requesting() -> Session {

@@ -19,6 +19,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use cfp::core::engine::secure::{Secure, Shared};
+use cfp::core::engine::socket::Socket;
 use cfp::core::engine::{Engine, Readiness};
 use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
@@ -226,7 +227,7 @@ impl Run {
             self.engine.assert_invariants();
             if let Some(connection) = self.engine.connections().get(self.key) {
                 // One record each way, and what answers to it.
-                let held = connection.socket_bytes;
+                let held = connection.socket.counted_bytes();
                 assert!(held <= 2 * RECORD_MAX_BYTES + 1024, "{held} bytes are held");
             }
             if !self.engine.wants_turn() {

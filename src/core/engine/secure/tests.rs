@@ -109,7 +109,7 @@ fn secure(is_handshaking: bool) -> Secure<Kernel, Maker> {
 
 fn encrypted(secure: &mut Secure<Kernel, Maker>) -> &mut Encrypted<Brackets> {
     match &mut secure.layer {
-        Layer::Encrypted(encrypted) => encrypted,
+        Layer::Encrypted(encryption) => &mut encryption.state,
         _ => panic!("it is encrypted"),
     }
 }
@@ -144,7 +144,7 @@ fn a_record_is_begun_with_once_it_is_whole_or_can_never_be_one() {
 fn pieces_are_taken_as_they_lie_there_if_they_are_in_one_slice() {
     let take = |texts: &[&str]| {
         let slices: Vec<IoSlice<'_>> = texts.iter().map(|text| IoSlice::new(text.as_bytes())).collect();
-        let mut rest = Rest { slices: &slices, at: 0 };
+        let mut rest = Rest::of(&slices);
         let mut pieces = Vec::new();
         loop {
             let mut gathered = Vec::new();
@@ -279,7 +279,7 @@ fn the_end_is_said_once_after_all_that_waits_and_never_in_a_handshake() {
 
 #[test]
 fn what_is_not_encrypted_goes_through_as_it_is() {
-    let mut plain = Secure::plain(Kernel::default(), &Shared::new(Maker));
+    let mut plain = Secure::<_, Maker>::plain(Kernel::default());
     assert_eq!((plain.peek(&mut []).unwrap(), plain.take_peeked(&mut []).unwrap()), (3, 4));
     assert_eq!(plain.write_vectored(&[]).unwrap().bytes, 5);
     assert!(!plain.is_encrypted() && !plain.is_handshaking());
