@@ -30,10 +30,7 @@ fn script(server: &Server, nickname: &str, folder: &Scratch, arguments: &[&str])
 
 /// The client on a terminal.
 fn person(server: &Server, nickname: &str, folder: &Scratch, arguments: &[&str]) -> Terminal {
-    let terminal = Terminal::start(command(server, nickname, folder, arguments));
-    terminal.expect("connected to");
-    terminal.expect_last(">");
-    terminal
+    Terminal::connected(command(server, nickname, folder, arguments))
 }
 
 /// Announces a file of one chunk and sends it.

@@ -7,29 +7,10 @@ mod support;
 mod terminal;
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use cfp::wire::Packet;
 use support::{Bare, Client, Scratch, Server};
-use terminal::Terminal;
-
-fn client(server: &str, nickname: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cfp-client"));
-    command.args([server, nickname]).args(arguments).env_remove("NO_COLOR");
-    command
-}
-
-fn start(server: &str, nickname: &str, arguments: &[&str]) -> Terminal {
-    let terminal = Terminal::start(client(server, nickname, arguments));
-    terminal.expect("connected to");
-    terminal.expect_last(">");
-    terminal
-}
-
-fn end(mut terminal: Terminal) {
-    terminal.type_keys("\x05\x15/quit\r");
-    assert_eq!(terminal.wait(), Some(0));
-}
+use terminal::{Terminal, client, end, start};
 
 /// The text of a private message.
 fn private(packet: Packet<'_>) -> Option<String> {

@@ -11,22 +11,8 @@ mod users;
 use std::process::Command;
 
 use support::{Bare, Scratch, Server};
-use terminal::{Terminal, lines};
+use terminal::{Terminal, client, lines, start};
 use users::UsersFile;
-
-fn client(server: &str, nickname: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cfp-client"));
-    command.args([server, nickname]).args(arguments).env_remove("NO_COLOR");
-    command
-}
-
-/// Starts the client and waits for its prompt.
-fn start(server: &str, nickname: &str, arguments: &[&str]) -> Terminal {
-    let terminal = Terminal::start(client(server, nickname, arguments));
-    terminal.expect("connected to");
-    terminal.expect_last(">");
-    terminal
-}
 
 /// The text of a row behind its time.
 fn untimed(row: &str) -> &str {

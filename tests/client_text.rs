@@ -15,25 +15,7 @@ use std::time::Duration;
 use cfp::core::state::random::Random;
 use cfp::wire::Packet;
 use support::{Bare, Client, Scratch, Server};
-use terminal::Terminal;
-
-fn client(server: &str, nickname: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cfp-client"));
-    command.args([server, nickname]).args(arguments).env("NO_COLOR", "1");
-    command
-}
-
-fn start(server: &str, nickname: &str, arguments: &[&str]) -> Terminal {
-    let terminal = Terminal::start(client(server, nickname, arguments));
-    terminal.expect("connected to");
-    terminal.expect_last(">");
-    terminal
-}
-
-fn end(mut terminal: Terminal) {
-    terminal.type_keys("\x05\x15/quit\r");
-    assert_eq!(terminal.wait(), Some(0));
-}
+use terminal::{Terminal, client, end, start};
 
 #[test]
 fn a_pasted_block_is_asked_about_and_arrives_as_rows_that_no_one_can_take_for_lines() {

@@ -9,7 +9,6 @@ mod terminal;
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -18,25 +17,7 @@ use std::time::Duration;
 use cfp::wire::{Announcement, Packet};
 use rustix::process::Signal;
 use support::{Bare, Client, Scratch, Server};
-use terminal::Terminal;
-
-fn client(server: &str, nickname: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cfp-client"));
-    command.args([server, nickname]).args(arguments).env("NO_COLOR", "1");
-    command
-}
-
-fn start(server: &str, nickname: &str, arguments: &[&str]) -> Terminal {
-    let terminal = Terminal::start(client(server, nickname, arguments));
-    terminal.expect("connected to");
-    terminal.expect_last(">");
-    terminal
-}
-
-fn end(mut terminal: Terminal) {
-    terminal.type_keys("\x05\x15/quit\r");
-    assert_eq!(terminal.wait(), Some(0));
-}
+use terminal::{end, start};
 
 /// A way to a server that can be made to swallow everything, as a line does that is gone.
 struct Line {

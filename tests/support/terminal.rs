@@ -79,6 +79,14 @@ impl Terminal {
         Terminal { keys: File::from(master), shown, is_held, process: Running(child) }
     }
 
+    /// Starts a client and waits for its prompt.
+    pub fn connected(command: Command) -> Terminal {
+        let terminal = Terminal::start(command);
+        terminal.expect("connected to");
+        terminal.expect_last(">");
+        terminal
+    }
+
     pub fn type_keys(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
@@ -192,6 +200,24 @@ impl Terminal {
     pub fn wait(mut self) -> Option<i32> {
         self.process.0.wait().unwrap().code()
     }
+}
+
+/// The command of our client, in colour.
+pub fn client(server: &str, nickname: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cfp-client"));
+    command.args([server, nickname]).args(arguments).env_remove("NO_COLOR");
+    command
+}
+
+/// Our client, connected.
+pub fn start(server: &str, nickname: &str, arguments: &[&str]) -> Terminal {
+    Terminal::connected(client(server, nickname, arguments))
+}
+
+/// Drops what is typed, leaves, and waits for the end.
+pub fn end(mut terminal: Terminal) {
+    terminal.type_keys("\x05\x15/quit\r");
+    assert_eq!(terminal.wait(), Some(0));
 }
 
 /// Lines as they were before they were wrapped at their blanks.
