@@ -5,6 +5,8 @@
 pub mod variables;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::ops::{Bound, RangeBounds};
 
 use getopts::{Matches, Options};
 
@@ -197,6 +199,24 @@ impl Arguments {
         if is_refused { None } else { self.opt_str(long) }
     }
 
+    /// The value of an option as a number of this range. The error is one line.
+    pub fn number<T: TryFrom<u64>>(&self, long: &str, range: impl RangeBounds<u64>) -> Result<Option<T>, String> {
+        let Some(text) = self.opt_str(long) else { return Ok(None) };
+        number(&text, range).map(Some).map_err(|problem| self.mistake(long, &text, &problem))
+    }
+
+    /// The value of an option as an address of this machine or of another one. The error is one line.
+    pub fn address(&self, long: &str) -> Result<Option<SocketAddr>, String> {
+        let Some(text) = self.opt_str(long) else { return Ok(None) };
+        let mistake = |_| self.mistake(long, &text, "expected IP:PORT, like 127.0.0.1:7777 or [::1]:7777");
+        text.parse().map(Some).map_err(mistake)
+    }
+
+    /// A value that its option can't have, named as it was given: one line.
+    pub fn mistake(&self, long: &str, text: &str, problem: &str) -> String {
+        format!("{} {text:?}: {problem}", self.name_of(long))
+    }
+
     /// How an option was given, for messages: `--listen`, or `CFP_LISTEN`.
     pub fn name_of(&self, long: &str) -> String {
         self.setting(long).map_or_else(|| format!("--{long}"), |setting| setting.name.clone())
@@ -207,6 +227,25 @@ impl Arguments {
         let is_given = self.matches.opt_present(long);
         self.settings.iter().find(|setting| setting.option == long && !is_given)
     }
+}
+
+/// A number of this range, of digits alone. The error says what is expected.
+pub fn number<T: TryFrom<u64>>(text: &str, range: impl RangeBounds<u64>) -> Result<T, String> {
+    // `parse` would take `+7`, too.
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let value = text.parse().ok().filter(|value| is_digits && range.contains(value));
+    value.and_then(|value| T::try_from(value).ok()).ok_or_else(|| {
+        let min = match range.start_bound() {
+            Bound::Included(min) => *min,
+            Bound::Excluded(below) => below.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        match range.end_bound() {
+            Bound::Included(max) => format!("expected a number from {min} to {max}"),
+            Bound::Excluded(above) => format!("expected a number from {min} to {}", above.saturating_sub(1)),
+            Bound::Unbounded => format!("expected a number of at least {min}"),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -257,6 +296,23 @@ mod tests {
         assert_eq!(control(&["--no-control"], &both[..1]), None);
         assert_eq!(control(&["--no-control", "-c", "y"], &both[..1]).as_deref(), Some("y"));
         assert_eq!(parse(&[], &[("X_HELP", "1")]).unwrap().unknown_variables, ["X_HELP"]);
+    }
+
+    #[test]
+    fn a_number_is_digits_alone_within_its_range() {
+        assert_eq!(number::<u8>("7", 0..=255), Ok(7));
+        assert_eq!(number::<u64>("18446744073709551615", 1..), Ok(u64::MAX));
+        for wrong in ["", "+7", "-7", " 7", "7 ", "0x7", "7.0", "seven", "0", "11", "18446744073709551616"] {
+            let error = number::<u8>(wrong, 1..=10).unwrap_err();
+            assert_eq!(error, "expected a number from 1 to 10", "{wrong:?}");
+        }
+        assert_eq!(number::<u64>("1", 2..).unwrap_err(), "expected a number of at least 2");
+        assert_eq!(number::<u64>("4", 2..4).unwrap_err(), "expected a number from 2 to 3");
+        let given = parse(&["--control", "a\nb", "--merge", "127.0.0.1:1"]).unwrap();
+        let error = given.number::<u32>("control", ..=9).unwrap_err();
+        assert_eq!(error, "--control \"a\\nb\": expected a number from 0 to 9");
+        assert!(given.address("control").is_err_and(|error| error.contains("expected IP:PORT")));
+        assert_eq!(given.address("merge"), Ok(Some("127.0.0.1:1".parse().unwrap())));
     }
 
     #[test]

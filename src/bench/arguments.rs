@@ -232,14 +232,12 @@ fn options() -> Spec {
     options
 }
 
-fn number<T: std::str::FromStr>(matches: &Arguments, name: &str) -> Result<Option<T>> {
-    let Some(text) = matches.opt_str(name) else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| Fault::Usage(format!("--{name}: {text:?} is no number that fits")))
+fn number<T: TryFrom<u64>>(matches: &Arguments, name: &str) -> Result<Option<T>> {
+    matches.number(name, ..).map_err(Fault::Usage)
 }
 
 fn address(matches: &Arguments, name: &str) -> Result<Option<SocketAddr>> {
-    let Some(text) = matches.opt_str(name) else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| Fault::Usage(format!("--{name}: {text:?} is no IP:PORT")))
+    matches.address(name).map_err(Fault::Usage)
 }
 
 fn peer(name: &str) -> Result<Program> {

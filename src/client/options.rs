@@ -102,12 +102,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
             "{nickname:?}: not a legal nickname (1 to 64 bytes, no control characters, no outer blanks)"
         )));
     }
-    let max_download_bytes = match matches.opt_str("max-download") {
-        None => DOWNLOADS_MAX_BYTES,
-        Some(text) => {
-            text.parse().map_err(|_| UsageError(format!("--max-download {text:?}: not a number of bytes")))?
-        }
-    };
+    let max_download_bytes = matches.number("max-download", ..).map_err(UsageError)?;
     let mut accept = Vec::new();
     for text in matches.opt_strs("accept") {
         accept.push(somebody(&text).ok_or_else(|| UsageError(format!("--accept {text:?}: not a NICKNAME@ID")))?);
@@ -127,7 +122,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
         password_file: matches.opt_str("password-file").map(paths::expand),
         ask_password: matches.opt_present("ask-password"),
         download: matches.opt_str("download").map(paths::expand),
-        max_download_bytes,
+        max_download_bytes: max_download_bytes.unwrap_or(DOWNLOADS_MAX_BYTES),
         accept,
         files,
         style: Style {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::client::{self, Manner};
 use super::limits::{PATIENCE_MAX_S, PATIENCE_S, PORT};
 use super::server::{Setup, Target};
 use super::{SECTIONS, client_cases, is_in, server_cases};
-use crate::arguments::{Arguments, Spec};
+use crate::arguments::{Arguments, Spec, number};
 use crate::wire::{Nickname, ServerId};
 
 /// What is asked for.
@@ -52,6 +53,9 @@ impl Output {
         is_all || self.cases.iter().any(|case| case == id) || self.sections.iter().any(|section| is_in(id, section))
     }
 }
+
+/// The IDs that a server can have.
+const IDS: RangeInclusive<u64> = 0..=u32::MAX as u64;
 
 const USAGE: &str = "\
 Usage: cfp-conform HOST:PORT --id ID [options]
@@ -108,10 +112,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
             return Ok(request);
         }
     }
-    let patience = match number(&matches, "patience")?.unwrap_or(PATIENCE_S) {
-        seconds @ 1..=PATIENCE_MAX_S => Duration::from_secs(seconds),
-        seconds => return Err(format!("--patience {seconds}: expected 1 to {PATIENCE_MAX_S} seconds")),
-    };
+    let patience = matches.number("patience", 1..=PATIENCE_MAX_S)?.unwrap_or(PATIENCE_S);
+    let patience = Duration::from_secs(patience);
     let is_client = matches.opt_present("client");
     let only = if is_client {
         ["user", "password", "second", "second-id", "port", "slow"].as_slice()
@@ -132,15 +134,14 @@ fn server(matches: &Arguments, patience: Duration) -> Result<Subject, String> {
     let [address] = matches.free.as_slice() else {
         return Err("HOST:PORT of the server is needed, and nothing else".into());
     };
-    let id = number(matches, "id")?.ok_or("--id ID is needed: the server's ID, which is in its packets")?;
+    let id = matches.number("id", IDS)?.ok_or("--id ID is needed: the server's ID, which is in its packets")?;
     let (seconds, second_ids) = (matches.opt_strs("second"), matches.opt_strs("second-id"));
     if seconds.len() != second_ids.len() {
         return Err("--second HOST:PORT and --second-id ID: as many of one as of the other".into());
     }
     let mut others = Vec::new();
     for (second, second_id) in seconds.iter().zip(&second_ids) {
-        let id =
-            second_id.parse().map_err(|_| format!("--second-id {second_id:?}: expected an ID, 0 to 4294967295"))?;
+        let id = number(second_id, IDS).map_err(|problem| matches.mistake("second-id", second_id, &problem))?;
         others.push(Target { address: resolve(second)?, id: ServerId(id) });
     }
     let user = match (matches.opt_str("user"), matches.opt_str("password")) {
@@ -150,7 +151,7 @@ fn server(matches: &Arguments, patience: Duration) -> Result<Subject, String> {
         _ => return Err("--user NICKNAME and --password PASSWORD need each other".into()),
     };
     let target = Target { address: resolve(address)?, id: ServerId(id) };
-    let port = number(matches, "port")?.unwrap_or(PORT);
+    let port = matches.number("port", 0..=u16::MAX.into())?.unwrap_or(PORT);
     Ok(Subject::Server(Setup { target, others, user, patience, is_slow: matches.opt_present("slow"), port }))
 }
 
@@ -158,8 +159,7 @@ fn client(matches: &Arguments, patience: Duration) -> Result<Subject, String> {
     if let Some(extra) = matches.free.first() {
         return Err(format!("{extra:?}: with --client, --listen says where the client connects to"));
     }
-    let listen = matches.opt_str("listen").unwrap_or_else(|| "127.0.0.1:7777".to_owned());
-    let listen: SocketAddr = listen.parse().map_err(|_| format!("--listen {listen:?}: expected IP:PORT"))?;
+    let listen = matches.address("listen")?.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7777)));
     let manner = match matches.opt_str("run") {
         Some(run) => Manner::Program {
             run,
@@ -174,7 +174,7 @@ fn client(matches: &Arguments, patience: Duration) -> Result<Subject, String> {
             None => Manner::Person,
         },
     };
-    let id = ServerId(number(matches, "id")?.unwrap_or(7));
+    let id = ServerId(matches.number("id", IDS)?.unwrap_or(7));
     let download = matches.opt_str("download").map(PathBuf::from);
     Ok(Subject::Client(client::Setup { listen, id, manner, download, patience }))
 }
@@ -206,12 +206,4 @@ fn resolve(place: &str) -> Result<SocketAddr, String> {
     let mut found: Vec<SocketAddr> = place.to_socket_addrs().map_err(|error| expected(error.to_string()))?.collect();
     found.sort_by_key(|address| !address.is_ipv4());
     found.first().copied().ok_or_else(|| expected("it has no address".into()))
-}
-
-fn number<T: std::str::FromStr>(matches: &Arguments, name: &str) -> Result<Option<T>, String> {
-    let Some(text) = matches.opt_str(name) else { return Ok(None) };
-    // `parse` alone would take `+7`, too.
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|_| is_number);
-    number.map(Some).ok_or_else(|| format!("--{name} {text:?}: not a number that fits"))
 }

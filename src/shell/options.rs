@@ -76,6 +76,12 @@ impl fmt::Display for UsageError {
     }
 }
 
+impl From<String> for UsageError {
+    fn from(problem: String) -> UsageError {
+        UsageError(problem)
+    }
+}
+
 /// Reads the arguments (without the program's name), and no variable of the environment.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
     parse_with(arguments, std::iter::empty())
@@ -87,14 +93,14 @@ pub fn parse_with(
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Command, UsageError> {
     let known = getopts();
-    let mut matches = known.parse(arguments).map_err(UsageError)?;
+    let mut matches = known.parse(arguments)?;
     if matches.opt_present("help") {
         return Ok(Command::Help);
     }
     if matches.opt_present("version") {
         return Ok(Command::Version);
     }
-    known.add_environment(&mut matches, environment).map_err(UsageError)?;
+    known.add_environment(&mut matches, environment)?;
     if let Some(extra) = matches.free.first() {
         return Err(UsageError(format!("unexpected argument {extra:?}")));
     }
@@ -200,26 +206,26 @@ fn users_to_change(matches: &Arguments, name: &str) -> Result<PathBuf, UsageErro
 }
 
 fn options(matches: &Arguments) -> Result<Options, UsageError> {
-    let id: u32 = number(matches, "id", 0, u64::from(u32::MAX))?.ok_or_else(|| {
+    let id: u32 = matches.number("id", 0..=u32::MAX.into())?.ok_or_else(|| {
         UsageError("--id N (or CFP_ID) is missing: every server of a network needs an ID of its own".into())
     })?;
     let mut config = Config::new(ServerId(id));
     config.no_guests = matches.opt_present("no-guests");
-    config.max_per_address = number(matches, "max-per-address", 1, u64::MAX)?;
-    config.max_rate_bytes = number(matches, "max-rate", 1, u64::MAX)?;
+    config.max_per_address = matches.number("max-per-address", 1..)?;
+    config.max_rate_bytes = matches.number("max-rate", 1..)?;
     if matches.opt_present("routed") {
         // The start sets the time.
         config.route(0);
     }
     let ceiling = limits::MESSAGE_CEILING_BYTES as u64;
-    set(&mut config.frame.message_max_bytes, number(matches, "max-message", 1, ceiling)?);
-    set(&mut config.max_queue_bytes, number(matches, "max-queue", 1024, u64::MAX)?);
-    set(&mut config.max_link_queue_bytes, number(matches, "max-link-queue", 1024, u64::MAX)?);
-    set(&mut config.max_memory_bytes, number(matches, "max-memory", 64 * 1024, u64::MAX)?);
+    set(&mut config.frame.message_max_bytes, matches.number("max-message", 1..=ceiling)?);
+    set(&mut config.max_queue_bytes, matches.number("max-queue", 1024..)?);
+    set(&mut config.max_link_queue_bytes, matches.number("max-link-queue", 1024..)?);
+    set(&mut config.max_memory_bytes, matches.number("max-memory", 64 * 1024..)?);
     check_queues(matches, &config)?;
-    let seconds: Option<u64> = number(matches, "handshake-timeout", 1, 86_400)?;
+    let seconds: Option<u64> = matches.number("handshake-timeout", 1..=86_400)?;
     set(&mut config.handshake_ms, seconds.map(|seconds| seconds * 1000));
-    let max_clients = number(matches, "max-clients", 1, u64::MAX)?;
+    let max_clients = matches.number("max-clients", 1..)?;
     set(&mut config.max_clients, max_clients);
     let users = matches.opt_str("users").map(PathBuf::from);
     if config.no_guests && users.is_none() {
@@ -237,10 +243,11 @@ fn options(matches: &Arguments) -> Result<Options, UsageError> {
     config.requires_tls = tls.as_ref().is_some_and(|tls| tls.is_required);
     config.has_peer_ca = tls.as_ref().is_some_and(|tls| tls.peer_ca.is_some());
     let merge = matches.opt_strs("merge").iter().map(|text| name(matches, text)).collect::<Result<Vec<_>, _>>()?;
-    let listen = address(matches, "listen", "0.0.0.0:7777")?;
+    let listen = matches.address("listen")?;
+    let listen = listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 7777)));
     let advertise = matches.opt_str("advertise").map(|text| advertised(matches, &text)).transpose()?;
     let control = matches.opt_str_unless("control", "no-control").map(PathBuf::from);
-    let metrics = matches.opt_str("metrics").map(|text| socket_address(matches, "metrics", &text)).transpose()?;
+    let metrics = matches.address("metrics")?;
     let told = advertise.map(|address| *address.ip()).or(match listen.ip() {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(_) => None,
@@ -349,26 +356,7 @@ fn set<T>(place: &mut T, value: Option<T>) {
     }
 }
 
-fn number<T: TryFrom<u64>>(matches: &Arguments, name: &str, min: u64, max: u64) -> Result<Option<T>, UsageError> {
-    let Some(text) = matches.opt_str(name) else { return Ok(None) };
-    let value = text.parse::<u64>().ok().filter(|value| (min..=max).contains(value));
-    let converted = value.and_then(|value| T::try_from(value).ok());
-    match converted {
-        Some(value) => Ok(Some(value)),
-        None if max == u64::MAX => Err(mistake(matches, name, &text, &format!("expected a number of at least {min}"))),
-        None => Err(mistake(matches, name, &text, &format!("expected a number from {min} to {max}"))),
-    }
-}
-
-fn address(matches: &Arguments, name: &str, default: &str) -> Result<SocketAddr, UsageError> {
-    socket_address(matches, name, &matches.opt_str(name).unwrap_or_else(|| default.to_owned()))
-}
-
-fn socket_address(matches: &Arguments, name: &str, text: &str) -> Result<SocketAddr, UsageError> {
-    text.parse().map_err(|_| mistake(matches, name, text, "expected IP:PORT, like 127.0.0.1:7777 or [::1]:7777"))
-}
-
 /// A value that its option can't have, named as it was given.
 fn mistake(matches: &Arguments, name: &str, text: &str, problem: &str) -> UsageError {
-    UsageError(format!("{} {text}: {problem}", matches.name_of(name)))
+    UsageError(matches.mistake(name, text, problem))
 }
