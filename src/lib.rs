@@ -118,7 +118,8 @@
 //! | `blocking` | one connection for bots | `tls`, `wire`, `limits` |
 //! | `arguments` | command lines, by the rules of all programs | |
 //! | `conform` | the conformance kit | `wire`, `blocking`, `arguments` |
-//! | `client`, `bench` | the console client and the benchmark | `wire`, `limits`, and a few modules of the others |
+//! | `client` | the console client | `wire`, `blocking`, `limits`, and a few modules of the others |
+//! | `bench` | the benchmark | `wire`, `limits`, and a few modules of the others |
 //!
 //! Three rules: `wire` is bytes alone; `core` does no I/O; `shell` does it. `tests/layering.rs` checks them.
 //!

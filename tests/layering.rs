@@ -24,7 +24,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("shell", &["limits", "wire", "core", "tls", "arguments"]),
     ("blocking", &["limits", "wire", "tls"]),
     ("conform", &["wire", "blocking", "arguments"]),
-    ("client", &["limits", "wire", "tls", "arguments", "shell::regular_file", "shell::stdio", "shell::terminal"]),
+    (
+        "client",
+        &["limits", "wire", "blocking", "tls", "arguments", "shell::regular_file", "shell::stdio", "shell::terminal"],
+    ),
     ("bench", &["limits", "wire", "core::time", "core::engine::cipher", "arguments", "shell::stdio", "tls"]),
 ];
 

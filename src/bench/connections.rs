@@ -1,4 +1,8 @@
 //! The generator's connections: one thread, one poll, one read buffer.
+//!
+//! They are not connections of the library: thousands share a thread, so nothing may block; what comes is compared as bytes,
+//! many deliveries at once, since decoding would cost more than the server that is measured; and other chat servers are
+//! measured, too, whose packets it does not know.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};

@@ -3,68 +3,26 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, ErrorKind, Read, Seek, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{self, ErrorKind, Read, Seek};
+use std::net::ToSocketAddrs;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
 use super::event::{Event, Person};
 use super::files::Files;
+use super::login::{Login, LoginError};
+use super::packets::{PacketStream, Reading, dial};
 #[cfg(feature = "tls")]
 use super::secure::{Opener, Trust};
-use super::stream::{Stream, is_timeout};
+use super::stream::Stream;
 use crate::limits::{
-    BOT_AHEAD_BYTES, BOT_CONNECT_MS, BOT_LOGIN_MS, BOT_WRITE_WAIT_MS, CHUNK_BYTES, FILE_NAME_MAX_BYTES,
-    MESSAGE_CEILING_BYTES, MESSAGE_MAX_BYTES, NICKNAME_MAX_BYTES, READ_BYTES,
+    BOT_AHEAD_BYTES, BOT_CONNECT_MS, BOT_LOGIN_MS, CHUNK_BYTES, FILE_NAME_MAX_BYTES, MESSAGE_CEILING_BYTES,
+    MESSAGE_MAX_BYTES, NICKNAME_MAX_BYTES,
 };
-use crate::wire::{Announcement, AuthResponse, Decoder, FileChunk, Packet, ServerId, Unreadable, chunks_of};
+use crate::wire::{Announcement, FileChunk, FrameLimits, Packet, ServerId, chunks_of};
 
-/// How to log in.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub enum Login<'a> {
-    /// As a guest.
-    Guest(&'a str),
-    /// As a registered user.
-    User {
-        /// The nickname.
-        nickname: &'a str,
-        /// The password. Without TLS it travels in clear text.
-        password: &'a str,
-    },
-}
-
-/// Why there is no connection.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum LoginError {
-    /// The server could not be reached, closed the connection, or does not speak CFP.
-    Unreachable(io::Error),
-    /// The server did not let us in.
-    Refused(AuthResponse),
-}
-
-impl fmt::Display for LoginError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LoginError::Unreachable(error) => error.fmt(f),
-            LoginError::Refused(AuthResponse::Registered) => f.write_str("the nickname belongs to a registered user"),
-            LoginError::Refused(AuthResponse::WrongPassword) => f.write_str("wrong nickname or password"),
-            LoginError::Refused(AuthResponse::InUse) => f.write_str("the nickname is in use right now"),
-            LoginError::Refused(AuthResponse::Accepted) => f.write_str("accepted"),
-        }
-    }
-}
-
-impl std::error::Error for LoginError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            LoginError::Unreachable(error) => Some(error),
-            LoginError::Refused(_) => None,
-        }
-    }
-}
+const CONNECT_PATIENCE: Duration = Duration::from_millis(BOT_CONNECT_MS);
 
 /// What [`Connection::next_event_within`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,21 +37,26 @@ pub enum Next {
 
 /// A connection that is logged in.
 pub struct Connection {
-    stream: Box<dyn Stream>,
-    decoder: Decoder,
+    packets: PacketStream<Box<dyn Stream>>,
+    events: Events,
+    next_transfer_id: u32,
+    is_ended: bool,
+}
+
+/// What is made of packets that come.
+struct Events {
     /// Read while something was sent. Bounded: nothing more is read ahead past [`BOT_AHEAD_BYTES`].
     ahead: VecDeque<Event>,
     ahead_bytes: usize,
     nickname: String,
     server: Option<ServerId>,
     files: Option<Files>,
-    next_transfer_id: u32,
-    is_ended: bool,
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("nickname", &self.nickname).field("server", &self.server).finish()
+        let Events { nickname, server, .. } = &self.events;
+        f.debug_struct("Connection").field("nickname", nickname).field("server", server).finish()
     }
 }
 
@@ -104,7 +67,7 @@ impl Connection {
     /// # Errors
     /// Why there is no connection.
     pub fn connect(server: impl ToSocketAddrs, login: Login<'_>) -> Result<Connection, LoginError> {
-        let stream = dial(server).map_err(LoginError::Unreachable)?;
+        let stream = dial(server, CONNECT_PATIENCE).map_err(LoginError::Unreachable)?;
         Connection::log_in(Box::new(stream), login)
     }
 
@@ -125,76 +88,40 @@ impl Connection {
     /// server.
     #[cfg(feature = "tls")]
     pub fn connect_tls(server: &str, login: Login<'_>, trust: Trust<'_>) -> Result<Connection, LoginError> {
-        let open = || Opener::new(server, trust)?.open(dial(server)?);
+        let open = || Opener::new(server, trust)?.open(dial(server, CONNECT_PATIENCE)?);
         Connection::log_in(Box::new(open().map_err(LoginError::Unreachable)?), login)
     }
 
     fn log_in(stream: Box<dyn Stream>, login: Login<'_>) -> Result<Connection, LoginError> {
-        let (nickname, request) = match login {
-            Login::Guest(nickname) => (nickname, Packet::AuthGst { nickname }),
-            Login::User { nickname, password } => (nickname, Packet::AuthUsr { nickname, password }),
-        };
-        let mut connection = Connection {
-            stream,
-            decoder: Decoder::with_message_max(MESSAGE_CEILING_BYTES),
-            ahead: VecDeque::new(),
-            ahead_bytes: 0,
-            nickname: nickname.to_owned(),
-            server: None,
-            files: None,
+        let (Login::Guest(nickname) | Login::User { nickname, .. }) = login;
+        let limits = FrameLimits { message_max_bytes: MESSAGE_CEILING_BYTES, ..FrameLimits::DEFAULT };
+        let mut packets = PacketStream::new(stream, limits);
+        packets.log_in(login, Duration::from_millis(BOT_LOGIN_MS))?;
+        let nickname = nickname.to_owned();
+        Ok(Connection {
+            packets,
             // Random, because transfers of an earlier run of the same bot may still be under way.
-            next_transfer_id: RandomState::new().hash_one(nickname) as u32,
+            next_transfer_id: RandomState::new().hash_one(&nickname) as u32,
+            events: Events { ahead: VecDeque::new(), ahead_bytes: 0, nickname, server: None, files: None },
             is_ended: false,
-        };
-        match connection.exchange(&request).map_err(LoginError::Unreachable)? {
-            AuthResponse::Accepted => Ok(connection),
-            refused => Err(LoginError::Refused(refused)),
-        }
-    }
-
-    fn exchange(&mut self, request: &Packet<'_>) -> io::Result<AuthResponse> {
-        let mut bytes = Vec::new();
-        request.encode(&mut bytes);
-        self.stream.set_write_patience(Some(Duration::from_millis(BOT_LOGIN_MS)))?;
-        self.stream.write_all(&bytes)?;
-        self.stream.flush()?;
-        let end = Instant::now() + Duration::from_millis(BOT_LOGIN_MS);
-        loop {
-            match self.decoder.next() {
-                Some(Ok(Packet::AuthRsp { response })) => return Ok(response),
-                Some(_) => {
-                    let strange = "it does not answer like a server of the Chat Fusion Protocol";
-                    return Err(io::Error::new(ErrorKind::InvalidData, strange));
-                }
-                None => match self.read(Some(end.saturating_duration_since(Instant::now()))) {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection"));
-                    }
-                    Err(error) if is_timeout(&error) => {
-                        return Err(io::Error::new(ErrorKind::TimedOut, "no answer to the login"));
-                    }
-                    Err(error) => return Err(error),
-                },
-            }
-        }
+        })
     }
 
     /// The nickname that was logged in.
     pub fn nickname(&self) -> &str {
-        &self.nickname
+        &self.events.nickname
     }
 
     /// The ID of the server that we are connected to. The protocol tells it only with a public message of our own: it is
     /// known once one has come back.
     pub fn server(&self) -> Option<ServerId> {
-        self.server
+        self.events.server
     }
 
     /// From now on, files are received, into memory: at most `max_bytes` for all of them together. Before that, and beyond
     /// it, chunks are passed over.
     pub fn accept_files(&mut self, max_bytes: usize) {
-        self.files = Some(Files::new(max_bytes));
+        self.events.files = Some(Files::new(max_bytes));
     }
 
     /// Sends a public message.
@@ -294,130 +221,98 @@ impl Connection {
     /// # Errors
     /// Whatever the socket reports before the server has everything.
     pub fn leave(mut self) -> io::Result<()> {
-        self.stream.shut_sending_side()?;
+        self.packets.stream().shut_sending_side()?;
         while self.next_event()?.is_some() {}
         Ok(())
     }
 
     fn event_within(&mut self, end: Option<Instant>) -> io::Result<Next> {
-        if let Some(event) = self.ahead.pop_front() {
-            self.ahead_bytes = self.ahead_bytes.saturating_sub(event_bytes(&event));
+        if let Some(event) = self.events.pop_ahead() {
             return Ok(Next::Event(event));
         }
         loop {
-            if let Some(event) = self.decode()? {
+            if let Some(event) = self.events.next(&mut self.packets)? {
                 return Ok(Next::Event(event));
             }
             if self.is_ended {
                 return Ok(Next::Closed);
             }
-            let patience = end.map(|end| end.saturating_duration_since(Instant::now()));
-            match self.read(patience) {
-                Ok(true) => {}
-                Ok(false) => self.is_ended = true,
-                Err(error) if is_timeout(&error) => return Ok(Next::Nothing),
-                Err(error) => return Err(error),
+            match self.packets.read(end.map(|end| end.saturating_duration_since(Instant::now())))? {
+                Reading::Some => {}
+                Reading::Nothing => return Ok(Next::Nothing),
+                Reading::End => self.is_ended = true,
             }
-        }
-    }
-
-    /// The next event of what was read.
-    fn decode(&mut self) -> io::Result<Option<Event>> {
-        loop {
-            let packet = match self.decoder.next() {
-                None => return Ok(None),
-                Some(Ok(packet)) => packet,
-                Some(Err(Unreadable::Overlong { announced_bytes, .. }))
-                    if announced_bytes > MESSAGE_CEILING_BYTES as u64 =>
-                {
-                    let lost = "the server announces a field that no server allows: the stream is out of frame";
-                    return Err(io::Error::new(ErrorKind::InvalidData, lost));
-                }
-                Some(Err(_)) => continue,
-            };
-            let event = match packet {
-                Packet::MsgPblInc { origin, sender, message } => {
-                    // A nickname is there once on a server, but others may have it on other servers.
-                    if sender == self.nickname && self.server.is_none() {
-                        self.server = Some(origin);
-                    }
-                    Event::Public { from: Person::new(sender, origin), text: message.to_owned() }
-                }
-                Packet::MsgPrvInc { origin, sender, message, .. } => {
-                    let from = Person::new(sender, origin);
-                    if let (Some(files), Some(announcement)) = (&mut self.files, Announcement::parse(message)) {
-                        files.on_announcement(&from, announcement);
-                    }
-                    Event::Private { from, text: message.to_owned() }
-                }
-                Packet::FileChnkInc { origin, sender, chunk, .. } => {
-                    let Some(files) = &mut self.files else { continue };
-                    match files.on_chunk(Person::new(sender, origin), &chunk) {
-                        Some(file) => Event::File(file),
-                        None => continue,
-                    }
-                }
-                Packet::Error { reason, .. } => Event::Undelivered { reason },
-                _ => continue,
-            };
-            return Ok(Some(event));
         }
     }
 
     /// Writes all of it. If the server takes nothing, this reads what the server sends, so that neither side waits for
     /// the other.
-    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        self.stream.set_write_patience(Some(Duration::from_millis(BOT_WRITE_WAIT_MS)))?;
-        while !bytes.is_empty() {
-            match self.stream.write(bytes) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-                Err(error) if is_timeout(&error) => self.read_ahead()?,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Connection { packets, events, is_ended, .. } = self;
+        packets.write(bytes, |packets| {
+            if *is_ended || events.ahead_bytes >= BOT_AHEAD_BYTES {
+                return Ok(());
             }
-        }
-        // With TLS, the end of it may be sealed and not yet written.
+            *is_ended = packets.read(Some(Duration::ZERO))? == Reading::End;
+            while let Some(event) = events.next(packets)? {
+                events.push_ahead(event);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Events {
+    /// The next event of what was read.
+    fn next(&mut self, packets: &mut PacketStream<Box<dyn Stream>>) -> io::Result<Option<Event>> {
+        let decoder = packets.decoder();
         loop {
-            match self.stream.flush() {
-                Err(error) if is_timeout(&error) => self.read_ahead()?,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => return result,
+            let frame = decoder.next_frame();
+            // No server allows so much, not even in a later field of a packet that is skipped.
+            if decoder.skipped_field_bytes() > MESSAGE_CEILING_BYTES as u64 {
+                let lost = "the server announces a field that no server allows: the stream is out of frame";
+                return Err(io::Error::new(ErrorKind::InvalidData, lost));
+            }
+            let Some(frame) = frame else { return Ok(None) };
+            if let Some(event) = decoder.packet(&frame).ok().and_then(|packet| self.event_of(packet)) {
+                return Ok(Some(event));
             }
         }
     }
 
-    fn read_ahead(&mut self) -> io::Result<()> {
-        if self.is_ended || self.ahead_bytes >= BOT_AHEAD_BYTES {
-            return Ok(());
-        }
-        match self.read(Some(Duration::from_millis(1))) {
-            Ok(is_more) => self.is_ended = !is_more,
-            Err(error) if is_timeout(&error) => {}
-            Err(error) => return Err(error),
-        }
-        while let Some(event) = self.decode()? {
-            self.ahead_bytes += event_bytes(&event);
-            self.ahead.push_back(event);
-        }
-        Ok(())
-    }
-
-    /// Reads once. Returns whether there was something, and not the end.
-    fn read(&mut self, patience: Option<Duration>) -> io::Result<bool> {
-        // A patience of zero would mean for ever.
-        self.stream.set_read_patience(patience.map(|patience| patience.max(Duration::from_millis(1))))?;
-        let mut buffer = [0; READ_BYTES];
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(count) => {
-                    self.decoder.feed(buffer.get(..count).unwrap_or_default());
-                    return Ok(count > 0);
+    fn event_of(&mut self, packet: Packet<'_>) -> Option<Event> {
+        match packet {
+            Packet::MsgPblInc { origin, sender, message } => {
+                // A nickname is there once on a server, but others may have it on other servers.
+                if sender == self.nickname && self.server.is_none() {
+                    self.server = Some(origin);
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Some(Event::Public { from: Person::new(sender, origin), text: message.to_owned() })
             }
+            Packet::MsgPrvInc { origin, sender, message, .. } => {
+                let from = Person::new(sender, origin);
+                if let (Some(files), Some(announcement)) = (&mut self.files, Announcement::parse(message)) {
+                    files.on_announcement(&from, announcement);
+                }
+                Some(Event::Private { from, text: message.to_owned() })
+            }
+            Packet::FileChnkInc { origin, sender, chunk, .. } => {
+                self.files.as_mut()?.on_chunk(Person::new(sender, origin), &chunk).map(Event::File)
+            }
+            Packet::Error { reason, .. } => Some(Event::Undelivered { reason }),
+            _ => None,
         }
+    }
+
+    fn push_ahead(&mut self, event: Event) {
+        self.ahead_bytes += event_bytes(&event);
+        self.ahead.push_back(event);
+    }
+
+    fn pop_ahead(&mut self) -> Option<Event> {
+        let event = self.ahead.pop_front()?;
+        self.ahead_bytes = self.ahead_bytes.saturating_sub(event_bytes(&event));
+        Some(event)
     }
 }
 
@@ -429,20 +324,6 @@ fn event_bytes(event: &Event) -> usize {
             Event::File(file) => file.content.len(),
             Event::Undelivered { .. } => 0,
         }
-}
-
-fn dial(server: impl ToSocketAddrs) -> io::Result<TcpStream> {
-    let mut last_error = io::Error::new(ErrorKind::NotFound, "this host has no address");
-    for address in server.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, Duration::from_millis(BOT_CONNECT_MS)) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => last_error = error,
-        }
-    }
-    Err(last_error)
 }
 
 /// Fills the buffer, or comes to the end.

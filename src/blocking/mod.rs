@@ -62,12 +62,21 @@
 mod connection;
 mod event;
 mod files;
+mod login;
+mod packets;
 #[cfg(feature = "tls")]
 mod secure;
 mod stream;
 
-pub use connection::{Connection, Login, LoginError, Next};
+pub use connection::{Connection, Next};
 pub use event::{Event, Person, PersonError};
 pub use files::ReceivedFile;
+pub use login::{Login, LoginError};
 #[cfg(feature = "tls")]
 pub use secure::Trust;
+
+// For the other programs of this package and for the tests. No promise.
+#[doc(hidden)]
+pub use packets::{Arrival, PacketStream, Reading, dial};
+#[doc(hidden)]
+pub use stream::Stream;

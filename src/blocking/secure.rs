@@ -43,12 +43,8 @@ impl Opener {
 }
 
 impl Stream for TlsCalls {
-    fn set_read_patience(&mut self, patience: Option<Duration>) -> io::Result<()> {
-        self.tcp().set_read_timeout(patience)
-    }
-
-    fn set_write_patience(&mut self, patience: Option<Duration>) -> io::Result<()> {
-        self.tcp().set_write_timeout(patience)
+    fn tcp(&self) -> &TcpStream {
+        TlsCalls::tcp(self)
     }
 
     fn shut_sending_side(&mut self) -> io::Result<()> {

@@ -2,30 +2,36 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
 
-/// A stream of bytes whose waits can be bounded.
-pub(super) trait Stream: Read + Write + Send {
-    /// The longest that a read waits; `None` is for ever. A read that waited for so long fails with `WouldBlock` or
-    /// `TimedOut`.
-    fn set_read_patience(&mut self, patience: Option<Duration>) -> io::Result<()>;
-    /// The longest that a write waits.
-    fn set_write_patience(&mut self, patience: Option<Duration>) -> io::Result<()>;
+/// A stream of bytes over TCP.
+pub trait Stream: Read + Write + Send {
+    /// The socket, for its addresses and its patience: a read or a write that has waited for so long fails with
+    /// `WouldBlock` or `TimedOut`.
+    fn tcp(&self) -> &TcpStream;
     /// Says that nothing more comes from here.
+    ///
+    /// # Errors
+    /// The socket's.
     fn shut_sending_side(&mut self) -> io::Result<()>;
 }
 
 impl Stream for TcpStream {
-    fn set_read_patience(&mut self, patience: Option<Duration>) -> io::Result<()> {
-        self.set_read_timeout(patience)
-    }
-
-    fn set_write_patience(&mut self, patience: Option<Duration>) -> io::Result<()> {
-        self.set_write_timeout(patience)
+    fn tcp(&self) -> &TcpStream {
+        self
     }
 
     fn shut_sending_side(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Stream for Box<dyn Stream> {
+    fn tcp(&self) -> &TcpStream {
+        (**self).tcp()
+    }
+
+    fn shut_sending_side(&mut self) -> io::Result<()> {
+        (**self).shut_sending_side()
     }
 }
 

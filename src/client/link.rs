@@ -1,19 +1,22 @@
 //! One connection to the server: dialling, logging in, and the two threads that read and write it.
 //!
+//! Login and framing are those of the library (`blocking::PacketStream`). The connection itself is not: two threads share
+//! it, so that what is typed is sent while the screen takes nothing, and the reverse.
+//!
 //! ```text
 //!  typed ──▶ Link::say, Link::send_file ──▶ Outbox ──▶ writer thread ──▶ socket
 //!  screen, download folder ◀── reader thread ◀── socket
 //! ```
 
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::io::{self, BufReader};
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::download::{FileStage, ListedFile, Meant};
-use super::limits::{CONNECT_MS, KEEPALIVE_MS, LOGIN_MS, READ_WAIT_MS, UNACKNOWLEDGED_MS, UNSENT_MAX_BYTES};
+use super::limits::{CONNECT_MS, KEEPALIVE_MS, LOGIN_MS, SHOWN_MESSAGE_MAX_BYTES, UNACKNOWLEDGED_MS, UNSENT_MAX_BYTES};
 use super::outbox::{Message, Outbox};
 use super::pending::Pending;
 use super::progress::Meter;
@@ -22,8 +25,8 @@ use super::recipient::Recipient;
 use super::security::{Security, Stream};
 use super::upload::{Stamp, Upload};
 use super::watch::{Idle, Watch, Watched};
-use crate::wire::pool::BufferPool;
-use crate::wire::{AuthResponse, FrameLimits, Inbox, Input, Packet};
+use crate::blocking::{self, Login, LoginError, PacketStream};
+use crate::wire::{AuthResponse, Decoder, FrameLimits};
 
 /// A connection that is logged in.
 #[derive(Debug)]
@@ -110,20 +113,8 @@ pub struct NewFile {
     pub transfer_id: u32,
 }
 
-/// Why there is no connection.
-#[derive(Debug)]
-pub enum Failure {
-    /// The server could not be reached, or did not speak as it should.
-    Unreachable(io::Error),
-    /// The server did not let us in.
-    Refused(AuthResponse),
-}
-
-/// Input behind the answer to the login, and the position within a packet at its end.
-pub type Leftover = (Inbox, Vec<u8>);
-
 impl Link {
-    /// Connects and logs in, as a registered user if there is a password.
+    /// Connects and logs in, as a registered user if there is a password. The decoder has what has come behind the answer.
     ///
     /// # Errors
     /// Why that did not work.
@@ -132,9 +123,18 @@ impl Link {
         security: &Security,
         nickname: &str,
         password: Option<&str>,
-    ) -> Result<(Link, Leftover), Failure> {
-        let stream = dial(server).and_then(|tcp| security.secure(tcp)).map_err(Failure::Unreachable)?;
-        let leftover = log_in(&stream, nickname, password)?;
+    ) -> Result<(Link, Decoder), LoginError> {
+        let stream = dial(server).and_then(|tcp| security.secure(tcp)).map_err(LoginError::Unreachable)?;
+        let login = match password {
+            Some(password) => Login::User { nickname, password },
+            None => Login::Guest(nickname),
+        };
+        let limits = FrameLimits { message_max_bytes: SHOWN_MESSAGE_MAX_BYTES, ..FrameLimits::DEFAULT };
+        let mut packets = PacketStream::new(&stream, limits);
+        packets.log_in(login, Duration::from_millis(LOGIN_MS))?;
+        let decoder = packets.into_decoder();
+        // The writer waits as long as the server lets it.
+        stream.tcp().set_write_timeout(None).map_err(LoginError::Unreachable)?;
         let link = Link {
             stream,
             outbox: Mutex::default(),
@@ -148,7 +148,7 @@ impl Link {
             is_gone: AtomicBool::new(false),
             is_reading: AtomicBool::new(false),
         };
-        Ok((link, leftover))
+        Ok((link, decoder))
     }
 
     /// Queues a message. If there is no room, it waits if it may.
@@ -364,85 +364,14 @@ impl Link {
     }
 }
 
-/// Tries each address of the server in turn.
 fn dial(server: &str) -> io::Result<TcpStream> {
-    let mut last_error = io::Error::new(ErrorKind::NotFound, "this host has no address");
-    for address in server.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, Duration::from_millis(CONNECT_MS)) {
-            Ok(stream) => {
-                set_up(&stream)?;
-                return Ok(stream);
-            }
-            Err(error) => last_error = error,
-        }
-    }
-    Err(last_error)
-}
-
-fn set_up(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = socket2::SockRef::from(stream);
+    let tcp = blocking::dial(server, Duration::from_millis(CONNECT_MS))?;
+    let socket = socket2::SockRef::from(&tcp);
     let idle = Duration::from_millis(KEEPALIVE_MS);
     socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(idle).with_interval(idle).with_retries(2))?;
     socket.set_tcp_user_timeout(Some(Duration::from_millis(u64::from(UNACKNOWLEDGED_MS))))?;
-    socket.set_tcp_notsent_lowat(UNSENT_MAX_BYTES)
-}
-
-fn log_in(stream: &Stream, nickname: &str, password: Option<&str>) -> Result<Leftover, Failure> {
-    let mut request = Vec::new();
-    match password {
-        Some(password) => Packet::AuthUsr { nickname, password }.encode(&mut request),
-        None => Packet::AuthGst { nickname }.encode(&mut request),
-    }
-    let answer = exchange(stream, &request).map_err(|error| {
-        Failure::Unreachable(match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => io::Error::new(error.kind(), "no answer to the login"),
-            _ => error,
-        })
-    })?;
-    match answer {
-        (AuthResponse::Accepted, leftover) => Ok(leftover),
-        (refused, _) => Err(Failure::Refused(refused)),
-    }
-}
-
-fn exchange(mut stream: &Stream, request: &[u8]) -> io::Result<(AuthResponse, Leftover)> {
-    let deadline = Instant::now() + Duration::from_millis(LOGIN_MS);
-    stream.tcp().set_write_timeout(Some(Duration::from_millis(LOGIN_MS)))?;
-    stream.write_all(request)?;
-    let (mut inbox, mut pool) = (Inbox::default(), BufferPool::default());
-    let mut buffer = [0; 4096];
-    loop {
-        // For the whole answer: one that comes byte by byte has no more time.
-        let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
-        stream.tcp().set_read_timeout(Some(left.ok_or(ErrorKind::TimedOut)?))?;
-        let len = match stream.read(&mut buffer) {
-            // Stopped and continued meanwhile.
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            len => len?,
-        };
-        if len == 0 {
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection"));
-        }
-        let mut input = buffer.get(..len).unwrap_or_default();
-        match inbox.next(&mut input, &FrameLimits::default()) {
-            Input::Pending => {}
-            Input::Packet(packet) => {
-                let Ok(Packet::AuthRsp { response }) = Packet::decode(packet) else { return Err(strange()) };
-                let behind = input.to_vec();
-                inbox.keep(&[], &mut pool);
-                stream.tcp().set_write_timeout(None)?;
-                stream.tcp().set_read_timeout(Some(Duration::from_millis(READ_WAIT_MS)))?;
-                return Ok((response, (inbox, behind)));
-            }
-            Input::Overlong { .. } | Input::Unknown => return Err(strange()),
-        }
-        inbox.keep(input, &mut pool);
-    }
-}
-
-fn strange() -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, "it does not answer like a server of the Chat Fusion Protocol")
+    socket.set_tcp_notsent_lowat(UNSENT_MAX_BYTES)?;
+    Ok(tcp)
 }
 
 /// A refusal in words.

@@ -3,15 +3,16 @@
 //! Lines that the network causes wait here until the screen has room. So if a terminal takes nothing, reading stops,
 //! and in the end the server waits. Nothing more is kept.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::Context;
 use super::download::{Outcome, Sender, What};
 use super::json::Field;
-use super::limits::{CLOCK_STEP_MAX_MS, FINISH_MS, READ_BYTES, READ_WAIT_MS, SHOWN_MESSAGE_MAX_BYTES};
-use super::link::{Leftover, Link};
+use super::limits::{CLOCK_STEP_MAX_MS, FINISH_MS, READ_BYTES, READ_WAIT_MS};
+use super::link::Link;
 use super::overlap::Overlap;
 use super::pending::fence_number;
 use super::people::How;
@@ -19,9 +20,10 @@ use super::recent::Verdict;
 use super::recipient::Recipient;
 use super::repeats::Repeats;
 use super::screen::{Line, Report, Said, Way};
+use super::security::Stream;
+use crate::blocking::{PacketStream, Reading};
 use crate::limits::LINK_FIELD_MAX_BYTES;
-use crate::wire::pool::BufferPool;
-use crate::wire::{Announcement, ErrorReason, FrameLimits, Inbox, Input, Packet, ServerId};
+use crate::wire::{Announcement, Decoder, ErrorReason, Packet, ServerId, Unreadable};
 
 /// How a connection ended.
 #[derive(Debug)]
@@ -34,20 +36,19 @@ pub enum End {
 
 /// Handles input until the connection ends. Then unfinished files are given up. `overlap` is what another connection has
 /// shown already.
-pub fn read(context: &Context, link: &Link, leftover: Leftover, overlap: Option<Overlap>) -> End {
-    let (inbox, behind) = leftover;
+pub fn read(context: &Context, link: &Link, decoder: Decoder, overlap: Option<Overlap>) -> End {
     let mut reader = Reader {
         context,
         link,
-        inbox,
-        pool: BufferPool::default(),
         repeats: Repeats::default(),
         overlap,
         begun_ms: context.now_ms(),
         clock: ReadingClock { ms: context.downloads_ms(), last_ms: context.now_ms() },
     };
-    let end = match reader.take(&behind) {
-        Ok(()) => reader.run(),
+    let mut packets = PacketStream::resume(link.stream(), decoder).with_read_bytes(READ_BYTES);
+    // Behind the answer to the login, something may have come already.
+    let end = match reader.take(packets.decoder()) {
+        Ok(()) => reader.run(packets),
         Err(error) => End::Broken(error),
     };
     reader.end_overlap();
@@ -62,8 +63,6 @@ pub fn read(context: &Context, link: &Link, leftover: Leftover, overlap: Option<
 struct Reader<'a> {
     context: &'a Context,
     link: &'a Link,
-    inbox: Inbox,
-    pool: BufferPool,
     repeats: Repeats,
     overlap: Option<Overlap>,
     begun_ms: u64,
@@ -84,26 +83,23 @@ impl ReadingClock {
 }
 
 impl Reader<'_> {
-    fn run(&mut self) -> End {
-        let mut buffer = vec![0; READ_BYTES];
+    fn run(&mut self, mut packets: PacketStream<&Stream>) -> End {
         let mut last_ms = self.context.now_ms();
         loop {
             self.link.set_reading(true);
-            let read = self.link.stream().read(&mut buffer);
+            let read = packets.read(Some(Duration::from_millis(READ_WAIT_MS)));
             self.link.set_reading(false);
             match read {
-                Ok(0) if self.link.is_gone() => return End::Broken(no_answer()),
-                Ok(0) => return End::Closed,
-                Ok(len) => {
+                Ok(Reading::End) | Err(_) if self.link.is_gone() => return End::Broken(no_answer()),
+                Ok(Reading::End) => return End::Closed,
+                Ok(Reading::Some) => {
                     last_ms = self.context.now_ms();
                     self.link.watch().on_heard(last_ms);
-                    if let Err(error) = self.take(buffer.get(..len).unwrap_or_default()) {
+                    if let Err(error) = self.take(packets.decoder()) {
                         return End::Broken(error);
                     }
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) if self.link.is_gone() => return End::Broken(no_answer()),
+                Ok(Reading::Nothing) => {}
                 Err(error) => return End::Broken(error),
             }
             let now_ms = self.context.now_ms();
@@ -125,40 +121,28 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes bytes as they came.
+    /// Takes what has come.
     ///
     /// # Errors
     /// The bytes make no sense, so what follows cannot be trusted.
-    fn take(&mut self, mut input: &[u8]) -> io::Result<()> {
-        let frame = FrameLimits { message_max_bytes: SHOWN_MESSAGE_MAX_BYTES, ..FrameLimits::DEFAULT };
-        let mut inbox = std::mem::take(&mut self.inbox);
+    fn take(&mut self, decoder: &mut Decoder) -> io::Result<()> {
         loop {
-            let is_pending = match inbox.next(&mut input, &frame) {
-                Input::Packet(packet) => {
-                    // A packet whose content is wrong is passed over, as a server does it (D1).
-                    Packet::decode(packet).into_iter().for_each(|packet| self.on_packet(packet));
-                    false
-                }
-                Input::Overlong { .. } => {
-                    if inbox.skipped_field_bytes() <= LINK_FIELD_MAX_BYTES {
-                        self.show_repeatable(Line::Problem("a message was too long to be shown".to_owned().into()));
-                    }
-                    false
-                }
-                Input::Unknown => return Err(out_of_frame("a packet of no known kind")),
-                Input::Pending => true,
-            };
-            let skipped_bytes = inbox.skipped_field_bytes();
+            let frame = decoder.next_frame();
+            let skipped_bytes = decoder.skipped_field_bytes();
             if skipped_bytes > LINK_FIELD_MAX_BYTES {
                 return Err(out_of_frame(&format!("a field of {skipped_bytes} bytes")));
             }
-            if is_pending {
-                break;
+            let Some(frame) = frame else { return Ok(()) };
+            match decoder.packet(&frame) {
+                Ok(packet) => self.on_packet(packet),
+                Err(Unreadable::UnknownCode) => return Err(out_of_frame("a packet of no known kind")),
+                Err(Unreadable::Overlong { .. }) => {
+                    self.show_repeatable(Line::Problem("a message was too long to be shown".to_owned().into()));
+                }
+                // A packet whose content is wrong is passed over, as a server does it (D1).
+                Err(Unreadable::Malformed(_)) => {}
             }
         }
-        inbox.keep(input, &mut self.pool);
-        self.inbox = inbox;
-        Ok(())
     }
 
     fn on_packet(&mut self, packet: Packet<'_>) {

@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 
+use crate::blocking;
+
 /// What the command line says of TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsOptions {
@@ -98,6 +100,17 @@ impl Write for &Stream {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Each of the two threads has one of these.
+impl blocking::Stream for &Stream {
+    fn tcp(&self) -> &TcpStream {
+        Stream::tcp(self)
+    }
+
+    fn shut_sending_side(&mut self) -> io::Result<()> {
+        self.shutdown_write()
     }
 }
 

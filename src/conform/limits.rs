@@ -11,7 +11,7 @@ pub const WAITS_IN_VAIN_MAX: u32 = 5;
 pub const CONNECT_MS: u64 = 10_000;
 /// Longest wait for the answer that tells which way of asking works, in milliseconds: it may never come.
 pub const PROBE_MS: u64 = 2_000;
-/// Input of one connection that is kept. What is longer is a failure by itself; the longest packet has 16 MiB.
+/// Input of one connection that is kept while something is sent over it. Past it, nothing is read until that is sent.
 pub const RECEIVED_MAX_BYTES: usize = 64 << 20;
 /// Packets that are kept to be shown as sent.
 pub const SENT_SHOWN: usize = 4;

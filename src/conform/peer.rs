@@ -1,13 +1,14 @@
 //! One connection to the program under test.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::case::{Check, Seen, Stop};
 use super::limits::{CONNECT_MS, RECEIVED_MAX_BYTES};
 use super::log::Log;
-use crate::wire::{Code, FrameLimits, Packet, Scan, scan};
+use crate::blocking::{Arrival, PacketStream, Stream};
+use crate::wire::{Code, FrameLimits, Packet};
 
 /// The longest message that the kit reads: what no server may exceed.
 pub const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 16 << 20, ..FrameLimits::DEFAULT };
@@ -15,10 +16,10 @@ pub const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 16 << 20, ..Fra
 /// What a client begins with that asks itself whether all before was handled.
 pub const QUESTION: &str = "still here? ";
 
-/// A connection, as a client or as a server.
+/// A connection, as a client or as a server. What comes is compared as bytes: a packet that decodes well may still have
+/// bytes of its own.
 pub struct Peer {
-    stream: TcpStream,
-    received: Vec<u8>,
+    packets: PacketStream<Box<dyn Stream>>,
     log: Log,
     number: usize,
     patience: Duration,
@@ -33,17 +34,18 @@ impl Peer {
     /// Connects.
     pub fn connect(address: SocketAddr, patience: Duration, mark: &str, log: &Log) -> Result<Peer, Stop> {
         match TcpStream::connect_timeout(&address, Duration::from_millis(CONNECT_MS)) {
-            Ok(stream) => Ok(Peer::new(stream, patience, mark, log)),
+            Ok(stream) => Ok(Peer::new(Box::new(stream), patience, mark, log)),
             Err(error) => Err(Stop::words(format!("a connection to {address}"), error.to_string())),
         }
     }
 
     /// A connection that is there.
-    pub fn new(stream: TcpStream, patience: Duration, mark: &str, log: &Log) -> Peer {
+    pub fn new(stream: Box<dyn Stream>, patience: Duration, mark: &str, log: &Log) -> Peer {
         // Without it, packets would be put together in the kernel: a worse test, but no wrong one.
-        let _ = stream.set_nodelay(true);
-        let (number, log) = (log.opened(&stream), log.clone());
-        Peer { stream, received: Vec::new(), log, number, patience, mark: mark.to_owned(), nickname: String::new() }
+        let _ = stream.tcp().set_nodelay(true);
+        let (number, log) = (log.opened(stream.tcp()), log.clone());
+        let packets = PacketStream::new(stream, LIMITS);
+        Peer { packets, log, number, patience, mark: mark.to_owned(), nickname: String::new() }
     }
 
     /// As what it is logged in.
@@ -59,7 +61,7 @@ impl Peer {
 
     /// The own address.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.stream.local_addr().ok()
+        self.packets.tcp().local_addr().ok()
     }
 
     /// Waits so long for what comes next.
@@ -90,71 +92,44 @@ impl Peer {
         let _ = self.send_bytes(bytes);
     }
 
-    fn write(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let end = Instant::now() + self.patience;
-        self.stream.set_write_timeout(Some(Duration::from_millis(20)))?;
-        while !bytes.is_empty() {
-            match self.stream.write(bytes) {
-                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-                // The other side may wait until we read.
-                Err(error) if is_timeout(error.kind()) && Instant::now() < end => {
-                    let _ = self.read(Instant::now());
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+        self.packets.write(bytes, |packets| {
+            // The other side may wait until we read.
+            if packets.decoder().kept_bytes() < RECEIVED_MAX_BYTES {
+                let _ = packets.read(Some(Duration::ZERO));
             }
-        }
-        Ok(())
+            if Instant::now() < end { Ok(()) } else { Err(ErrorKind::TimedOut.into()) }
+        })
     }
 
     /// Says that nothing more comes from here.
-    pub fn shut_sending_side(&self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+    pub fn shut_sending_side(&mut self) {
+        let _ = self.packets.stream().shut_sending_side();
     }
 
     /// What comes next.
     pub fn next(&mut self) -> Seen {
         let end = Instant::now() + self.log.patience(self.patience);
-        loop {
-            match scan(&self.received, &LIMITS) {
-                Scan::Packet { len } => {
-                    let rest = self.received.split_off(len);
-                    return Seen::Bytes(std::mem::replace(&mut self.received, rest));
-                }
-                Scan::Incomplete { .. } => {}
-                // Nobody can say where the next packet begins.
-                Scan::Overlong { .. } | Scan::Unknown { .. } => {
-                    let _ = self.read(Instant::now());
-                    return Seen::Bytes(std::mem::take(&mut self.received));
-                }
+        let arrival = self.packets.next_until(Some(end));
+        let is_nothing = matches!(arrival, Ok(Arrival::Nothing));
+        let mut bytes = Vec::new();
+        if let Ok(Arrival::Frame(frame)) = arrival {
+            bytes.extend_from_slice(self.packets.decoder().bytes(&frame));
+            if frame.fault.is_none() {
+                return Seen::Bytes(bytes);
             }
-            match self.read(end) {
-                Some(true) if self.received.len() <= RECEIVED_MAX_BYTES => {}
-                _ if !self.received.is_empty() => return Seen::Bytes(std::mem::take(&mut self.received)),
-                Some(_) => return Seen::End,
-                None => {
-                    self.log.waited_in_vain();
-                    return Seen::Nothing;
-                }
-            }
+            // Nobody can say where the next packet begins.
+            let _ = self.packets.read(Some(Duration::ZERO));
         }
-    }
-
-    /// Reads once. `Some(false)` is the end, `None` nothing.
-    fn read(&mut self, end: Instant) -> Option<bool> {
-        let mut buffer = [0; 64 * 1024];
-        loop {
-            let patience = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            self.stream.set_read_timeout(Some(patience)).ok()?;
-            return match self.stream.read(&mut buffer) {
-                Ok(count) => {
-                    self.received.extend_from_slice(buffer.get(..count).unwrap_or_default());
-                    Some(count > 0)
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if is_timeout(error.kind()) => None,
-                Err(_) => Some(false),
-            };
+        bytes.extend(self.packets.decoder().take_rest());
+        match bytes.is_empty() {
+            false => Seen::Bytes(bytes),
+            true if is_nothing => {
+                self.log.waited_in_vain();
+                Seen::Nothing
+            }
+            true => Seen::End,
         }
     }
 
@@ -249,8 +224,4 @@ pub fn encoded(packet: &Packet<'_>) -> Vec<u8> {
 
 fn is_reset(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted)
-}
-
-fn is_timeout(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

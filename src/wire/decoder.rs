@@ -1,5 +1,7 @@
 //! From bytes as they come to decoded packets, for programs that have one connection.
 
+use std::ops::Range;
+
 use super::{Code, FrameLimits, Malformed, Packet, Scan, Skip, Skipped, scan};
 
 /// Takes bytes in any pieces and gives packets.
@@ -20,11 +22,22 @@ use super::{Code, FrameLimits, Malformed, Packet, Scan, Skip, Skipped, scan};
 /// ```
 #[derive(Debug, Default)]
 pub struct Decoder {
+    /// `bytes[taken..end]` was fed and neither given out nor skipped. Behind it is room for the next read.
     bytes: Vec<u8>,
-    /// `bytes[..taken]` was given out or skipped.
     taken: usize,
+    end: usize,
     skip: Option<Skip>,
     limits: FrameLimits,
+}
+
+/// Where a packet stands in a decoder, until that is fed again.
+#[doc(hidden)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Its bytes; of one that is skipped, those up to what can't be read. None if its end came with later bytes.
+    pub place: Range<usize>,
+    /// Why it is skipped.
+    pub fault: Option<Unreadable>,
 }
 
 /// A packet that was skipped.
@@ -58,50 +71,121 @@ impl Decoder {
 
     /// Takes bytes as they came.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.bytes.drain(..self.taken);
-        self.taken = 0;
+        self.drop_taken();
+        self.bytes.truncate(self.end);
         self.bytes.extend_from_slice(bytes);
+        self.end = self.bytes.len();
     }
 
     /// The next packet, or why it was skipped; `None` before more bytes come.
     #[allow(clippy::should_implement_trait, reason = "a packet borrows from the decoder, which an iterator can't say")]
     pub fn next(&mut self) -> Option<Result<Packet<'_>, Unreadable>> {
+        let frame = self.next_frame()?;
+        Some(self.packet(&frame))
+    }
+
+    // What follows is for `blocking::PacketStream`, which reads into the decoder's own bytes, and compares packets by
+    // them. No promise.
+
+    /// With these limits.
+    #[doc(hidden)]
+    pub fn with_limits(limits: FrameLimits) -> Decoder {
+        Decoder { limits, ..Decoder::default() }
+    }
+
+    /// Takes bytes without a copy: `read` fills the front of this many bytes, and returns how many it has filled.
+    #[doc(hidden)]
+    pub fn feed_with<E>(&mut self, count: usize, read: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<usize, E> {
+        self.drop_taken();
+        if self.bytes.len() < self.end + count {
+            self.bytes.resize(self.end + count, 0);
+        }
+        let room = self.bytes.get_mut(self.end..self.end + count).unwrap_or_default();
+        let filled = read(room)?.min(count);
+        self.end += filled;
+        Ok(filled)
+    }
+
+    /// Where the next packet is; `None` before more bytes come.
+    #[doc(hidden)]
+    pub fn next_frame(&mut self) -> Option<Frame> {
         loop {
-            let rest = self.bytes.get(self.taken..).unwrap_or_default();
-            if let Some(skip) = &mut self.skip {
+            let start = self.taken;
+            let rest = self.bytes.get(start..self.end).unwrap_or_default();
+            let (len, fault) = if let Some(skip) = &mut self.skip {
                 let mut behind = rest;
                 let skipped = skip.advance(&mut behind);
                 self.taken += rest.len() - behind.len();
                 match skipped {
                     Skipped::More => return None,
-                    Skipped::Done => self.skip = None,
+                    Skipped::Done => {
+                        self.skip = None;
+                        continue;
+                    }
                     Skipped::Unknown => {
                         self.skip = None;
-                        return Some(Err(Unreadable::UnknownCode));
+                        (0, Some(Unreadable::UnknownCode))
                     }
                 }
-                continue;
-            }
-            let start = self.taken;
-            match scan(rest, &self.limits) {
-                Scan::Incomplete { .. } => return None,
-                Scan::Packet { len } => {
-                    self.taken += len;
-                    let packet = self.bytes.get(start..self.taken).unwrap_or_default();
-                    return Some(Packet::decode(packet).map_err(Unreadable::Malformed));
+            } else {
+                match scan(rest, &self.limits) {
+                    Scan::Incomplete { .. } => return None,
+                    Scan::Packet { len } => (len, None),
+                    Scan::Overlong { code, head, skip } => {
+                        let announced_bytes = skip.announced_bytes();
+                        self.skip = Some(skip);
+                        (head, Some(Unreadable::Overlong { code, announced_bytes }))
+                    }
+                    Scan::Unknown { len } => (len, Some(Unreadable::UnknownCode)),
                 }
-                Scan::Overlong { code, head, skip } => {
-                    self.taken += head;
-                    let announced_bytes = skip.announced_bytes();
-                    self.skip = Some(skip);
-                    return Some(Err(Unreadable::Overlong { code, announced_bytes }));
-                }
-                Scan::Unknown { len } => {
-                    self.taken += len;
-                    return Some(Err(Unreadable::UnknownCode));
-                }
-            }
+            };
+            self.taken += len;
+            return Some(Frame { place: start..start + len, fault });
         }
+    }
+
+    /// The bytes of a packet.
+    #[doc(hidden)]
+    pub fn bytes(&self, frame: &Frame) -> &[u8] {
+        self.bytes.get(frame.place.clone()).unwrap_or_default()
+    }
+
+    /// A packet, decoded.
+    #[doc(hidden)]
+    pub fn packet(&self, frame: &Frame) -> Result<Packet<'_>, Unreadable> {
+        match frame.fault {
+            None => Packet::decode(self.bytes(frame)).map_err(Unreadable::Malformed),
+            Some(fault) => Err(fault),
+        }
+    }
+
+    /// Length of the field that is being skipped, as its packet announced it; 0 if none is. More than 16 MiB means that
+    /// the stream is out of frame.
+    #[doc(hidden)]
+    pub fn skipped_field_bytes(&self) -> u64 {
+        self.skip.as_ref().map_or(0, Skip::announced_bytes)
+    }
+
+    /// Bytes that were fed and neither given out nor skipped.
+    #[doc(hidden)]
+    pub fn kept_bytes(&self) -> usize {
+        self.end - self.taken
+    }
+
+    /// Takes them out, and begins anew.
+    #[doc(hidden)]
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        self.skip = None;
+        self.drop_taken();
+        self.bytes.truncate(self.end);
+        self.end = 0;
+        std::mem::take(&mut self.bytes)
+    }
+
+    fn drop_taken(&mut self) {
+        self.bytes.copy_within(self.taken..self.end, 0);
+        self.end -= self.taken;
+        self.taken = 0;
     }
 }
 
@@ -129,11 +213,19 @@ mod tests {
     const STREAM: &[u8] =
         b"\x20\0\0\0\x02hi\x77\x20\xff\0\0\0\x30\0\0\0\x07\0\0\0\x03ana\0\0\0\x02ho\x20\0\0\0\x01\xff";
 
-    fn decode(pieces: &[&[u8]]) -> Vec<String> {
+    fn decode(pieces: &[&[u8]], has_copies: bool) -> Vec<String> {
         let mut decoder = Decoder::new();
         let mut found = Vec::new();
         for piece in pieces {
-            decoder.feed(piece);
+            if has_copies {
+                decoder.feed(piece);
+            } else {
+                let read = |room: &mut [u8]| {
+                    room[..piece.len()].copy_from_slice(piece);
+                    Ok::<_, ()>(piece.len())
+                };
+                assert_eq!(decoder.feed_with(64, read), Ok(piece.len()));
+            }
             while let Some(packet) = decoder.next() {
                 found.push(format!("{packet:?}"));
             }
@@ -149,6 +241,21 @@ mod tests {
         assert_eq!(decoder.next(), Some(Err(overlong)));
         assert_eq!(decoder.next(), Some(Ok(Packet::MsgPbl { message: "yes" })));
         assert_eq!(decoder.next(), None);
+    }
+
+    #[test]
+    fn what_stands_where_is_told_up_to_what_cannot_be_read() {
+        let mut decoder = Decoder::new();
+        decoder.feed(b"\x20\0\0\0\x02hi\x77\x20\xff\0\0\0rest");
+        let mut next = || decoder.next_frame().map(|frame| (decoder.bytes(&frame).to_vec(), frame.fault.is_some()));
+        assert_eq!(next(), Some((b"\x20\0\0\0\x02hi".to_vec(), false)));
+        assert_eq!(next(), Some((b"\x77".to_vec(), true)));
+        assert_eq!(next(), Some((b"\x20\xff\0\0\0".to_vec(), true)));
+        assert_eq!((next(), decoder.skipped_field_bytes()), (None, 0xFF00_0000));
+        let mut decoder = Decoder::new();
+        decoder.feed(b"\x20\0\0\0\x02hi\x20\0\0");
+        assert!(decoder.next().is_some() && decoder.next().is_none());
+        assert_eq!((decoder.take_rest(), decoder.take_rest()), (b"\x20\0\0".to_vec(), Vec::new()));
     }
 
     #[test]
@@ -168,7 +275,9 @@ mod tests {
             cuts.extend([0, STREAM.len()]);
             cuts.sort_unstable();
             let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &STREAM[pair[0]..pair[1]]).collect();
-            prop_assert_eq!(decode(&pieces), decode(&[STREAM]));
+            let whole = decode(&[STREAM], true);
+            prop_assert_eq!(&decode(&pieces, true), &whole);
+            prop_assert_eq!(&decode(&pieces, false), &whole);
         }
     }
 }

@@ -37,6 +37,8 @@ pub use packet::{
 
 // For the server, the client and the tests, which share buffers between connections. No promise.
 #[doc(hidden)]
+pub use decoder::Frame;
+#[doc(hidden)]
 pub use encode::{Envelope, forward_header, relay_header};
 #[doc(hidden)]
 pub use frame::{CutOff, FrameLimits, Scan, Skip, Skipped, scan};

@@ -1,9 +1,10 @@
 //! A client that blocks: it sends given packets and compares the answers.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use cfp::blocking::{Arrival, PacketStream, Reading};
 use cfp::wire::{AuthResponse, FrameLimits, Packet, Scan, scan};
 use rustix::net::{self, AddressFamily, SocketType, sockopt};
 
@@ -13,11 +14,10 @@ use super::{ID, PATIENCE};
 const LIMITS: FrameLimits =
     FrameLimits { message_max_bytes: 16 * 1024 * 1024, descriptions_max: 65, has_routed_codes: true };
 
-/// One connection to a server.
+/// One connection to a server. What comes is compared as bytes, and what is sent is written without reading meanwhile: a
+/// test of a receiver that is behind must be one.
 pub struct Client {
-    stream: TcpStream,
-    /// Read and not yet taken.
-    received: Vec<u8>,
+    packets: PacketStream<TcpStream>,
 }
 
 impl Client {
@@ -48,17 +48,17 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream, received: Vec::new() }
+        Client { packets: PacketStream::new(stream, LIMITS) }
     }
 
     /// The connection itself.
     pub fn into_stream(self) -> TcpStream {
-        self.stream
+        self.packets.into_stream()
     }
 
     /// Its own end's address.
     pub fn local_address(&self) -> SocketAddr {
-        self.stream.local_addr().unwrap()
+        self.packets.tcp().local_addr().unwrap()
     }
 
     /// Logs in as a guest; the server must let it in.
@@ -74,12 +74,12 @@ impl Client {
 
     /// Sends bytes as they are.
     pub fn send_bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("the server takes input");
+        self.packets.stream().write_all(bytes).expect("the server takes input");
     }
 
     /// Sends bytes; a server that has closed meanwhile is fine.
     pub fn send_bytes_if_open(&mut self, bytes: &[u8]) {
-        match self.stream.write_all(bytes) {
+        match self.packets.stream().write_all(bytes) {
             Err(error) if !is_reset(error.kind()) => panic!("{error}"),
             _ => {}
         }
@@ -88,16 +88,16 @@ impl Client {
     /// Writes as much of `bytes` as the kernel takes, until it takes none for `pause` or the server
     /// has closed. Returns how much that was.
     pub fn send_until_blocked(&mut self, bytes: &[u8], pause: Duration) -> usize {
-        self.stream.set_write_timeout(Some(pause)).unwrap();
+        self.packets.tcp().set_write_timeout(Some(pause)).unwrap();
         let mut sent = 0;
         while sent < bytes.len() {
-            match self.stream.write(&bytes[sent..]) {
+            match self.packets.stream().write(&bytes[sent..]) {
                 Ok(count) => sent += count,
                 Err(error) if is_timeout(error.kind()) || is_reset(error.kind()) => break,
                 Err(error) => panic!("{error}"),
             }
         }
-        self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        self.packets.tcp().set_write_timeout(Some(PATIENCE)).unwrap();
         sent
     }
 
@@ -113,15 +113,11 @@ impl Client {
 
     /// The next packet's bytes.
     pub fn receive(&mut self) -> Vec<u8> {
-        loop {
-            match scan(&self.received, &LIMITS) {
-                Scan::Packet { len } => {
-                    let rest = self.received.split_off(len);
-                    return std::mem::replace(&mut self.received, rest);
-                }
-                Scan::Incomplete { .. } => assert!(self.read_more(), "the end came after {:?}", self.received),
-                other => panic!("the server sent {other:?}"),
-            }
+        match ended_by_reset(self.packets.next_until(Some(Instant::now() + PATIENCE)), Arrival::End) {
+            Arrival::Frame(frame) if frame.fault.is_none() => self.packets.decoder().bytes(&frame).to_vec(),
+            Arrival::Frame(frame) => panic!("the server sent {:?}", frame.fault),
+            Arrival::Nothing => panic!("nothing comes behind {:?}", self.packets.decoder().take_rest()),
+            Arrival::End => panic!("the end came after {:?}", self.packets.decoder().take_rest()),
         }
     }
 
@@ -156,46 +152,37 @@ impl Client {
 
     /// Everything up to the end.
     pub fn receive_to_end(&mut self) -> Vec<u8> {
-        while self.read_more() {}
-        std::mem::take(&mut self.received)
+        loop {
+            match ended_by_reset(self.packets.read(Some(PATIENCE)), Reading::End) {
+                Reading::Some => {}
+                Reading::Nothing => panic!("no end comes"),
+                Reading::End => return self.packets.decoder().take_rest(),
+            }
+        }
     }
 
     /// Whether nothing at all comes for so long.
     pub fn is_silent_for(&mut self, pause: Duration) -> bool {
-        self.stream.set_read_timeout(Some(pause)).unwrap();
-        let mut buffer = [0; 1024];
-        let silent = match self.stream.read(&mut buffer) {
-            Ok(count) => {
-                self.received.extend_from_slice(&buffer[..count]);
-                false
-            }
-            Err(error) => is_timeout(error.kind()),
-        };
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        silent
+        self.packets.read(Some(pause)).is_ok_and(|read| read == Reading::Nothing)
     }
 
     /// Says that nothing more comes from here.
     pub fn shut_sending_side(&self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        self.packets.tcp().shutdown(Shutdown::Write).unwrap();
     }
 
     /// Ends the connection with a reset.
     pub fn reset(self) {
-        sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).unwrap();
+        sockopt::set_socket_linger(self.packets.tcp(), Some(Duration::ZERO)).unwrap();
     }
+}
 
-    /// Returns whether there was more.
-    fn read_more(&mut self) -> bool {
-        let mut buffer = [0; 64 * 1024];
-        match self.stream.read(&mut buffer) {
-            Ok(count) => {
-                self.received.extend_from_slice(&buffer[..count]);
-                count > 0
-            }
-            Err(error) if is_reset(error.kind()) => false,
-            Err(error) => panic!("nothing comes: {error}"),
-        }
+/// A reset is an end: input of ours may have been on its way.
+fn ended_by_reset<T>(result: io::Result<T>, end: T) -> T {
+    match result {
+        Ok(read) => read,
+        Err(error) if is_reset(error.kind()) => end,
+        Err(error) => panic!("{error}"),
     }
 }
 

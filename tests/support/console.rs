@@ -9,9 +9,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cfp::blocking::{Arrival, Login, PacketStream};
 use cfp::core::state::random::Random;
 use cfp::limits::CHUNK_BYTES;
-use cfp::wire::{AuthResponse, Decoder, FileChunk, Packet, ServerId};
+use cfp::wire::{FileChunk, FrameLimits, Packet, ServerId};
 use sha2::{Digest, Sha256};
 
 /// Far longer than anything takes: a test that waits for this long has found a bug.
@@ -175,36 +176,33 @@ impl Client {
 
 /// A client that sends any packet.
 pub struct Bare {
-    stream: TcpStream,
-    decoder: Decoder,
+    packets: PacketStream<TcpStream>,
 }
 
 /// It says that it is gone. Closing alone is not enough: a process that another test is just starting holds every
 /// descriptor of this one for a moment, and until then the server has its nickname in use.
 impl Drop for Bare {
     fn drop(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.packets.tcp().shutdown(Shutdown::Both);
     }
 }
 
 impl Bare {
     pub fn log_in(server: &str, nickname: &str) -> Bare {
-        let stream = TcpStream::connect(server).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut bare = Bare { stream, decoder: Decoder::new() };
-        bare.send(Packet::AuthGst { nickname });
-        let response = bare.receive(|packet| match packet {
-            Packet::AuthRsp { response } => Some(response),
-            _ => None,
-        });
-        assert_eq!(response, AuthResponse::Accepted, "{nickname}");
-        bare
+        let mut packets = PacketStream::new(TcpStream::connect(server).unwrap(), FrameLimits::DEFAULT);
+        packets.log_in(Login::Guest(nickname), PATIENCE).unwrap();
+        Bare { packets }
     }
 
     pub fn send(&mut self, packet: Packet<'_>) {
         let mut bytes = Vec::new();
         packet.encode(&mut bytes);
-        self.stream.write_all(&bytes).unwrap();
+        let end = Instant::now() + PATIENCE;
+        let wait = |_: &mut PacketStream<TcpStream>| {
+            assert!(Instant::now() < end, "the server takes nothing");
+            Ok(())
+        };
+        self.packets.write(&bytes, wait).unwrap();
     }
 
     pub fn say(&mut self, message: &str) {
@@ -232,21 +230,20 @@ impl Bare {
 
     /// Waits for a packet that `pick` makes something of, passing over others.
     pub fn receive<T>(&mut self, mut pick: impl FnMut(Packet<'_>) -> Option<T>) -> T {
-        let mut buffer = vec![0; 64 * 1024];
         loop {
-            while let Some(packet) = self.decoder.next() {
-                if let Some(picked) = pick(packet.unwrap()) {
-                    return picked;
+            match self.packets.next_until(Some(Instant::now() + PATIENCE)).unwrap() {
+                Arrival::Frame(frame) => {
+                    if let Some(picked) = pick(self.packets.decoder().packet(&frame).unwrap()) {
+                        return picked;
+                    }
                 }
+                other => panic!("{other:?} in place of a packet"),
             }
-            let len = self.stream.read(&mut buffer).unwrap();
-            assert!(len > 0, "the server closed the connection");
-            self.decoder.feed(&buffer[..len]);
         }
     }
 
     pub fn close(self) {
-        self.stream.shutdown(Shutdown::Both).unwrap();
+        self.packets.tcp().shutdown(Shutdown::Both).unwrap();
     }
 }
 

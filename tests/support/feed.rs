@@ -1,5 +1,5 @@
 //! Feeds a stream to an `Inbox` the way an engine does: in reads of any size, with walks that stop in the middle and
-//! are taken up again later.
+//! are taken up again later. A connection of the library does neither, so this loop is its own.
 
 use cfp::wire::pool::BufferPool;
 use cfp::wire::{FrameLimits, Inbox, Input};

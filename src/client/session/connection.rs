@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use super::login;
 use super::{Event, Identity, Opened, Session};
+use crate::blocking::LoginError;
 use crate::client::escape::VisibleNickname;
 use crate::client::limits::{RECONNECT_MAX_MS, RECONNECT_MIN_MS, RETIRE_MS, STEADY_MS};
-use crate::client::link::{Failure, Leftover, Link};
+use crate::client::link::Link;
 use crate::client::output::{self, failed};
 use crate::client::overlap::Overlap;
 use crate::client::reader::{self, End};
 use crate::client::screen::{Line, Report};
 use crate::client::writer;
-use crate::wire::AuthResponse;
+use crate::wire::{AuthResponse, Decoder};
 
 /// A connection that ends because another one takes over.
 pub(super) struct Retiring {
@@ -23,14 +24,14 @@ pub(super) struct Retiring {
     link: Arc<Link>,
     since_ms: u64,
     /// What the other one has brought with its login.
-    next: Leftover,
+    next: Decoder,
 }
 
 impl Session {
     /// A connection is there: from now on it is read and written.
-    pub(super) fn begin(&mut self, (link, leftover): (Link, Leftover)) {
+    pub(super) fn begin(&mut self, (link, decoder): (Link, Decoder)) {
         let link = self.take_over(link);
-        self.read(link, leftover, None);
+        self.read(link, decoder, None);
     }
 
     /// A connection is there: from now on it is written.
@@ -58,10 +59,10 @@ impl Session {
         link
     }
 
-    fn read(&self, link: Arc<Link>, leftover: Leftover, overlap: Option<Overlap>) {
+    fn read(&self, link: Arc<Link>, decoder: Decoder, overlap: Option<Overlap>) {
         let (context, events, number) = (self.context.clone(), self.events.clone(), self.link_number);
         thread::spawn(move || {
-            let end = reader::read(&context, &link, leftover, overlap);
+            let end = reader::read(&context, &link, decoder, overlap);
             let mut current = context.link();
             if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &link)) {
                 *current = None;
@@ -181,7 +182,7 @@ impl Session {
         match result {
             Ok(opened) => self.begin(opened),
             // The server may still hold our old connection for alive.
-            Err(failure @ (Failure::Unreachable(_) | Failure::Refused(AuthResponse::InUse))) => {
+            Err(failure @ (LoginError::Unreachable(_) | LoginError::Refused(AuthResponse::InUse))) => {
                 self.loss = login::describe(&failure, &self.identity);
                 let fields = vec![("reason", self.loss.as_str().into())];
                 self.context.screen.show_now(Line::Notice(Report::for_programs("not_connected", fields)));
@@ -211,7 +212,7 @@ impl Session {
     }
 
     /// The new connection takes over. The old one sends what waits, and brings what still comes.
-    fn switch_to(&mut self, link: Link, next: Leftover) {
+    fn switch_to(&mut self, link: Link, next: Decoder) {
         let Some(old) = self.link.take() else { return self.begin((link, next)) };
         let number = self.link_number;
         old.finish();

@@ -3,10 +3,11 @@
 use std::io;
 
 use super::Identity;
+use crate::blocking::LoginError;
 use crate::client::limits::LOGIN_TRIES_MAX;
-use crate::client::link::{Failure, Leftover, Link, refusal};
+use crate::client::link::{Link, refusal};
 use crate::client::{output, password};
-use crate::wire::{AuthResponse, Nickname};
+use crate::wire::{AuthResponse, Decoder, Nickname};
 
 /// Why there was no login, in words.
 pub(super) enum NoLogin {
@@ -15,7 +16,7 @@ pub(super) enum NoLogin {
 }
 
 /// Logs in. A person may try again with another nickname or password.
-pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link, Leftover), NoLogin> {
+pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link, Decoder), NoLogin> {
     for _ in 0..LOGIN_TRIES_MAX {
         let failure =
             match Link::open(&identity.server, &identity.security, &identity.nickname, identity.password.as_deref()) {
@@ -23,7 +24,7 @@ pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link
                 Err(failure) => failure,
             };
         let text = describe(&failure, identity);
-        let Failure::Refused(response) = failure else { return Err(NoLogin::Unreachable(text)) };
+        let LoginError::Refused(response) = failure else { return Err(NoLogin::Unreachable(text)) };
         if !is_terminal {
             return Err(NoLogin::Refused(text));
         }
@@ -37,10 +38,10 @@ pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link
     Err(NoLogin::Refused("too many tries".to_owned()))
 }
 
-pub(super) fn describe(failure: &Failure, identity: &Identity) -> String {
+pub(super) fn describe(failure: &LoginError, identity: &Identity) -> String {
     match failure {
-        Failure::Unreachable(error) => format!("cannot connect to {}: {error}", identity.server),
-        Failure::Refused(response) => {
+        LoginError::Unreachable(error) => format!("cannot connect to {}: {error}", identity.server),
+        LoginError::Refused(response) => {
             format!("{} does not let us in: {}", identity.server, refusal(*response, &identity.nickname))
         }
     }

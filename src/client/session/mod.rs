@@ -19,13 +19,15 @@ use super::Context;
 use super::command::{BYTE_ORDER_MARK, Command, Mistake};
 use super::json::{self, Field};
 use super::limits::TICK_MS;
-use super::link::{Failure, Leftover, Link};
+use super::link::Link;
 use super::output::failed;
 use super::reader::End;
 use super::screen::{Line, Report};
 use super::security::Security;
 use super::term::editor::{self, Typed};
 use super::term::history::History;
+use crate::blocking::LoginError;
+use crate::wire::Decoder;
 use commands::Done;
 use connection::Retiring;
 use input::Gate;
@@ -59,7 +61,7 @@ enum Event {
 /// What came of a try to connect.
 struct Opened {
     identity: Identity,
-    result: Result<(Link, Leftover), Failure>,
+    result: Result<(Link, Decoder), LoginError>,
 }
 
 struct Session {
@@ -93,7 +95,7 @@ struct Session {
 }
 
 impl Session {
-    fn run(&mut self, opened: Option<(Link, Leftover)>, history: History, incoming: &Receiver<Event>) -> ExitCode {
+    fn run(&mut self, opened: Option<(Link, Decoder)>, history: History, incoming: &Receiver<Event>) -> ExitCode {
         match opened {
             Some(opened) => self.begin(opened),
             None => self.try_again(),

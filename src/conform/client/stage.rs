@@ -88,7 +88,7 @@ impl Stage {
             match self.listener.accept() {
                 Ok((stream, _)) => {
                     let _ = stream.set_nonblocking(false);
-                    let mut peer = Peer::new(stream, self.patience(), "", &self.log);
+                    let mut peer = Peer::new(Box::new(stream), self.patience(), "", &self.log);
                     peer.set_nickname("your client's connection");
                     return Ok(Session { peer, console, nickname, server: self.setup.id });
                 }

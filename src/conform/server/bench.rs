@@ -330,7 +330,7 @@ fn accept(listener: &TcpListener, patience: Duration, mark: &str, log: &Log) -> 
         match listener.accept() {
             Ok((stream, _)) => {
                 stream.set_nonblocking(false).ok()?;
-                return Some(Peer::new(stream, patience, mark, log));
+                return Some(Peer::new(Box::new(stream), patience, mark, log));
             }
             Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
             Err(_) => return None,
