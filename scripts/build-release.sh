@@ -22,7 +22,7 @@ for program in cfp-server cfp-client cfp-conform; do
     case $program in
         cfp-server) features=tls ;;
         cfp-client) features=client,tls ;;
-        cfp-conform) features=conform ;;
+        cfp-conform) features=conform,tls ;;
     esac
     said=$(scripts/build-static.sh "$root/bin/$program" $program $features)
     echo "$said"

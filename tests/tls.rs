@@ -17,6 +17,8 @@ mod support;
 
 #[path = "tls/client.rs"]
 mod client;
+#[path = "tls/conform.rs"]
+mod conform;
 #[path = "tls/files.rs"]
 mod files;
 #[path = "tls/library.rs"]

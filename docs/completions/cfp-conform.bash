@@ -10,7 +10,7 @@ _cfp_conform() {
         option=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     case $option in
-        --junit)
+        --ca | --junit)
             compopt -o filenames
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
@@ -20,16 +20,16 @@ _cfp_conform() {
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             return
             ;;
-        -i | --id | --user | --password | --second | --second-id | --port | -l | --listen | --run | --run-user | --say | --tell | --send | --leave | -s | --section | -c | --case | --patience)
+        -i | --id | --user | --password | --second | --second-id | --port | --fingerprint | -l | --listen | --run | --run-user | --say | --tell | --send | --leave | -s | --section | -c | --case | --patience)
             return
             ;;
     esac
     local options='
         --id --user --password --second --second-id --port
-        --slow --client --listen --run --run-user --say
-        --tell --send --leave --download --section --case
-        --patience --strict --json --junit --list --help
-        --version
+        --tls --ca --fingerprint --slow --client --listen
+        --run --run-user --say --tell --send --leave
+        --download --section --case --patience --strict --json
+        --junit --list --help --version
     '
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
 }

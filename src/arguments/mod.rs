@@ -248,6 +248,16 @@ pub fn number<T: TryFrom<u64>>(text: &str, range: impl RangeBounds<u64>) -> Resu
     })
 }
 
+/// A SHA-256: 64 hexadecimal digits, with or without colons between the bytes.
+pub fn fingerprint(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u32> = text.chars().filter(|&c| c != ':').map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+    let byte = |pair: &[u32]| match pair {
+        [high, low] => u8::try_from(high * 16 + low).ok(),
+        _ => None,
+    };
+    digits.chunks(2).map(byte).collect::<Option<Vec<u8>>>()?.try_into().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,6 +323,16 @@ mod tests {
         assert_eq!(error, "--control \"a\\nb\": expected a number from 0 to 9");
         assert!(given.address("control").is_err_and(|error| error.contains("expected IP:PORT")));
         assert_eq!(given.address("merge"), Ok(Some("127.0.0.1:1".parse().unwrap())));
+    }
+
+    #[test]
+    fn a_fingerprint_is_sixty_four_digits_however_they_are_written() {
+        let expected = Some([0xAB; 32]);
+        assert_eq!(fingerprint(&"ab".repeat(32)), expected);
+        assert_eq!(fingerprint(&["AB"; 32].join(":")), expected);
+        for wrong in ["", "ab", &"ab".repeat(33), &"ab".repeat(31), &"zz".repeat(32), &"a".repeat(63)] {
+            assert_eq!(fingerprint(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -92,7 +92,12 @@ impl Connection {
         Connection::log_in(Box::new(open().map_err(LoginError::Unreachable)?), login)
     }
 
-    fn log_in(stream: Box<dyn Stream>, login: Login<'_>) -> Result<Connection, LoginError> {
+    /// Logs in over a connection that is there. For the conformance kit. No promise.
+    ///
+    /// # Errors
+    /// Why we are not in.
+    #[doc(hidden)]
+    pub fn log_in(stream: Box<dyn Stream>, login: Login<'_>) -> Result<Connection, LoginError> {
         let (Login::Guest(nickname) | Login::User { nickname, .. }) = login;
         let limits = FrameLimits { message_max_bytes: MESSAGE_CEILING_BYTES, ..FrameLimits::DEFAULT };
         let mut packets = PacketStream::new(stream, limits);

@@ -78,5 +78,8 @@ pub use secure::Trust;
 // For the other programs of this package and for the tests. No promise.
 #[doc(hidden)]
 pub use packets::{Arrival, PacketStream, Reading, dial};
+#[cfg(feature = "tls")]
+#[doc(hidden)]
+pub use secure::Opener;
 #[doc(hidden)]
 pub use stream::Stream;

@@ -21,10 +21,14 @@ pub enum Trust<'a> {
 }
 
 /// What is needed to connect to a server with TLS.
-pub(super) struct Opener(Dialler);
+#[derive(Debug)]
+pub struct Opener(Dialler);
 
 impl Opener {
     /// For a server that is called `HOST:PORT`.
+    ///
+    /// # Errors
+    /// `InvalidInput`: what is wrong with the name, or with the file.
     pub fn new(server: &str, trust: Trust<'_>) -> io::Result<Opener> {
         let invalid = |problem: String| io::Error::new(ErrorKind::InvalidInput, problem);
         let host = server.rsplit_once(':').map(|(host, _)| host.trim_start_matches('[').trim_end_matches(']'));
@@ -37,6 +41,9 @@ impl Opener {
     }
 
     /// Shakes hands.
+    ///
+    /// # Errors
+    /// Why that did not work.
     pub fn open(&self, tcp: TcpStream) -> io::Result<TlsCalls> {
         TlsCalls::connect(tcp, &self.0, Instant::now() + Duration::from_millis(BOT_CONNECT_MS))
     }

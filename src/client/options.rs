@@ -10,7 +10,7 @@ use super::paths;
 use super::recipient::Recipient;
 use super::security::{TlsOptions, TrustOption};
 use super::term::canvas::Style;
-use crate::arguments::{Arguments, Spec};
+use crate::arguments::{Arguments, Spec, fingerprint};
 use crate::wire::{Nickname, ServerId};
 
 /// The port where none is given: the server's default.
@@ -173,7 +173,7 @@ fn tls(matches: &Arguments, host: &str) -> Result<Option<TlsOptions>, UsageError
     let trust = match (matches.opt_str("ca"), matches.opt_str("fingerprint")) {
         (None, None) => TrustOption::System,
         (Some(path), None) => TrustOption::File(paths::expand(path)),
-        (None, Some(text)) => TrustOption::fingerprint(&text).ok_or_else(|| {
+        (None, Some(text)) => fingerprint(&text).map(TrustOption::Fingerprint).ok_or_else(|| {
             UsageError(format!(
                 "--fingerprint {text:?}: not a SHA-256 (64 hexadecimal digits, as the server's log has it)"
             ))

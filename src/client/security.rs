@@ -26,21 +26,6 @@ pub enum TrustOption {
     Fingerprint([u8; 32]),
 }
 
-impl TrustOption {
-    /// 64 hexadecimal digits, with or without colons between the bytes.
-    pub fn fingerprint(text: &str) -> Option<TrustOption> {
-        let digits: Vec<u32> = text.chars().filter(|&c| c != ':').map(|c| c.to_digit(16)).collect::<Option<_>>()?;
-        let bytes: Vec<u8> = digits
-            .chunks(2)
-            .map(|pair| match pair {
-                [high, low] => u8::try_from(high * 16 + low).ok(),
-                _ => None,
-            })
-            .collect::<Option<_>>()?;
-        Some(TrustOption::Fingerprint(bytes.try_into().ok()?))
-    }
-}
-
 /// A connection, with TLS or without.
 pub enum Stream {
     /// As it is.
@@ -194,21 +179,6 @@ mod without_tls {
         /// None.
         pub fn secure(&self, tcp: TcpStream) -> io::Result<Stream> {
             Ok(Stream::Plain(tcp))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fingerprint_is_sixty_four_digits_however_they_are_written() {
-        let expected = Some(TrustOption::Fingerprint([0xAB; 32]));
-        assert_eq!(TrustOption::fingerprint(&"ab".repeat(32)), expected);
-        assert_eq!(TrustOption::fingerprint(&["AB"; 32].join(":")), expected);
-        for wrong in ["", "ab", &"ab".repeat(33), &"ab".repeat(31), &"zz".repeat(32), &"a".repeat(63)] {
-            assert_eq!(TrustOption::fingerprint(wrong), None, "{wrong}");
         }
     }
 }

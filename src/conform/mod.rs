@@ -18,6 +18,7 @@ mod log;
 mod options;
 mod peer;
 mod report;
+mod security;
 mod server;
 mod unchecked;
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::client::{self, Manner};
 use super::limits::{PATIENCE_MAX_S, PATIENCE_S, PORT};
+use super::security::{Security, TrustOption};
 use super::server::{Setup, Target};
 use super::{SECTIONS, client_cases, is_in, server_cases};
-use crate::arguments::{Arguments, Spec, number};
+use crate::arguments::{Arguments, Spec, fingerprint, number};
 use crate::wire::{Nickname, ServerId};
 
 /// What is asked for.
@@ -77,6 +78,14 @@ fn spec() -> Spec {
         .optmulti("", "second", "another server, merged with the first; may be repeated", "HOST:PORT")
         .optmulti("", "second-id", "its ID; as often as --second", "ID")
         .optopt("", "port", "the port at which a server is played (default 9207; 0 for any)", "PORT")
+        .optflag("", "tls", "connect with TLS, as --ca or --fingerprint says")
+        .optopt(
+            "",
+            "ca",
+            "the CA of the server's certificate, which names HOST, or a certificate that signed itself",
+            "FILE",
+        )
+        .optopt("", "fingerprint", "take this very certificate and no other", "SHA256")
         .optflag("", "slow", "run also what takes a minute")
         .optflag("", "client", "check a client: play a server for it")
         .optopt("l", "listen", "the address at which that server listens (default 127.0.0.1:7777)", "IP:PORT")
@@ -116,7 +125,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
     let patience = Duration::from_secs(patience);
     let is_client = matches.opt_present("client");
     let only = if is_client {
-        ["user", "password", "second", "second-id", "port", "slow"].as_slice()
+        ["user", "password", "second", "second-id", "port", "tls", "ca", "fingerprint", "slow"].as_slice()
     } else {
         &["listen", "run", "run-user", "say", "tell", "send", "leave", "download"]
     };
@@ -139,10 +148,11 @@ fn server(matches: &Arguments, patience: Duration) -> Result<Subject, String> {
     if seconds.len() != second_ids.len() {
         return Err("--second HOST:PORT and --second-id ID: as many of one as of the other".into());
     }
+    let trust = trust(matches)?;
     let mut others = Vec::new();
     for (second, second_id) in seconds.iter().zip(&second_ids) {
         let id = number(second_id, IDS).map_err(|problem| matches.mistake("second-id", second_id, &problem))?;
-        others.push(Target { address: resolve(second)?, id: ServerId(id) });
+        others.push(target(second, id, trust.as_ref())?);
     }
     let user = match (matches.opt_str("user"), matches.opt_str("password")) {
         (None, None) => None,
@@ -150,9 +160,29 @@ fn server(matches: &Arguments, patience: Duration) -> Result<Subject, String> {
         (Some(user), Some(_)) => return Err(format!("--user {user:?}: not a legal nickname")),
         _ => return Err("--user NICKNAME and --password PASSWORD need each other".into()),
     };
-    let target = Target { address: resolve(address)?, id: ServerId(id) };
+    let target = target(address, id, trust.as_ref())?;
     let port = matches.number("port", 0..=u16::MAX.into())?.unwrap_or(PORT);
     Ok(Subject::Server(Setup { target, others, user, patience, is_slow: matches.opt_present("slow"), port }))
+}
+
+fn target(place: &str, id: u32, trust: Option<&TrustOption>) -> Result<Target, String> {
+    Ok(Target { address: resolve(place)?, id: ServerId(id), security: Security::new(place, trust)? })
+}
+
+/// How the server is recognised, if there is TLS.
+fn trust(matches: &Arguments) -> Result<Option<TrustOption>, String> {
+    let (ca, text) = (matches.opt_str("ca"), matches.opt_str("fingerprint"));
+    let trust = match (matches.opt_present("tls"), ca, text) {
+        (false, None, None) => return Ok(None),
+        (false, ..) => return Err("--ca and --fingerprint need --tls".into()),
+        (true, Some(path), None) => TrustOption::File(path.into()),
+        (true, None, Some(text)) => TrustOption::Fingerprint(
+            fingerprint(&text)
+                .ok_or_else(|| matches.mistake("fingerprint", &text, "expected a SHA-256: 64 hexadecimal digits"))?,
+        ),
+        (true, ..) => return Err("--tls needs --ca FILE or --fingerprint SHA256, one of them".into()),
+    };
+    Ok(Some(trust))
 }
 
 fn client(matches: &Arguments, patience: Duration) -> Result<Subject, String> {

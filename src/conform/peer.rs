@@ -1,12 +1,13 @@
 //! One connection to the program under test.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::case::{Check, Seen, Stop};
-use super::limits::{CONNECT_MS, RECEIVED_MAX_BYTES};
+use super::limits::RECEIVED_MAX_BYTES;
 use super::log::Log;
+use super::server::Target;
 use crate::blocking::{Arrival, PacketStream, Stream};
 use crate::wire::{Code, FrameLimits, Packet};
 
@@ -32,10 +33,10 @@ pub struct Peer {
 
 impl Peer {
     /// Connects.
-    pub fn connect(address: SocketAddr, patience: Duration, mark: &str, log: &Log) -> Result<Peer, Stop> {
-        match TcpStream::connect_timeout(&address, Duration::from_millis(CONNECT_MS)) {
-            Ok(stream) => Ok(Peer::new(Box::new(stream), patience, mark, log)),
-            Err(error) => Err(Stop::words(format!("a connection to {address}"), error.to_string())),
+    pub fn connect(target: &Target, patience: Duration, mark: &str, log: &Log) -> Result<Peer, Stop> {
+        match target.open() {
+            Ok(stream) => Ok(Peer::new(stream, patience, mark, log)),
+            Err(error) => Err(Stop::words(format!("a connection to {}", target.address), error.to_string())),
         }
     }
 

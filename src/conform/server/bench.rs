@@ -3,19 +3,30 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use crate::blocking::{Stream, dial};
 use crate::conform::case::{Check, Seen, Stop};
-use crate::conform::limits::PROBE_MS;
+use crate::conform::limits::{CONNECT_MS, PROBE_MS};
 use crate::conform::log::Log;
 use crate::conform::peer::{Peer, QUESTION, encoded};
+use crate::conform::security::Security;
 use crate::wire::{AuthResponse, Code, Description, Descriptions, FileChunk, Packet, ServerId};
 
 /// A server: where it listens, and its ID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// Where.
     pub address: SocketAddr,
     /// Its ID.
     pub id: ServerId,
+    /// How connections to it are made.
+    pub security: Security,
+}
+
+impl Target {
+    /// A new connection.
+    pub fn open(&self) -> std::io::Result<Box<dyn Stream>> {
+        self.security.secure(dial(self.address, Duration::from_millis(CONNECT_MS))?)
+    }
 }
 
 /// What the command line says of the servers.
@@ -87,12 +98,12 @@ impl Bench {
 
     /// A new connection.
     pub fn dial(&self) -> Result<Peer, Stop> {
-        Peer::connect(self.setup.target.address, self.setup.patience, &self.mark, &self.log)
+        Peer::connect(&self.setup.target, self.setup.patience, &self.mark, &self.log)
     }
 
     /// A new connection to another server.
-    pub fn dial_other(&self, other: Target) -> Result<Peer, Stop> {
-        Peer::connect(other.address, self.setup.patience, &self.mark, &self.log)
+    pub fn dial_other(&self, other: &Target) -> Result<Peer, Stop> {
+        Peer::connect(other, self.setup.patience, &self.mark, &self.log)
     }
 
     /// A client that is logged in as a guest.
@@ -102,7 +113,7 @@ impl Bench {
     }
 
     /// A guest on another server.
-    pub fn guest_of(&mut self, other: Target, word: &str) -> Result<Peer, Stop> {
+    pub fn guest_of(&mut self, other: &Target, word: &str) -> Result<Peer, Stop> {
         let peer = self.dial_other(other)?;
         self.log_in(peer, word)
     }
@@ -164,7 +175,7 @@ impl Bench {
     /// Another server of the network.
     pub fn other(&self) -> Result<Target, Stop> {
         let needs = "needs --second HOST:PORT --second-id ID: a server that is merged with the first";
-        self.setup.others.first().copied().ok_or_else(|| Stop::skipped(needs))
+        self.setup.others.first().cloned().ok_or_else(|| Stop::skipped(needs))
     }
 
     /// An ID that no server of the network has.

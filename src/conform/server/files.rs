@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::time::Instant;
 
 use super::bench::{Bench, chunk};
-use crate::blocking::{Connection, Event, Login, Next, Person};
+use crate::blocking::{Connection, Event, Login, LoginError, Next, Person};
 use crate::conform::case::{Case, Check, Seen, Stop};
 use crate::wire::Packet;
 
@@ -111,7 +111,7 @@ fn chunk_from_link(bench: &mut Bench) -> Check {
 }
 
 fn whole_file(bench: &mut Bench) -> Check {
-    let target = bench.setup.target;
+    let target = bench.setup.target.clone();
     transfer(bench, target)
 }
 
@@ -123,14 +123,17 @@ fn file_between_servers(bench: &mut Bench) -> Check {
 /// Sends a file with the library's own client, which announces it in a private message, to one on that server.
 fn transfer(bench: &mut Bench, to: super::Target) -> Check {
     // The library's client waits a minute for its login, which is long for a server that does not answer at all.
-    drop((bench.guest("ana")?, bench.guest_of(to, "bob")?));
+    drop((bench.guest("ana")?, bench.guest_of(&to, "bob")?));
     let (nickname, receiver) = (bench.text("ana"), bench.text("bob"));
-    let log_in = |address, nickname: &str| {
-        Connection::connect(address, Login::Guest(nickname))
+    let log_in = |server: &super::Target, nickname: &str| {
+        server
+            .open()
+            .map_err(LoginError::Unreachable)
+            .and_then(|stream| Connection::log_in(stream, Login::Guest(nickname)))
             .map_err(|error| Stop::skipped(format!("a guest must be able to log in; see case 3.1 ({error})")))
     };
-    let mut bob = log_in(to.address, &receiver)?;
-    let mut ana = log_in(bench.setup.target.address, &nickname)?;
+    let mut bob = log_in(&to, &receiver)?;
+    let mut ana = log_in(&bench.setup.target, &nickname)?;
     let file: Vec<u8> = (0..100 * 1024 - 300).map(|at: u32| (at.wrapping_mul(31) >> 3) as u8).collect();
     bob.accept_files(1 << 20);
     let lost = |error: std::io::Error| Stop::words("a file of 100 chunks", error.to_string());

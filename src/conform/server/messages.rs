@@ -122,7 +122,8 @@ fn public_between_servers(bench: &mut Bench) -> Check {
     let mut ana = bench.guest("ana")?;
     let mut far = Vec::new();
     for other in bench.setup.others.clone() {
-        far.push((other, bench.guest_of(other, "bob")?));
+        let bob = bench.guest_of(&other, "bob")?;
+        far.push((other, bob));
     }
     let message = bench.text("to everyone ");
     ana.send(&Packet::MsgPbl { message: &message })?;
@@ -178,7 +179,7 @@ fn private_from_link(bench: &mut Bench) -> Check {
 
 fn private_between_servers(bench: &mut Bench) -> Check {
     let other = bench.other()?;
-    let (mut ana, mut bob) = (bench.guest("ana")?, bench.guest_of(other, "bob")?);
+    let (mut ana, mut bob) = (bench.guest("ana")?, bench.guest_of(&other, "bob")?);
     let message = bench.text("psst ");
     let names = (ana.nickname().to_owned(), bob.nickname().to_owned());
     ana.send(&Packet::MsgPrv { destination: other.id, receiver: &names.1, message: &message })?;

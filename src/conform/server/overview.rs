@@ -106,7 +106,7 @@ fn different_nicknames(bench: &mut Bench) -> Check {
 fn nicknames_of_two_servers(bench: &mut Bench) -> Check {
     let other = bench.other()?;
     let mut ana = bench.guest("ana")?;
-    let mut namesake = bench.dial_other(other)?;
+    let mut namesake = bench.dial_other(&other)?;
     namesake.send(&Packet::AuthGst { nickname: ana.nickname() })?;
     namesake.expect(&accepted())?;
     let (nickname, message) = (ana.nickname().to_owned(), bench.text("from the other server "));
