@@ -6,12 +6,16 @@
 
 mod support;
 
+#[path = "vectors/fields.rs"]
+mod fields;
 #[path = "vectors/ignored.rs"]
 mod ignored;
 #[path = "vectors/layout.rs"]
 mod layout;
 #[path = "vectors/play.rs"]
 mod play;
+#[path = "vectors/routed.rs"]
+mod routed;
 #[path = "vectors/written.rs"]
 mod written;
 
@@ -24,10 +28,17 @@ use serde_json::Value;
 use support::Server;
 use support::users::UsersFile;
 
-/// The server that the sessions are written for.
-fn server() -> (Server, UsersFile) {
+/// The two servers that the sessions are written for, and what each is not.
+const KINDS: [(&[&str], &str); 2] = [(&[], "routed"), (&["--routed"], "dense")];
+
+fn server(more: &[&str]) -> (Server, UsersFile) {
     let users = UsersFile::new(&[("maria", "open sesame")]);
-    (Server::start(&["--users", users.path()]), users)
+    (Server::start(&[&["--users", users.path()], more].concat()), users)
+}
+
+/// Whether a session, or a state, can be played by a server that is not this.
+fn is_for(needs: &Value, without: &str) -> bool {
+    needs.as_array().unwrap().iter().all(|need| !need.as_str().unwrap().contains(without))
 }
 
 fn path(name: &str) -> PathBuf {
@@ -62,58 +73,88 @@ fn the_packets_have_every_code_and_are_read_back_from_their_bytes() {
     let mut codes = BTreeSet::new();
     for vector in vectors["packets"].as_array().unwrap() {
         let bytes = bytes_of(&vector["bytes"]);
-        assert_eq!(scan(&bytes, &FrameLimits::default()), Scan::Packet { len: bytes.len() }, "{vector}");
+        let is_routed = vector["from"] == "routed server to routed server";
+        let limits = FrameLimits { has_routed_codes: is_routed, ..FrameLimits::DEFAULT };
+        assert_eq!(scan(&bytes, &limits), Scan::Packet { len: bytes.len() }, "{vector}");
         let packet = Packet::decode(&bytes).unwrap();
         assert_eq!(written::described(&packet), vector["packet"], "{vector}");
         codes.insert(packet.code());
     }
-    let all: BTreeSet<Code> = Code::ALL.into_iter().filter(|code| !code.is_routed()).collect();
-    assert_eq!(codes, all);
+    assert_eq!(codes, Code::ALL.into_iter().collect());
+    let layouts = vectors["layouts"].as_object().unwrap();
+    for code in Code::ALL {
+        assert_eq!(bytes_of(&layouts[code.name()]["code"]), [code.byte()], "{}", code.name());
+    }
 }
 
 #[test]
 fn what_is_to_be_ignored_is_ignored_by_the_server_in_that_state() {
-    let (server, _users) = server();
     let vectors = vectors();
     let mut states = BTreeSet::new();
-    for vector in vectors["ignored"].as_array().unwrap() {
-        let state = vector["state"].as_str().unwrap();
-        play::ignored(server.address(), &vectors["states"][state], vector);
-        states.insert(state);
+    for (more, without) in KINDS {
+        let (server, _users) = server(more);
+        for vector in vectors["ignored"].as_array().unwrap() {
+            let name = vector["state"].as_str().unwrap();
+            let state = &vectors["states"][name];
+            if is_for(&state["needs"], without) {
+                play::ignored(server.address(), state, vector);
+                states.insert(name);
+            }
+        }
     }
     assert!(states.into_iter().eq(["client", "link", "newcomer"]));
 }
 
 #[test]
 fn every_session_goes_as_it_is_written() {
-    let (server, _users) = server();
-    for session in vectors()["sessions"].as_array().unwrap() {
-        play::session(server.address(), session["steps"].as_array().unwrap(), session);
+    for (more, without) in KINDS {
+        let (server, _users) = server(more);
+        for session in vectors()["sessions"].as_array().unwrap() {
+            if is_for(&session["needs"], without) {
+                play::session(server.address(), session["steps"].as_array().unwrap(), session);
+            }
+        }
     }
+}
+
+/// What the short player prints if all is well.
+fn printed(without: &str) -> Vec<String> {
+    let vectors = vectors();
+    let is_played = |vector: &&Value| {
+        let state = &vectors["states"][vector["state"].as_str().unwrap_or_default()];
+        let needs = [&vector["needs"], &state["needs"]].into_iter().find(|needs| needs.is_array());
+        needs.is_none_or(|needs| is_for(needs, without))
+    };
+    let count = |part: &str| vectors[part].as_array().unwrap().iter().filter(is_played).count();
+    ["packets", "ignored", "sessions"].map(|part| format!("{part}: {} ok\n", count(part))).into()
 }
 
 #[test]
 fn the_page_shows_how_many_there_are() {
-    let (vectors, page) = (vectors(), std::fs::read_to_string(path("docs/vectors.md")).unwrap());
-    for part in ["packets", "ignored", "sessions"] {
-        let line = format!("{part}: {} ok\n", vectors[part].as_array().unwrap().len());
-        assert!(page.contains(&line), "{line}");
-    }
+    let page = std::fs::read_to_string(path("docs/vectors.md")).unwrap();
+    let expected = format!("--without routed\n    {}", printed("routed").join("    "));
+    assert!(page.contains(&expected), "{expected}");
 }
 
 /// Independent of this code: another program, which encodes every packet by itself.
 #[test]
 #[ignore = "needs python3"]
 fn a_short_python_program_plays_all_of_it() {
-    let (server, _users) = server();
-    let (host, port) = (server.address().ip().to_string(), server.address().port().to_string());
-    let output = Command::new("python3").arg(path("scripts/play-vectors.py")).args([host, port]).output().unwrap();
-    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert!(output.status.success(), "{stdout}{stderr}");
-    let vectors = vectors();
-    for part in ["packets", "ignored", "sessions"] {
-        let count = vectors[part].as_array().unwrap().len();
-        assert!(stdout.contains(&format!("{part}: {count} ok")), "{stdout}");
+    let play = |server: &Server, without| {
+        let (host, port) = (server.address().ip().to_string(), server.address().port().to_string());
+        let mut python = Command::new("python3");
+        python.arg(path("scripts/play-vectors.py")).args([&host, &port, "--without", without]);
+        let output = python.output().unwrap();
+        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        (output.status.success(), stdout, stderr)
+    };
+    for (more, without) in KINDS {
+        let (server, _users) = server(more);
+        let (is_fine, stdout, stderr) = play(&server, without);
+        assert!(is_fine && stdout == printed(without).concat(), "{stdout}{stderr}");
+        // A server of the other kind is found to be none.
+        let (is_fine, stdout, _) = play(&server, if without == "dense" { "routed" } else { "dense" });
+        assert!(!is_fine && stdout.contains("FAIL"), "{stdout}");
     }
 }
 

@@ -41,6 +41,7 @@ pub fn all() -> Value {
     let new = "newcomer";
     row(new, "D2", "an unknown code is one byte", vec![0x77]);
     row(new, "D2", "three unknown codes", vec![0x02, 0x11, 0xFF]);
+    row(new, "D24", "the codes of routed links are unknown elsewhere", vec![0x51, 0x52, 0x53, 0x54]);
     row(new, "D7", "an empty nickname", raw(Code::AuthGst, &[&text(0)]));
     row(new, "D7", "a nickname of 65 bytes", raw(Code::AuthGst, &[&text(65)]));
     row(new, "D7", "a nickname with a control character", encoded(&Packet::AuthGst { nickname: "a\nb" }));
@@ -67,6 +68,7 @@ pub fn all() -> Value {
     row(client, "D8", "a second login", guest.clone());
     row(client, "D8", "a merge request from a client", asked);
     row(client, "D2", "an unknown code is one byte", vec![0x77]);
+    row(client, "D24", "the codes of routed links are unknown elsewhere", vec![0x51, 0x52, 0x53, 0x54]);
     row(client, "D1", "a public message that is not UTF-8", raw(Code::MsgPbl, &[&not_utf8]));
     row(client, "D1", "a private message that is not UTF-8", raw(Code::MsgPrv, &[&id, &text(1), &not_utf8]));
     row(client, "D1", "a receiver that is not UTF-8", raw(Code::MsgPrv, &[&id, &not_utf8, &text(1)]));

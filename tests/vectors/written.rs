@@ -13,13 +13,18 @@ use crate::support::client::encoded;
 
 /// The server at the other end of a link.
 pub const SIBLING: ServerId = ServerId(8);
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 8);
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 8);
+
+/// What a session or a state needs.
+pub const MERGING: &str = "merging from the player's address is permitted";
+pub const DENSE: &str = "a dense server";
 
 /// Everything.
 pub fn all() -> Value {
     json!({
-        "version": 1,
+        "version": 2,
         "about": "Test vectors of the Chat Fusion Protocol; docs/vectors.md explains them. Bytes are in hexadecimal.",
+        "layouts": crate::fields::layouts(),
         "packets": packets(),
         "states": states(),
         "ignored": crate::ignored::all(),
@@ -74,9 +79,20 @@ pub fn described(packet: &Packet<'_>) -> Value {
         }
         Packet::MrgDecl { reason } => json!({"reason": *reason as u8}),
         Packet::Error { sender, reason } => json!({"sender": sender, "reason": *reason as u8}),
-        Packet::Relay { .. } | Packet::Links { .. } | Packet::Hold { .. } | Packet::Hello { .. } => {
-            unreachable!("only routed servers have these, which are not in the vectors")
+        Packet::Relay { header, content } => json!({
+            "destination": header.destination.0, "origin": header.origin.0, "incarnation": header.incarnation,
+            "number": header.number, "content": described(&Packet::decode(content).unwrap()),
+        }),
+        Packet::Links { server, incarnation, version, neighbours } => {
+            let each = |(server, stamp): (ServerId, u32)| json!({"server": server.0, "stamp": stamp});
+            json!({
+                "server": server.server.0, "address": server.address.to_string(), "port": server.port,
+                "incarnation": incarnation, "version": version,
+                "neighbours": neighbours.iter().map(each).collect::<Value>(),
+            })
         }
+        Packet::Hold { server, is_held } => json!({"server": server.0, "is_held": u8::from(*is_held)}),
+        Packet::Hello { stamp } => json!({"stamp": stamp}),
     };
     json!({"name": packet.code().name(), "fields": fields})
 }
@@ -131,19 +147,22 @@ fn packets() -> Value {
         ("no such server", Packet::Error { sender: "ana", reason: ErrorReason::UnknownServer }),
         ("no such receiver", error),
     ];
-    let each = |(about, packet): &(&str, Packet<'_>)| {
+    let each = |about: &str, packet: &Packet<'_>, is_routed: bool| {
         let by = match packet.code() {
             Code::AuthGst | Code::AuthUsr | Code::MsgPbl | Code::MsgPrv | Code::FileChnk => "client",
             Code::AuthRsp | Code::MsgPblInc | Code::MsgPrvInc | Code::FileChnkInc | Code::Error => "server to client",
-            Code::PckFwd | Code::MrgReq | Code::MrgRsp | Code::MrgDecl => "server to server",
-            Code::Relay | Code::Links | Code::Hold | Code::Hello => "routed server to routed server",
+            _ if is_routed => "routed server to routed server",
+            _ => "server to server",
         };
         json!({"about": about, "from": by, "packet": described(packet), "bytes": hex(&encoded(packet))})
     };
-    vectors.iter().map(each).collect()
+    let mut all: Vec<Value> = vectors.iter().map(|(about, packet)| each(about, packet, false)).collect();
+    crate::routed::packets(&mut |about, packet| all.push(each(about, packet, true)));
+    all.into()
 }
 
-fn descriptions(servers: &[(u32, Ipv4Addr, u32)]) -> Vec<u8> {
+/// The bytes of descriptions.
+pub fn descriptions(servers: &[(u32, Ipv4Addr, u32)]) -> Vec<u8> {
     let each =
         |&(id, address, port): &(u32, Ipv4Addr, u32)| [id.to_be_bytes(), address.octets(), port.to_be_bytes()].concat();
     servers.iter().flat_map(each).collect()
@@ -151,38 +170,47 @@ fn descriptions(servers: &[(u32, Ipv4Addr, u32)]) -> Vec<u8> {
 
 /// The steps of a session.
 #[derive(Default)]
-struct Steps(Vec<Value>);
+pub struct Steps(pub Vec<Value>);
 
 impl Steps {
     fn add(mut self, on: &str, what: &str, bytes: &[u8], names: &str) -> Steps {
         self.0.push(json!({"on": on, what: hex(bytes), "packets": names}));
         self
     }
-    fn send(self, on: &str, packet: Packet<'_>) -> Steps {
+    pub fn send(self, on: &str, packet: Packet<'_>) -> Steps {
         self.add(on, "send", &encoded(&packet), packet.code().name())
     }
-    fn receive(self, on: &str, packet: Packet<'_>) -> Steps {
+    pub fn receive(self, on: &str, packet: Packet<'_>) -> Steps {
         self.add(on, "receive", &encoded(&packet), packet.code().name())
+    }
+    /// All must be so but the bytes from here up to there.
+    pub fn receive_but(mut self, on: &str, packet: Packet<'_>, unknown: &[(usize, usize)]) -> Steps {
+        let bytes = crate::routed::hex_but(&encoded(&packet), unknown);
+        self.0.push(json!({"on": on, "receive": bytes, "packets": packet.code().name()}));
+        self
     }
     fn bytes(self, on: &str, bytes: &[u8], names: &str) -> Steps {
         self.add(on, "send", bytes, names)
     }
-    fn mark(mut self, on: &str, what: &str) -> Steps {
+    pub fn mark(mut self, on: &str, what: &str) -> Steps {
         self.0.push(json!({"on": on, what: true}));
         self
     }
-    fn guest(self, nickname: &str) -> Steps {
+    pub fn guest(self, nickname: &str) -> Steps {
         self.send(nickname, Packet::AuthGst { nickname })
             .receive(nickname, Packet::AuthRsp { response: AuthResponse::Accepted })
     }
-    fn tells(self, on: &str, destination: u32, receiver: &str, message: &str) -> Steps {
+    pub fn tells(self, on: &str, destination: u32, receiver: &str, message: &str) -> Steps {
         self.send(on, Packet::MsgPrv { destination: ServerId(destination), receiver, message })
     }
-    fn hears(self, on: &str, sender: &str, message: &str) -> Steps {
+    pub fn hears(self, on: &str, sender: &str, message: &str) -> Steps {
         self.receive(on, Packet::MsgPblInc { origin: ID, sender, message })
     }
     fn gets(self, on: &str, sender: &str, message: &str) -> Steps {
-        self.receive(on, Packet::MsgPrvInc { origin: ID, sender, receiver: on, message })
+        self.gets_from(on, ID.0, sender, message)
+    }
+    pub fn gets_from(self, on: &str, origin: u32, sender: &str, message: &str) -> Steps {
+        self.receive(on, Packet::MsgPrvInc { origin: ServerId(origin), sender, receiver: on, message })
     }
     fn forwards(self, on: &str, content: Packet<'_>) -> Steps {
         self.send(on, Packet::PckFwd { destination: ID, content: &encoded(&content) })
@@ -200,16 +228,19 @@ impl Steps {
 fn states() -> Value {
     let question = Packet::MsgPrvInc { origin: SIBLING, sender: "eve", receiver: "nobody", message: "?" };
     let answer = Packet::Error { sender: "eve", reason: ErrorReason::UnknownReceiver };
-    let state = |before: Steps, probe: Steps| json!({"before": before.0, "probe": probe.0});
+    let state =
+        |needs: &[&str], before: Steps, probe: Steps| json!({"needs": needs, "before": before.0, "probe": probe.0});
     let accepted = Packet::AuthRsp { response: AuthResponse::Accepted };
     let guest = Packet::AuthGst { nickname: "it" };
     json!({
-        "newcomer": state(Steps::default(), Steps::default().send("it", guest).receive("it", accepted)),
+        "newcomer": state(&[], Steps::default(), Steps::default().send("it", guest).receive("it", accepted)),
         "client": state(
+            &[],
             Steps::default().guest("it"),
             Steps::default().tells("it", 7, "it", "still here").gets("it", "it", "still here"),
         ),
         "link": state(
+            &[MERGING, DENSE],
             Steps::default().link("it", SIBLING),
             Steps::default().forwards("it", question).takes_forward("it", SIBLING, answer),
         ),
@@ -298,7 +329,7 @@ fn sessions() -> Value {
         ),
         (
             "two servers merge and their clients talk",
-            vec!["merging from the player's address is permitted"],
+            vec![MERGING, DENSE],
             Steps::default()
                 .guest("ana")
                 .link("9", nine)
@@ -317,7 +348,7 @@ fn sessions() -> Value {
         ),
         (
             "a merge that would make eleven servers is declined",
-            vec!["merging from the player's address is permitted"],
+            vec![MERGING, DENSE],
             Steps::default()
                 .send(
                     "9",
@@ -328,7 +359,7 @@ fn sessions() -> Value {
         ),
         (
             "a merge under the server's own ID is declined",
-            vec!["merging from the player's address is permitted"],
+            vec![MERGING, DENSE],
             Steps::default()
                 .send("7", Packet::MrgReq { server: ID, siblings: Descriptions::default() })
                 .receive("7", Packet::MrgDecl { reason: DeclineReason::IdConflict })
@@ -337,5 +368,5 @@ fn sessions() -> Value {
     ];
     let each =
         |(about, needs, steps): (&str, Vec<&str>, Steps)| json!({"about": about, "needs": needs, "steps": steps.0});
-    sessions.into_iter().map(each).collect()
+    sessions.into_iter().map(each).chain(crate::routed::sessions()).collect()
 }
