@@ -1,10 +1,13 @@
 //! Connections that are not read from for a while (D49), and when they go on.
 
+use std::collections::BTreeSet;
+
 use super::Engine;
 use crate::core::engine::socket::Socket;
 use crate::core::session::{Pause, PauseReason};
 use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::key::Key;
+use crate::core::state::ordered::insert_all;
 use crate::core::time::Millis;
 use crate::limits;
 
@@ -101,8 +104,7 @@ impl<S: Socket> Engine<S> {
             return;
         }
         let slowed = self.pauses.iter().filter(|(_, paused)| paused.pause.reason == PauseReason::Public);
-        let mut slowed: Vec<(Millis, Key)> = slowed.map(|(&key, paused)| (paused.since, key)).collect();
-        slowed.sort_unstable();
+        let slowed: BTreeSet<(Millis, Key)> = insert_all(slowed.map(|(&key, paused)| (paused.since, key)));
         for (_, key) in slowed {
             self.resume(key);
         }

@@ -12,6 +12,7 @@ pub mod key;
 pub mod logins;
 pub mod look_alikes;
 pub mod mesh;
+pub mod ordered;
 pub mod passwords;
 pub mod pbkdf2;
 pub mod pressure;

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::hearsay::is_same_host;
 use super::{Mesh, Offer, OrDash, canonical};
 use crate::core::state::key::Key;
+use crate::core::state::ordered::insert_all;
 use crate::core::state::routed::Routed;
 use crate::core::time::Millis;
 use crate::limits;
@@ -295,7 +296,7 @@ impl Mesh {
     fn too_many_routed(&self, routed: &Routed, offer: &Offer) -> Option<Misfit> {
         let known = routed.tree().routes.keys().copied();
         let all: BTreeSet<ServerId> =
-            known.chain(offer.others.iter().map(|&(id, _)| id)).chain([offer.server, self.id]).collect();
+            insert_all(known.chain(offer.others.iter().map(|&(id, _)| id)).chain([offer.server, self.id]));
         let links = self.links().filter(|&(id, _)| id != offer.server).count();
         if all.len() > limits::ROUTED_MAX_SERVERS {
             Some(Misfit::TooManyRouted(all.len()))

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
+use crate::core::state::ordered::insert_all;
 use crate::limits;
 use crate::wire::ServerId;
 
@@ -33,7 +34,7 @@ impl<'a> Graph<'a> {
     /// Ourselves, siblings, and servers that asked us in vain. Of those at one address, only the first one counts: it is
     /// one server, whatever it calls itself.
     pub fn new(us: Vertex<'a>, siblings: Vec<Vertex<'a>>, others: Vec<Vertex<'a>>) -> Graph<'a> {
-        let mut places: BTreeSet<SocketAddrV4> = us.address.into_iter().collect();
+        let mut places: BTreeSet<SocketAddrV4> = insert_all(us.address);
         let mut is_first = |vertex: &Vertex<'a>| vertex.address.is_none_or(|address| places.insert(address));
         let siblings: Vec<Vertex<'a>> = siblings.into_iter().filter(&mut is_first).collect();
         let others: Vec<Vertex<'a>> = others.into_iter().filter(&mut is_first).collect();
@@ -78,7 +79,7 @@ impl<'a> Graph<'a> {
     /// Whether all that can be named is one network: ten servers at most, and each ID once.
     pub fn fits(&self) -> bool {
         let described: Vec<ServerId> = self.of(self.all()).filter(|v| v.address.is_some()).map(|v| v.id).collect();
-        let unique: BTreeSet<&ServerId> = described.iter().collect();
+        let unique: BTreeSet<&ServerId> = insert_all(&described);
         described.len() <= limits::NETWORK_MAX_SERVERS && unique.len() == described.len()
     }
 
@@ -122,7 +123,7 @@ impl<'a> Graph<'a> {
 
     /// The servers linked with the one at this place, itself included: IDs and addresses.
     pub fn linked_with(&self, place: usize) -> BTreeMap<ServerId, Option<SocketAddrV4>> {
-        self.of(self.star(place)).map(|vertex| (vertex.id, vertex.address)).collect()
+        insert_all(self.of(self.star(place)).map(|vertex| (vertex.id, vertex.address)))
     }
 
     /// The server at this place.

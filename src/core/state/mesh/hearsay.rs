@@ -12,6 +12,7 @@ use ipnet::Ipv4Net;
 
 use super::dialler::{Dialler, Pace};
 use super::{DialFor, Mesh, Offer, canonical};
+use crate::core::state::ordered::insert_all;
 use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::ServerId;
@@ -240,7 +241,7 @@ impl Mesh {
     pub fn note_word(&mut self, offer: &Offer, remote: Option<SocketAddr>, now: Millis) {
         if let Some(address) = offer.address {
             let is_seen = remote.is_some_and(|remote| is_same_host(canonical(remote.ip()), (*address.ip()).into()));
-            self.keep_word(offer.server, address, offer.others.iter().copied().collect(), is_seen, now);
+            self.keep_word(offer.server, address, insert_all(offer.others.iter().copied()), is_seen, now);
             self.plan_reconcile(now);
         }
     }
@@ -270,6 +271,6 @@ impl Mesh {
     /// IDs under which siblings name a server on this host.
     pub(super) fn named_on(&self, host: IpAddr) -> BTreeSet<ServerId> {
         let on_host = |(id, address): (ServerId, SocketAddrV4)| (IpAddr::V4(*address.ip()) == host).then_some(id);
-        self.named().into_keys().filter_map(on_host).collect()
+        insert_all(self.named().into_keys().filter_map(on_host))
     }
 }

@@ -44,6 +44,7 @@ use super::effects::{CloseMode, CloseReason, Effects};
 use super::key::Key;
 use super::random::Random;
 use super::routed::Routed;
+use crate::core::state::ordered::insert_all;
 use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::{Descriptions, Envelope, Packet, ServerId};
@@ -164,8 +165,8 @@ impl Mesh {
     /// Each server that is reached, and how many servers are between.
     pub fn route_lengths(&self) -> BTreeMap<ServerId, u32> {
         match &self.routed {
-            Some(routed) => routed.tree().routes.iter().map(|(&id, route)| (id, route.length)).collect(),
-            None => self.links().map(|(id, _)| (id, 0)).collect(),
+            Some(routed) => insert_all(routed.tree().routes.iter().map(|(&id, route)| (id, route.length))),
+            None => insert_all(self.links().map(|(id, _)| (id, 0))),
         }
     }
 
@@ -310,7 +311,7 @@ impl Mesh {
         let is_of_us = |id, address| id == self.id && self.conflict(id, Some(address)).is_none();
         // What a routed network is like is told otherwise.
         let others = offer.others.iter().copied().filter(|_| self.routed.is_none());
-        let others = others.filter(|&(id, address)| !is_of_us(id, address)).collect();
+        let others = insert_all(others.filter(|&(id, address)| !is_of_us(id, address)));
         if let Some(server) = self.servers.get_mut(&offer.server) {
             server.announcement = Announcement { others, at: now };
         }

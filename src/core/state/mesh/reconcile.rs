@@ -30,6 +30,7 @@ use super::graph::{Graph, Vertex};
 use super::{Mesh, Server};
 use crate::core::state::effects::{CloseMode, CloseReason, Effects};
 use crate::core::state::key::Key;
+use crate::core::state::ordered::insert_all;
 use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::ServerId;
@@ -85,7 +86,7 @@ impl Mesh {
             return;
         }
         self.reconciliation.excluded.retain(|_, &mut until| now < until);
-        let mut to_tell: BTreeMap<ServerId, Key> = self.differing().collect();
+        let mut to_tell: BTreeMap<ServerId, Key> = insert_all(self.differing());
         to_tell.extend(self.untold());
         for (id, link) in to_tell {
             self.send_update(id, link, effects);
@@ -156,10 +157,10 @@ impl Mesh {
     /// Ourselves, our siblings, and servers that siblings name and that have asked us in vain.
     pub(super) fn graph(&self, now: Millis) -> Graph<'_> {
         let us = Vertex { id: self.id, address: self.advertise, others: None, leads: true };
-        let mut up: Vec<_> = self.servers.iter().filter(|(_, server)| server.up().is_some()).collect();
+        let up = || self.servers.iter().filter(|(_, server)| server.up().is_some());
         // Whoever was seen at its address goes before those that only name it.
-        up.sort_by_key(|(_, server)| !server.is_verified());
-        let siblings = up.into_iter().map(|(&id, server)| {
+        let verified = up().filter(|(_, server)| server.is_verified());
+        let siblings = verified.chain(up().filter(|(_, server)| !server.is_verified())).map(|(&id, server)| {
             let leads = server.place().is_some() && self.is_fresh(id, server, now);
             Vertex { id, address: server.place(), others: Some(&server.announcement.others), leads }
         });
@@ -239,7 +240,7 @@ impl Mesh {
                 heard.dialler.hurry(now + self.random.below(limits::DIAL_SOON_MS));
             }
         }
-        self.reconciliation.excluded = beside.into_iter().filter(is_out).map(|server| (server, until)).collect();
+        self.reconciliation.excluded = insert_all(beside.into_iter().filter(is_out).map(|server| (server, until)));
         self.plan_reconcile(now);
     }
 }

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use super::Routed;
 use crate::core::state::effects::{Effect, Effects};
 use crate::core::state::key::Key;
+use crate::core::state::ordered::insert_all;
 use crate::core::state::pressure::{Level, Pressure};
 use crate::core::time::Millis;
 use crate::wire::{Packet, ServerId};
@@ -64,7 +65,7 @@ impl Routed {
         self.refresh(now);
         self.holds.heard.retain(|&(server, _)| self.database.has(server));
         let is_ahead = |&&(server, link): &&(ServerId, Key)| self.next_link(server) == Some(link);
-        let here: BTreeSet<ServerId> = self.holds.heard.iter().filter(is_ahead).map(|&(server, _)| server).collect();
+        let here: BTreeSet<ServerId> = insert_all(self.holds.heard.iter().filter(is_ahead).map(|&(server, _)| server));
         for &server in here.difference(&self.holds.here) {
             pressure.note(Key::of_server(server), Level::HELD, now);
         }
@@ -84,7 +85,7 @@ impl Routed {
 
     /// The servers that somebody waits for: our own clients, or a neighbour that we told so.
     pub fn held_servers(&self) -> BTreeSet<ServerId> {
-        self.holds.told.iter().map(|&(server, _)| server).chain(self.holds.here.iter().copied()).collect()
+        insert_all(self.holds.told.iter().map(|&(server, _)| server).chain(self.holds.here.iter().copied()))
     }
 
     /// Whether what goes to `server` has to wait: the queue on its way is past the high-water mark, here or further on.

@@ -37,6 +37,7 @@ use super::counters::Ignored;
 use super::effects::Effects;
 use super::key::Key;
 use super::mesh::append_description;
+use crate::core::state::ordered::insert_all;
 use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::{Descriptions, Packet, RelayHeader, ServerId};
@@ -235,7 +236,7 @@ impl Routed {
             (incarnation, u32::MAX) => (incarnation.saturating_add(1), 1),
             (incarnation, version) => (incarnation, version + 1),
         };
-        let neighbours = self.links.iter().filter_map(|(&id, link)| Some((id, link.stamp?))).collect();
+        let neighbours = insert_all(self.links.iter().filter_map(|(&id, link)| Some((id, link.stamp?))));
         let entry = Entry { age: self.age, neighbours, unreached_since: Millis::NEVER };
         let mut bytes = Vec::new();
         entry.encode(self.own, &mut bytes);
@@ -361,7 +362,7 @@ impl Routed {
         for id in self.logged_routes.keys().filter(|id| !self.tree.routes.contains_key(id)) {
             log::warn!("server {id} is out of reach");
         }
-        let spares: BTreeSet<ServerId> = self.links.keys().copied().filter(|&id| self.is_spare(id)).collect();
+        let spares: BTreeSet<ServerId> = insert_all(self.links.keys().copied().filter(|&id| self.is_spare(id)));
         for id in spares.difference(&self.logged_spares) {
             log::info!("the link to server {id} closes a ring: it is a spare");
         }
