@@ -10,6 +10,8 @@ mod node;
 mod output;
 #[path = "conform/proxy.rs"]
 mod proxy;
+#[path = "conform/routed_mistakes.rs"]
+mod routed_mistakes;
 #[path = "conform/server_mistakes.rs"]
 mod server_mistakes;
 mod support;
@@ -49,11 +51,15 @@ struct Servers {
 
 impl Servers {
     fn start(has_second: bool) -> Servers {
+        Servers::start_as(has_second, &[])
+    }
+
+    fn start_as(has_second: bool, more: &[&str]) -> Servers {
         let users = UsersFile::new(&[("maria", "open sesame")]);
-        let first = Server::start(&["--users", users.path()]);
+        let first = Server::start(&[&["--users", users.path()], more].concat());
         let second = has_second.then(|| {
             let mut command = Command::new(BINARY);
-            command.args(["--id", "8", "--listen", "127.0.0.1:0", "--merge", &first.address().to_string()]);
+            command.args(["--id", "8", "--listen", "127.0.0.1:0", "--merge", &first.address().to_string()]).args(more);
             let second = Server::spawn(command);
             first.wait_for_log("server 8");
             second.wait_for_log("server 7");
@@ -88,10 +94,16 @@ fn others(result: &Value, verdict: &str) -> Vec<String> {
 /// Those that only --slow runs.
 const SLOW: [&str; 2] = ["D3.3", "D8.5"];
 
-fn assert_all_hold(result: &Value, expected: usize) {
+/// Why a case is not run for a server that is not routed, or is.
+const NEEDS_ROUTED: &str = "needs --routed";
+const NEEDS_DENSE: &str = "is for a dense server";
+
+/// But for those that are skipped for this reason.
+fn assert_all_hold(result: &Value, expected: usize, why: &str) {
     let others = others(result, "ok");
     let is_slow = |other: &String| SLOW.iter().any(|id| other.contains(&format!("\"id\":\"{id}\"")));
-    let unexpected: Vec<&String> = others.iter().filter(|other| !is_slow(other)).collect();
+    let is_skipped = |other: &String| other.contains(&format!("\"why\":\"{why}"));
+    let unexpected: Vec<&String> = others.iter().filter(|other| !is_slow(other) && !is_skipped(other)).collect();
     assert!(unexpected.is_empty(), "{unexpected:#?}");
     assert_eq!(cases(result).len(), expected);
 }
@@ -101,9 +113,34 @@ fn everything_holds_for_our_server_directly_and_over_a_faithful_proxy() {
     let servers = Servers::start(true);
     for address in [servers.first.address(), Proxy::start(servers.first.address(), faithful()).address()] {
         let (is_fine, result) = servers.check(address, &["--patience", "60"]);
-        assert_all_hold(&result, server_cases().len());
+        assert_all_hold(&result, server_cases().len(), NEEDS_ROUTED);
         assert!(is_fine);
     }
+}
+
+#[test]
+fn everything_that_is_for_a_routed_server_holds_for_ours() {
+    let servers = Servers::start_as(true, &["--routed"]);
+    let proxy = Proxy::start_routed(servers.first.address(), faithful());
+    for address in [servers.first.address(), proxy.address()] {
+        let (is_fine, result) = servers.check(address, &["--routed", "--patience", "60"]);
+        assert_all_hold(&result, server_cases().len(), NEEDS_DENSE);
+        assert!(is_fine);
+        // What a client sees is the same on both kinds.
+        let is_for_clients = |case: &&Value| case["verdict"] == "ok" && !case["id"].as_str().unwrap().starts_with('D');
+        let (count, all) = (cases(&result).iter().filter(is_for_clients).count(), cases(&result).len());
+        assert!(count > all / 4, "{count} of {all}");
+    }
+}
+
+#[test]
+fn each_case_of_a_routed_server_finds_a_server_with_that_mistake() {
+    for_each(routed_mistakes::mistakes(), |(id, mistake)| {
+        let servers = Servers::start_as(false, &["--routed"]);
+        let proxy = Proxy::start_routed(servers.first.address(), mistake);
+        let (is_fine, result) = servers.check(proxy.address(), &["--routed", "--case", id]);
+        finds(id, &result, is_fine)
+    });
 }
 
 #[test]
@@ -155,8 +192,9 @@ fn ids<'a>(cases: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
 fn each_case_of_a_server_finds_a_server_with_that_mistake() {
     let mistakes: Vec<(&str, Rule)> =
         server_mistakes::mistakes().into_iter().chain(server_mistakes::of_decisions()).collect();
-    let known = server_cases();
-    assert_eq!(ids(mistakes.iter().map(|(id, _)| *id)), ids(known.iter().map(|(id, _)| *id)));
+    let (known, routed) = (server_cases(), routed_mistakes::mistakes());
+    let all = mistakes.iter().chain(&routed).map(|(id, _)| *id);
+    assert_eq!(ids(all), ids(known.iter().map(|(id, _)| *id)));
     for_each(mistakes, |(id, mistake)| {
         let servers = Servers::start(server_mistakes::needs_second(id));
         let proxy = Proxy::start(servers.first.address(), mistake);
@@ -205,7 +243,7 @@ fn check_client(mistake: Rule, folder: &Folder, more: &[&str]) -> (bool, Value) 
 #[test]
 fn everything_holds_for_our_client() {
     let (is_fine, result) = check_client(faithful(), &Folder::new(), &["--patience", "60"]);
-    assert_all_hold(&result, client_cases().len());
+    assert_all_hold(&result, client_cases().len(), NEEDS_ROUTED);
     assert!(is_fine);
 }
 

@@ -26,10 +26,10 @@ _cfp_conform() {
     esac
     local options='
         --id --user --password --second --second-id --port
-        --tls --ca --fingerprint --slow --client --listen
-        --run --run-user --say --tell --send --leave
-        --download --section --case --patience --strict --json
-        --junit --list --help --version
+        --tls --ca --fingerprint --routed --slow --client
+        --listen --run --run-user --say --tell --send
+        --leave --download --section --case --patience --strict
+        --json --junit --list --help --version
     '
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
 }

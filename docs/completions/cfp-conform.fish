@@ -10,6 +10,7 @@ complete -c cfp-conform -l port -x -d 'the port at which a server is played (def
 complete -c cfp-conform -l tls -d 'connect with TLS, as --ca or --fingerprint says'
 complete -c cfp-conform -l ca -r -F -d 'the CA of the server\'s certificate, which names HOST, or a certificate that signed itself'
 complete -c cfp-conform -l fingerprint -x -d 'take this very certificate and no other'
+complete -c cfp-conform -l routed -d 'the server is one of a routed network (D24 to D39)'
 complete -c cfp-conform -l slow -d 'run also what takes a minute'
 complete -c cfp-conform -l client -d 'check a client: play a server for it'
 complete -c cfp-conform -s l -l listen -x -d 'the address at which that server listens (default 127.0.0.1:7777)'

@@ -16,6 +16,8 @@ enum Kind {
     Text,
     Chunk,
     Descriptions,
+    Description,
+    Neighbours,
     Packet,
 }
 
@@ -27,7 +29,7 @@ struct Field<'a> {
 }
 
 fn layout(code: Code) -> &'static [(&'static str, Kind)] {
-    use Kind::{Byte, Chunk, Descriptions, Number, Packet, Text};
+    use Kind::{Byte, Chunk, Description, Descriptions, Neighbours, Number, Packet, Text};
     match code {
         Code::AuthGst => &[("nickname", Text)],
         Code::AuthUsr => &[("nickname", Text), ("password", Text)],
@@ -54,8 +56,16 @@ fn layout(code: Code) -> &'static [(&'static str, Kind)] {
             ("content", Chunk),
         ],
         Code::PckFwd => &[("destination", Number), ("packet", Packet)],
-        // Of routed servers, which are not examined: to others the code is unknown.
-        Code::Relay | Code::Links | Code::Hold | Code::Hello => &[],
+        Code::Relay => &[
+            ("destination", Number),
+            ("origin", Number),
+            ("incarnation", Number),
+            ("number", Number),
+            ("packet", Packet),
+        ],
+        Code::Links => &[("server", Description), ("incarnation", Number), ("version", Number), ("links", Neighbours)],
+        Code::Hold => &[("server", Number), ("wait", Byte)],
+        Code::Hello => &[("stamp", Number)],
         Code::MrgReq | Code::MrgRsp => &[("server", Number), ("siblings", Descriptions)],
         Code::MrgDecl => &[("reason", Byte)],
         Code::Error => &[("sender", Text), ("reason", Byte)],
@@ -77,7 +87,9 @@ fn fields(bytes: &[u8]) -> (Vec<Field<'_>>, &[u8]) {
             Kind::Byte => 1,
             Kind::Chunk => CHUNK_BYTES,
             Kind::Text => count().saturating_add(4),
+            Kind::Description => 12,
             Kind::Descriptions => count().saturating_mul(12).saturating_add(4),
+            Kind::Neighbours => count().saturating_mul(8).saturating_add(4),
             Kind::Packet => rest.len() - fields(rest).1.len(),
         };
         let (bytes, behind) = rest.split_at(wanted.min(rest.len()));
@@ -112,7 +124,7 @@ pub fn grouped(mut bytes: &[u8]) -> String {
         let _ = write!(text, "{separator}{first:02x}");
         for field in found {
             let (count, content) = match field.kind {
-                Kind::Text | Kind::Descriptions => field.bytes.split_at(field.bytes.len().min(4)),
+                Kind::Text | Kind::Descriptions | Kind::Neighbours => field.bytes.split_at(field.bytes.len().min(4)),
                 Kind::Packet => {
                     let _ = write!(text, " {}", grouped(field.bytes));
                     continue;
@@ -180,7 +192,9 @@ impl Field<'_> {
             Kind::Byte | Kind::Packet => !self.bytes.is_empty(),
             Kind::Chunk => self.bytes.len() == CHUNK_BYTES,
             Kind::Text => self.bytes.len().checked_sub(4) == Some(number),
+            Kind::Description => self.bytes.len() == 12,
             Kind::Descriptions => self.bytes.len().checked_sub(4) == Some(number.saturating_mul(12)),
+            Kind::Neighbours => self.bytes.len().checked_sub(4) == Some(number.saturating_mul(8)),
         }
     }
 
@@ -199,17 +213,27 @@ impl Field<'_> {
                 }
                 format!("{shown:?}")
             }
+            Kind::Description => self.bytes.first_chunk().map_or_else(|| hex(self.bytes), description),
             Kind::Descriptions => {
-                let each = |&[a, b, c, d, e, f, g, h, i, j, k, l]: &[u8; 12]| {
-                    let (id, port) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([i, j, k, l]));
-                    format!("{id} at {e}.{f}.{g}.{h}:{port}")
+                let all: Vec<String> = behind_count.as_chunks::<12>().0.iter().map(description).collect();
+                format!("[{}]", all.join(", "))
+            }
+            Kind::Neighbours => {
+                let each = |&[a, b, c, d, e, f, g, h]: &[u8; 8]| {
+                    let (id, stamp) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+                    format!("to {id} with the stamp {stamp}")
                 };
-                let all: Vec<String> = behind_count.as_chunks::<12>().0.iter().map(each).collect();
+                let all: Vec<String> = behind_count.as_chunks::<8>().0.iter().map(each).collect();
                 format!("[{}]", all.join(", "))
             }
         };
         format!("{} {value}", self.name)
     }
+}
+
+fn description(&[a, b, c, d, e, f, g, h, i, j, k, l]: &[u8; 12]) -> String {
+    let (id, port) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([i, j, k, l]));
+    format!("{id} at {e}.{f}.{g}.{h}:{port}")
 }
 
 /// What is different, in a sentence.
@@ -228,7 +252,7 @@ pub fn difference(expected: &[u8], seen: &[u8]) -> Option<String> {
         }
         let (name, number) = (wanted.name, |field: &Field<'_>| field.number());
         let (is, should) = (number(found), number(wanted));
-        if matches!(wanted.kind, Kind::Number | Kind::Text | Kind::Descriptions) && is != should {
+        if matches!(wanted.kind, Kind::Number | Kind::Text | Kind::Descriptions | Kind::Neighbours) && is != should {
             if is.map(u32::swap_bytes) == should {
                 let advice = "numbers are big-endian (RFC 2)";
                 return Some(format!("the number in \"{name}\" has its bytes in the wrong order: {advice}"));
@@ -272,6 +296,10 @@ mod tests {
             described(&forward),
             r#"PCKFWD destination 8, packet [MSGPBLINC origin 7, sender "ana", message "hi"]"#
         );
+        let links = b"\x52\0\0\0\x09\x7f\0\0\x01\0\0\0\x50\0\0\0\x01\0\0\0\x02\0\0\0\x01\0\0\0\x07\0\0\0\x03";
+        let text = "LINKS server 9 at 127.0.0.1:80, incarnation 1, version 2, links [to 7 with the stamp 3]";
+        assert_eq!(described(links), text);
+        assert_eq!(grouped(links), "52 000000097f00000100000050 00000001 00000002 00000001:0000000700000003");
         assert_eq!(described(&inner[..9]), "MSGPBLINC origin 7, sender \"\" (cut off)");
         assert_eq!(grouped(&[0x77, 0x10, 0x00]), "77 10 00");
         assert_eq!(described(&[0x77]), "0x77, which is no code");

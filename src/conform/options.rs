@@ -86,6 +86,7 @@ fn spec() -> Spec {
             "FILE",
         )
         .optopt("", "fingerprint", "take this very certificate and no other", "SHA256")
+        .optflag("", "routed", "the server is one of a routed network (D24 to D39)")
         .optflag("", "slow", "run also what takes a minute")
         .optflag("", "client", "check a client: play a server for it")
         .optopt("l", "listen", "the address at which that server listens (default 127.0.0.1:7777)", "IP:PORT")
@@ -125,7 +126,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
     let patience = Duration::from_secs(patience);
     let is_client = matches.opt_present("client");
     let only = if is_client {
-        ["user", "password", "second", "second-id", "port", "tls", "ca", "fingerprint", "slow"].as_slice()
+        ["user", "password", "second", "second-id", "port", "tls", "ca", "fingerprint", "routed", "slow"].as_slice()
     } else {
         &["listen", "run", "run-user", "say", "tell", "send", "leave", "download"]
     };
@@ -162,7 +163,15 @@ fn server(matches: &Arguments, patience: Duration) -> Result<Subject, String> {
     };
     let target = target(address, id, trust.as_ref())?;
     let port = matches.number("port", 0..=u16::MAX.into())?.unwrap_or(PORT);
-    Ok(Subject::Server(Setup { target, others, user, patience, is_slow: matches.opt_present("slow"), port }))
+    Ok(Subject::Server(Setup {
+        target,
+        others,
+        user,
+        patience,
+        is_slow: matches.opt_present("slow"),
+        is_routed: matches.opt_present("routed"),
+        port,
+    }))
 }
 
 fn target(place: &str, id: u32, trust: Option<&TrustOption>) -> Result<Target, String> {

@@ -11,8 +11,10 @@ use super::server::Target;
 use crate::blocking::{Arrival, PacketStream, Stream};
 use crate::wire::{Code, FrameLimits, Packet};
 
-/// The longest message that the kit reads: what no server may exceed.
-pub const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 16 << 20, ..FrameLimits::DEFAULT };
+/// What the kit reads: the longest message that any server may allow, and all packets. So what a routed server should not
+/// send here is shown as what it is.
+pub const LIMITS: FrameLimits =
+    FrameLimits { message_max_bytes: 16 << 20, descriptions_max: 65, has_routed_codes: true };
 
 /// What a client begins with that asks itself whether all before was handled.
 pub const QUESTION: &str = "still here? ";
@@ -134,18 +136,21 @@ impl Peer {
         }
     }
 
-    /// The next packet that concerns the case: no public message of others, and no announcement, unless it is `wanted`.
+    /// The next packet that concerns the case: no public message of others, and no news of servers, unless it is `wanted`.
     pub fn next_of_ours(&mut self, wanted: Option<Code>) -> Seen {
         loop {
             let seen = self.next();
             let Seen::Bytes(bytes) = &seen else { return seen };
             let code = bytes.first().copied().and_then(Code::from_byte);
-            let content = bytes.get(5).copied().and_then(Code::from_byte);
-            let is_public =
-                code == Some(Code::MsgPblInc) || (code, content) == (Some(Code::PckFwd), Some(Code::MsgPblInc));
+            let content_at = |at: usize| bytes.get(at).copied().and_then(Code::from_byte);
+            let is_public = match code {
+                Some(Code::PckFwd) => content_at(5) == Some(Code::MsgPblInc),
+                Some(Code::Relay) => content_at(17) == Some(Code::MsgPblInc),
+                _ => code == Some(Code::MsgPblInc),
+            };
             let is_ours = bytes.windows(self.mark.len().max(1)).any(|window| window == self.mark.as_bytes());
-            let is_announcement = code == Some(Code::MrgReq) && wanted != Some(Code::MrgReq);
-            if !(is_public && !is_ours || is_announcement) {
+            let is_news = matches!(code, Some(Code::MrgReq | Code::Links | Code::Hold)) && wanted != code;
+            if !(is_public && !is_ours || is_news) {
                 return seen;
             }
         }

@@ -9,6 +9,7 @@ use std::thread;
 use cfp::wire::{Code, FrameLimits, Packet, Scan, Skipped, scan};
 
 const LIMITS: FrameLimits = FrameLimits { message_max_bytes: 16 << 20, ..FrameLimits::DEFAULT };
+const ROUTED_LIMITS: FrameLimits = FrameLimits { descriptions_max: 65, has_routed_codes: true, ..LIMITS };
 
 /// From whom a piece comes: who has connected, or who was connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct Memory {
     /// Bytes that wait.
     pub held: Vec<u8>,
     pub is_logged_in: bool,
+    /// It began with an MRGREQ.
+    pub is_link: bool,
     /// Packets that this rule has kept, of all connections.
     pub stash: Arc<Mutex<Vec<Vec<u8>>>>,
 }
@@ -77,6 +80,15 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn start(upstream: SocketAddr, rule: Rule) -> Proxy {
+        Proxy::start_with(upstream, LIMITS, rule)
+    }
+
+    /// In front of a routed server: it knows the packets of routed links.
+    pub fn start_routed(upstream: SocketAddr, rule: Rule) -> Proxy {
+        Proxy::start_with(upstream, ROUTED_LIMITS, rule)
+    }
+
+    fn start_with(upstream: SocketAddr, limits: FrameLimits, rule: Rule) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = Proxy { address: listener.local_addr().unwrap(), is_over: Arc::default() };
         let is_over = Arc::clone(&proxy.is_over);
@@ -87,7 +99,7 @@ impl Proxy {
                     break;
                 }
                 let memory = Memory { index, stash: Arc::clone(&stash), ..Memory::default() };
-                pass_on(stream.unwrap(), upstream, memory, &rule, &is_over);
+                pass_on(stream.unwrap(), (upstream, limits), memory, &rule, &is_over);
             }
         });
         proxy
@@ -105,14 +117,20 @@ impl Drop for Proxy {
     }
 }
 
-fn pass_on(client: TcpStream, upstream: SocketAddr, memory: Memory, rule: &Rule, is_over: &Arc<AtomicBool>) {
+fn pass_on(
+    client: TcpStream,
+    (upstream, limits): (SocketAddr, FrameLimits),
+    memory: Memory,
+    rule: &Rule,
+    is_over: &Arc<AtomicBool>,
+) {
     let Ok(server) = TcpStream::connect(upstream) else { return };
     let memory = Arc::new(Mutex::new(memory));
     for (way, from, to) in [(Way::Up, &client, &server), (Way::Down, &server, &client)] {
         from.set_nodelay(true).unwrap();
         let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-        let side =
-            Side { way, from, to, rule: Arc::clone(rule), memory: Arc::clone(&memory), is_over: Arc::clone(is_over) };
+        let (rule, memory, is_over) = (Arc::clone(rule), Arc::clone(&memory), Arc::clone(is_over));
+        let side = Side { way, from, to, limits, rule, memory, is_over };
         if way == Way::Up && !side.decide(Piece::Open) {
             return;
         }
@@ -124,6 +142,7 @@ struct Side {
     way: Way,
     from: TcpStream,
     to: TcpStream,
+    limits: FrameLimits,
     rule: Rule,
     memory: Arc<Mutex<Memory>>,
     is_over: Arc<AtomicBool>,
@@ -161,7 +180,10 @@ impl Side {
                 }
                 continue;
             }
-            let (length, goes_on) = match scan(bytes, &LIMITS) {
+            // The codes of routed links are unknown to clients.
+            let has_routed_codes = self.limits.has_routed_codes && self.memory.lock().unwrap().is_link;
+            let limits = FrameLimits { has_routed_codes, ..self.limits };
+            let (length, goes_on) = match scan(bytes, &limits) {
                 Scan::Incomplete { .. } => return self.decide(Piece::Partial),
                 Scan::Packet { len } => (len, self.decide(Piece::Packet(&bytes[..len], at))),
                 Scan::Unknown { len } => (len, self.decide(Piece::Unknown)),
@@ -187,8 +209,10 @@ impl Side {
         }
         let mut memory = self.memory.lock().unwrap();
         let fate = (self.rule)(&mut memory, self.way, piece);
-        if let (Way::Down, Piece::Packet([0x10, 0], _)) = (self.way, piece) {
-            memory.is_logged_in = true;
+        match (self.way, piece) {
+            (Way::Down, Piece::Packet([0x10, 0], _)) => memory.is_logged_in = true,
+            (Way::Up, Piece::Packet([0xA0, ..], _)) => memory.is_link = true,
+            _ => {}
         }
         fate
     }

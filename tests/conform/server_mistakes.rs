@@ -384,6 +384,7 @@ pub fn of_decisions() -> Vec<(&'static str, Rule)> {
             }),
         ),
         ("D19.4", with_unknown(|| Fate::Drop)),
+        ("D24.1", with_unknown(|| Fate::Close)),
         // It dials where nobody listens.
         ("D21.1", rewrites(MrgReq, |bytes| bytes.iter_mut().skip(19).take(1).for_each(|byte| *byte ^= 0x40))),
         ("D22.1", on(Down, MsgPblInc, |memory, _| if memory.index == 2 { Fate::Drop } else { Fate::Pass })),

@@ -42,6 +42,8 @@ pub struct Setup {
     pub patience: Duration,
     /// Whether to run what takes a minute.
     pub is_slow: bool,
+    /// Whether the server is one of a routed network.
+    pub is_routed: bool,
     /// The port at which the kit plays a server; 0 for any.
     pub port: u16,
 }
@@ -178,6 +180,18 @@ impl Bench {
         self.setup.others.first().cloned().ok_or_else(|| Stop::skipped(needs))
     }
 
+    /// The case is for a routed server.
+    pub fn must_be_routed(&self) -> Check {
+        let needs = "needs --routed: a server of a routed network, which is another kind of network (D24)";
+        if self.setup.is_routed { Ok(()) } else { Err(Stop::skipped(needs)) }
+    }
+
+    /// The case is for a server that is linked with all others, as the RFC's main part has it.
+    pub fn must_be_dense(&self) -> Check {
+        let needs = "is for a dense server, where all are linked: run it without --routed";
+        if self.setup.is_routed { Err(Stop::skipped(needs)) } else { Ok(()) }
+    }
+
     /// An ID that no server of the network has.
     pub fn fresh_id(&mut self) -> ServerId {
         let number = self.number();
@@ -194,6 +208,7 @@ impl Bench {
 
     /// As [`Bench::link`], with this ID and list.
     pub fn link_as(&mut self, mut peer: Peer, id: ServerId, siblings: &[Description]) -> Result<Link, Stop> {
+        self.must_be_dense()?;
         peer.send_bytes(&merge_request(id, siblings))?;
         let from = peer.local_address().map_or_else(String::new, |address| format!(" from {}", address.ip()));
         let answer = match peer.next_of_ours(None) {

@@ -61,6 +61,7 @@ pub(super) const CASES: &[Case<Bench>] = &[
 ];
 
 fn accepted(bench: &mut Bench) -> Check {
+    bench.must_be_dense()?;
     let (mut peer, id) = (bench.dial()?, bench.fresh_id());
     peer.send_bytes(&merge_request(id, &[]))?;
     let seen = peer.next();

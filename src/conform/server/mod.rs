@@ -5,6 +5,7 @@ mod decisions_client;
 mod decisions_framing;
 mod decisions_login;
 mod decisions_merge;
+mod decisions_routed;
 mod errors;
 mod files;
 mod login;
@@ -19,7 +20,7 @@ use crate::wire::Code;
 
 /// Every case of a server: by the sections of the RFC, then by the numbers of the decisions.
 pub fn cases() -> Vec<&'static Case<Bench>> {
-    let groups: [&'static [Case<Bench>]; 10] = [
+    let groups: [&'static [Case<Bench>]; 11] = [
         overview::CASES,
         login::CASES,
         messages::CASES,
@@ -30,6 +31,7 @@ pub fn cases() -> Vec<&'static Case<Bench>> {
         decisions_login::CASES,
         decisions_client::CASES,
         decisions_merge::CASES,
+        decisions_routed::CASES,
     ];
     let mut cases: Vec<&'static Case<Bench>> = groups.into_iter().flatten().collect();
     cases.sort_by_key(|case| case.place());
