@@ -1,6 +1,17 @@
 #!/bin/sh
 # Builds the Debian packages of the server and the client.   Usage: build-deb.sh [FOLDER]    (default target/debian)
 set -eu
+case ${1:-} in
+-h | --help)
+    # What stands above.
+    sed -n '2,/^[^#]/ { /^#/ s/^# \{0,1\}//p; }' "$0"
+    exit 0
+    ;;
+-*)
+    echo "build-deb: there is no option $1; --help says what there is" >&2
+    exit 2
+    ;;
+esac
 cd "$(dirname "$0")/.."
 
 fail() {

@@ -1,6 +1,17 @@
 #!/bin/sh
 # Builds an image with a static program in it and nothing else.   Usage: build-image.sh [NAME[:TAG] [cfp-client]]
 set -eu
+case ${1:-} in
+-h | --help)
+    # What stands above.
+    sed -n '2,/^[^#]/ { /^#/ s/^# \{0,1\}//p; }' "$0"
+    exit 0
+    ;;
+-*)
+    echo "build-image: there is no option $1; --help says what there is" >&2
+    exit 2
+    ;;
+esac
 scripts=$(dirname "$0")
 program=${2:-cfp-server}
 image=${1:-$program}

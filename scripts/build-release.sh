@@ -2,6 +2,17 @@
 # Builds a release: an archive of the static programs and what belongs to them, a list of what is in each program (SBOM,
 # CycloneDX), and checksums.   Usage: build-release.sh [FOLDER]      (default target/release-archive)
 set -eu
+case ${1:-} in
+-h | --help)
+    # What stands above.
+    sed -n '2,/^[^#]/ { /^#/ s/^# \{0,1\}//p; }' "$0"
+    exit 0
+    ;;
+-*)
+    echo "build-release: there is no option $1; --help says what there is" >&2
+    exit 2
+    ;;
+esac
 cd "$(dirname "$0")/.."
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)

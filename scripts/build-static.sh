@@ -4,6 +4,17 @@
 # With musl if that target is installed for Rust, else with glibc. The server needs nothing of either that a static
 # program lacks: it looks names up by itself, and has users of its own only.
 set -eu
+case ${1:-} in
+-h | --help)
+    # What stands above.
+    sed -n '2,/^[^#]/ { /^#/ s/^# \{0,1\}//p; }' "$0"
+    exit 0
+    ;;
+-*)
+    echo "build-static: there is no option $1; --help says what there is" >&2
+    exit 2
+    ;;
+esac
 cd "$(dirname "$0")/.."
 
 fail() {

@@ -2,6 +2,17 @@
 # Installs the Debian packages in a container, runs both programs, upgrades, removes and purges them.
 # Usage: check-deb.sh [FOLDER]      (with packages that are built already; else it builds them)
 set -eu
+case ${1:-} in
+-h | --help)
+    # What stands above.
+    sed -n '2,/^[^#]/ { /^#/ s/^# \{0,1\}//p; }' "$0"
+    exit 0
+    ;;
+-*)
+    echo "check-deb: there is no option $1; --help says what there is" >&2
+    exit 2
+    ;;
+esac
 cd "$(dirname "$0")/.."
 
 fail() {

@@ -5,6 +5,17 @@
 #
 # writes DIR/cert.pem and DIR/key.pem, good for 90 days.
 set -eu
+case ${1:-} in
+-h | --help)
+    # What stands above.
+    sed -n '2,/^[^#]/ { /^#/ s/^# \{0,1\}//p; }' "$0"
+    exit 0
+    ;;
+-*)
+    echo "make-certificate: there is no option $1; --help says what there is" >&2
+    exit 2
+    ;;
+esac
 
 die() {
     echo "make-certificate.sh: $*" >&2

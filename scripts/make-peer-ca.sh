@@ -7,6 +7,17 @@
 # if they are not there, then DIR/cfp-ID.pem and DIR/cfp-ID.key for the server with that ID. The names are those under which clients
 # reach it.
 set -eu
+case ${1:-} in
+-h | --help)
+    # What stands above.
+    sed -n '2,/^[^#]/ { /^#/ s/^# \{0,1\}//p; }' "$0"
+    exit 0
+    ;;
+-*)
+    echo "make-peer-ca: there is no option $1; --help says what there is" >&2
+    exit 2
+    ;;
+esac
 
 die() {
     echo "make-peer-ca.sh: $*" >&2

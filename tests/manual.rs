@@ -321,3 +321,22 @@ fn an_option_counts_as_ours_behind_our_program_or_alone() {
         ```sh\ncargo run --release --bin cfp-server -- --listen x \\\n  --merge=y\nnc --foreign\n```\n--prose";
     assert_eq!(mentioned(markdown), ["--alone", "--id", "--listen", "--merge"]);
 }
+
+#[test]
+fn scripts_that_write_something_say_how_they_are_used_and_make_nothing_of_an_unknown_option() {
+    for script in
+        ["build-deb", "build-image", "build-release", "build-static", "check-deb", "make-certificate", "make-peer-ca"]
+    {
+        let run = |option: &str| {
+            let path = format!("{}/scripts/{script}.sh", env!("CARGO_MANIFEST_DIR"));
+            Command::new("sh").args([&path, option]).output().unwrap()
+        };
+        let help = run("--help");
+        let text = String::from_utf8(help.stdout).unwrap();
+        assert!(help.status.success() && text.contains(script) && !text.contains("set -"), "{script}: {text}");
+        let unknown = run("--force");
+        let line = String::from_utf8(unknown.stderr).unwrap();
+        let expected = format!("{script}: there is no option --force; --help says what there is\n");
+        assert_eq!((unknown.status.code(), line), (Some(2), expected));
+    }
+}
