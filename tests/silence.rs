@@ -8,9 +8,10 @@ mod support;
 
 use std::net::SocketAddr;
 
+use cfp::core::state::config::Config;
 use cfp::core::state::effects::CloseReason;
 use cfp::core::state::users::Users;
-use cfp::limits::{ASK_ANSWER_MS, LINK_SILENCE_MS};
+use cfp::limits::{ASK_ANSWER_MS, LINK_KEEPALIVE, LINK_SILENCE_MS, PROBE_KEEPALIVE, PROBE_MS, STALLED_READER_MS};
 use cfp::wire::{DeclineReason, Descriptions, Packet, ServerId};
 use node::{Node, wait_for_clique, wait_until};
 use rustix::process::Signal;
@@ -182,6 +183,104 @@ fn who_asks_us_lives_and_need_not_be_asked() {
         assert_eq!(asks.take_output(), encoded(&Packet::MrgDecl { reason: DeclineReason::AlreadyMerged }));
     }
     assert!(rig.take_asked().is_empty() && rig.is_open(&link));
+}
+
+#[test]
+fn a_server_that_may_have_no_tls_is_not_asked_in_tls() {
+    let mut rig = Rig::with_config(Config { has_peer_ca: true, ..Config::new(ID) });
+    let link = linked(&mut rig, Some(LISTENS));
+    rig.advance(3 * LINK_SILENCE_MS);
+    assert!(rig.take_asked().is_empty() && rig.is_open(&link));
+}
+
+#[test]
+fn all_that_are_to_be_asked_soon_are_asked_at_once_and_later_ones_later() {
+    let mut rig = Rig::new(Users::none());
+    for (server, wait_ms) in [(8, 0), (9, LINK_SILENCE_MS / 4), (10, 1)] {
+        rig.advance(wait_ms);
+        let link = rig.connect();
+        let list = [ServerId(server).0.to_be_bytes(), [127, 0, 0, 1], (7770 + server).to_be_bytes()].concat();
+        let siblings = Descriptions::new(&list).unwrap();
+        rig.send(&link, &encoded(&Packet::MrgReq { server: ServerId(server), siblings }));
+        assert!(rig.is_link(&link));
+    }
+    rig.advance(LINK_SILENCE_MS - rig.now_ms() - 1);
+    assert!(rig.take_asked().is_empty());
+    rig.advance(1);
+    assert_eq!(rig.take_asked().len(), 2);
+    rig.advance(LINK_SILENCE_MS / 4);
+    assert!(rig.take_asked().is_empty());
+    rig.advance(1);
+    assert_eq!(rig.take_asked().len(), 1);
+}
+
+#[test]
+fn silence_counts_if_the_link_comes_from_the_host_that_its_server_named() {
+    let link_from = ["192.0.2.1:4000", "[::ffff:192.0.2.1]:4000", "127.0.0.5:4000", "192.0.2.9:4000"];
+    let listens = ["192.0.2.1:7778", "192.0.2.1:7778", "127.0.0.1:7778", "127.0.0.1:7778"];
+    for ((from, listens), is_lost) in link_from.into_iter().zip(listens).zip([true, true, true, false]) {
+        let allow_peers = vec!["192.0.2.0/24".parse().unwrap(), "127.0.0.0/8".parse().unwrap()];
+        let mut rig = Rig::with_config(Config { allow_peers, ..Config::new(ID) });
+        let link = rig.connect_from(from.parse().unwrap());
+        let list = described(listens);
+        rig.send(&link, &encoded(&Packet::MrgReq { server: SIBLING, siblings: Descriptions::new(&list).unwrap() }));
+        link.take_output();
+        let _question = question(&mut rig, LINK_SILENCE_MS);
+        rig.advance(ASK_ANSWER_MS);
+        assert_eq!(!rig.is_open(&link), is_lost, "a link from {from} of a server at {listens}");
+    }
+}
+
+#[test]
+fn what_a_server_said_before_it_was_asked_is_no_answer() {
+    let mut rig = Rig::new(Users::none());
+    let link = linked(&mut rig, Some(LISTENS));
+    rig.advance(LINK_SILENCE_MS - 1);
+    // It comes in the turn in which the server is asked, and is read before.
+    rig.arrive(&link, &encoded(&Packet::MrgDecl { reason: DeclineReason::AlreadyMerged }));
+    rig.advance(1);
+    assert_eq!(rig.take_asked().len(), 1);
+    rig.advance(ASK_ANSWER_MS);
+    assert!(!rig.is_open(&link));
+}
+
+/// Its queue is blocked from now on, which is noted as a deadline.
+fn falls_behind(rig: &mut Rig, link: &Peer) {
+    let ana = rig.guest("ana");
+    link.stop_taking();
+    rig.send(&ana, &encoded(&Packet::MsgPbl { message: "hi" }));
+}
+
+#[test]
+fn a_link_that_was_behind_is_asked_no_sooner_than_any_other() {
+    let mut rig = Rig::new(Users::none());
+    let link = linked(&mut rig, Some(LISTENS));
+    // It would be given up a little before it is asked the second time.
+    let behind_at_ms = 2 * LINK_SILENCE_MS - 5_000 - STALLED_READER_MS;
+    rig.advance(behind_at_ms);
+    falls_behind(&mut rig, &link);
+    let first = question(&mut rig, LINK_SILENCE_MS - behind_at_ms);
+    rig.send(&first, &encoded(&Packet::MrgDecl { reason: DeclineReason::AlreadyMerged }));
+    rig.take(&link, usize::MAX);
+    let _second = question(&mut rig, LINK_SILENCE_MS);
+}
+
+#[test]
+fn a_link_that_was_behind_is_probed_no_shorter_than_any_other() {
+    let mut rig = Rig::new(Users::none());
+    let link = linked(&mut rig, None);
+    rig.advance(LINK_SILENCE_MS - 10_000);
+    falls_behind(&mut rig, &link);
+    rig.advance(11_000);
+    rig.take(&link, usize::MAX);
+    // Just before the moment at which it would have been given up.
+    rig.advance(STALLED_READER_MS - 11_001);
+    let again = rig.connect();
+    rig.send(&again, &encoded(&Packet::MrgReq { server: SIBLING, siblings: Descriptions::default() }));
+    rig.advance(PROBE_MS - 1);
+    assert_eq!(link.keepalives(), [LINK_KEEPALIVE, PROBE_KEEPALIVE]);
+    rig.advance(1);
+    assert_eq!(link.keepalives(), [LINK_KEEPALIVE, PROBE_KEEPALIVE, LINK_KEEPALIVE]);
 }
 
 /// Takes as long as the limits do. Run it with `cargo test --test silence -- --ignored`.

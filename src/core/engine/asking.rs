@@ -22,11 +22,15 @@ impl<S: Socket> Engine<S> {
             let is_soon = connection.ask_at().is_some_and(|when| when <= self.now + limits::LINK_SILENCE_MS / 4);
             // We would ask in TLS, which a server that has a plain link may not have (D45).
             let is_askable = connection.socket.is_encrypted() || !self.core.config.has_peer_ca;
-            if !is_soon || !is_askable || connection.may_have_spoken_since(self.now) {
+            if !is_soon || connection.may_have_spoken_since(self.now) {
                 continue;
             }
             let Some(sibling) = connection.session.as_sibling_mut() else { continue };
+            // Also if it can't be asked: otherwise it would be due again at once, and for ever.
             sibling.liveness.asked_at = Some(self.now);
+            if !is_askable {
+                continue;
+            }
             let server = sibling.server();
             // A server that did not say where it listens cannot be asked.
             let address = self.core.mesh.servers().find(|known| known.id == server).and_then(|known| known.address);
