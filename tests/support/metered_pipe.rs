@@ -19,6 +19,8 @@ pub struct Pipe {
     pub is_ended: bool,
     /// The connection is broken.
     pub is_reset: bool,
+    /// The next read is interrupted by a signal.
+    pub is_interrupted: bool,
     /// Most that one read returns.
     pub read_max_bytes: usize,
     /// What the server may still write before it blocks.
@@ -47,6 +49,7 @@ impl PipeEnd {
             input: VecDeque::new(),
             is_ended: false,
             is_reset: false,
+            is_interrupted: false,
             read_max_bytes: usize::MAX,
             room_bytes: usize::MAX,
             output: Vec::new(),
@@ -78,6 +81,9 @@ impl Socket for PipeEnd {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         let mut pipe = self.0.borrow_mut();
         pipe.calls += 1;
+        if std::mem::take(&mut pipe.is_interrupted) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         // What was received before a reset is still there, as on Linux.
         if pipe.is_reset && pipe.input.is_empty() {
             return Err(io::ErrorKind::ConnectionReset.into());

@@ -294,6 +294,18 @@ impl Peer {
         Rc::strong_count(&self.pipe.0) == 1
     }
 
+    /// Whether the server has shut its sending side.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn has_end(&self) -> bool {
+        self.pipe.0.borrow().is_shut
+    }
+
+    /// A signal comes during the server's next read.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn interrupt_next_read(&self) {
+        self.pipe.0.borrow_mut().is_interrupted = true;
+    }
+
     /// From now on the kernel takes nothing more.
     pub fn stop_taking(&self) {
         self.pipe.0.borrow_mut().room_bytes = 0;

@@ -3,10 +3,10 @@
 use super::*;
 use crate::core::state::Core;
 use crate::core::state::effects::Effects;
-use crate::core::state::mesh::DialFor;
+use crate::core::state::mesh::{DialFor, HostPort};
 use crate::core::state::pressure::Level;
 use crate::core::state::users::Users;
-use crate::wire::{Nickname, ServerId};
+use crate::wire::{ErrorReason, FileChunk, Nickname, ServerId, forward_header};
 
 fn config() -> Config {
     Config { handshake_ms: 1_000, ..Config::new(ServerId(7)) }
@@ -155,7 +155,211 @@ fn the_answer_of_another_server_says_nothing_of_the_one_that_was_asked() {
         let answer = Packet::MrgRsp { server, siblings: Default::default() };
         let verdict = session.on_packet(&answer, &mut context(&mut core, &mut effects));
         assert_eq!(matches!(verdict, Verdict::Become(Session::Sibling(_))), is_link, "{verdict:?}");
+        assert!(is_link || matches!(verdict, Verdict::Handled), "{verdict:?}");
         assert_eq!(core.mesh.link_to(server).is_some(), is_link);
+        effects = Effects::default();
+        session.on_end(CloseReason::NoAnswer, None, &mut context(&mut core, &mut effects));
+        assert!(effects.is_empty(), "it has answered, so the link is not closed for its silence");
+    }
+}
+
+/// The packet, for a link.
+fn forwarded(destination: ServerId, packet: &Packet<'_>) -> Vec<u8> {
+    let mut content = Vec::new();
+    packet.encode(&mut content);
+    [&forward_header(destination)[..], &content].concat()
+}
+
+#[test]
+fn what_comes_over_a_link_is_for_us_and_of_a_client_of_the_server_at_its_other_end() {
+    let (own, near, far) = (ServerId(7), ServerId(9), ServerId(10));
+    let public = |origin, sender| Packet::MsgPblInc { origin, sender, message: "hi" };
+    let private = |origin, sender| Packet::MsgPrvInc { origin, sender, receiver: "ana", message: "hi" };
+    let error = Packet::Error { sender: "ana", reason: ErrorReason::UnknownReceiver };
+    let merge = |server| {
+        let mut bytes = Vec::new();
+        Packet::MrgReq { server, siblings: Default::default() }.encode(&mut bytes);
+        bytes
+    };
+    let cases = [
+        (forwarded(own, &public(near, "bob")), None),
+        (forwarded(own, &private(near, "bob")), None),
+        (forwarded(far, &public(near, "bob")), Some(Ignored::Misaddressed)),
+        (forwarded(own, &public(far, "bob")), Some(Ignored::Misaddressed)),
+        (forwarded(own, &private(far, "bob")), Some(Ignored::Misaddressed)),
+        (forwarded(own, &public(near, "\n")), Some(Ignored::Nickname)),
+        (forwarded(own, &private(near, "")), Some(Ignored::Nickname)),
+        (forwarded(own, &Packet::MsgPbl { message: "hi" }), Some(Ignored::State)),
+        // Nothing of that client went there.
+        (forwarded(own, &error), Some(Ignored::Misaddressed)),
+        (merge(near), None),
+        (merge(far), Some(Ignored::Misaddressed)),
+    ];
+    for (bytes, expected) in cases {
+        let (mut core, mut effects) = (core(), Effects::default());
+        let ana = Key { index: 3, serial: 3 };
+        core.directory.enter(Nickname::parse("ana").unwrap(), ana).unwrap();
+        let packet = Packet::decode(&bytes).unwrap();
+        let verdict = sibling().on_packet(&packet, &mut context(&mut core, &mut effects));
+        let ignored = match verdict {
+            Verdict::Handled => None,
+            Verdict::Ignored(reason) => Some(reason),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(ignored, expected, "{packet:?}");
+        assert_eq!(effects.is_empty(), expected.is_some() || matches!(packet, Packet::MrgReq { .. }), "{packet:?}");
+    }
+}
+
+#[test]
+fn an_error_that_a_server_may_send_reaches_its_client_once() {
+    let (mut core, mut effects) = (core(), Effects::default());
+    let (ana, link) = (Key { index: 3, serial: 3 }, Key { index: 1, serial: 1 });
+    core.directory.enter(Nickname::parse("ana").unwrap(), ana).unwrap();
+    core.unanswered.add(ana, link, Millis(10_000));
+    let bytes = forwarded(ServerId(7), &Packet::Error { sender: "ana", reason: ErrorReason::UnknownServer });
+    let packet = Packet::decode(&bytes).unwrap();
+    for is_first in [true, false] {
+        let verdict = sibling().on_packet(&packet, &mut context(&mut core, &mut effects));
+        assert_eq!(matches!(verdict, Verdict::Handled), is_first, "{verdict:?}");
+        assert_eq!(effects.take_list().len(), usize::from(is_first));
+    }
+}
+
+/// A client that reads, and is behind with what all get.
+fn behind(pending_bytes: usize, limit_bytes: usize) -> Level {
+    Level { gets_public: true, is_link: false, is_stuck: true, pending_bytes, limit_bytes, taken_bytes: 0 }
+}
+
+#[test]
+fn public_messages_of_a_link_wait_for_a_reader_that_is_behind_until_the_link_has_waited() {
+    let (mut core, mut effects) = (core(), Effects::default());
+    core.pressure.note(Key { index: 3, serial: 3 }, behind(1_000, 1_000), Millis(10_000));
+    let message = "x".repeat(60_000);
+    let public = Packet::MsgPblInc { origin: ServerId(9), sender: "bob", message: &message };
+    let bytes = forwarded(ServerId(7), &public);
+    let packet = Packet::decode(&bytes).unwrap();
+    let mut session = sibling();
+    let mut passed = 0;
+    let mut is_handled = |session: &mut Session| {
+        let verdict = session.on_packet(&packet, &mut context(&mut core, &mut effects));
+        matches!(verdict, Verdict::Handled)
+    };
+    while is_handled(&mut session) {
+        passed += 1;
+        assert!(passed < 100, "it never waits");
+    }
+    assert!(passed > 0, "some may be said all the same");
+    session.on_paused(1);
+    assert!(is_handled(&mut session), "it owes what it was paused for");
+}
+
+#[test]
+fn a_public_message_counts_as_the_bytes_that_each_client_gets() {
+    let (mut core, mut effects) = (core(), Effects::default());
+    core.pressure.note(Key { index: 3, serial: 3 }, behind(1_000, 1_000), Millis(10_000));
+    for name in 0..50 {
+        let key = Key { index: 100 + name, serial: 1 };
+        core.directory.enter(Nickname::parse(&format!("guest{name}")).unwrap(), key).unwrap();
+    }
+    // With its head, as much as one client may say at once.
+    let mut empty = Vec::new();
+    Packet::MsgPblInc { origin: ServerId(7), sender: "ana", message: "" }.encode(&mut empty);
+    let message = "x".repeat(limits::PUBLIC_SHARE_MIN_BYTES - empty.len());
+    let packet = Packet::MsgPbl { message: &message };
+    let mut passed = 0;
+    while let Verdict::Handled = client().on_packet(&packet, &mut context(&mut core, &mut effects)) {
+        passed += 1;
+    }
+    let all_may_say = limits::PUBLIC_RATE_BYTES / limits::PUBLIC_BURST_PARTS;
+    assert_eq!(passed, all_may_say / limits::PUBLIC_SHARE_MIN_BYTES, "what all may say at once is used up");
+}
+
+#[test]
+fn a_chunk_that_has_waited_goes_to_a_receiver_that_has_room_for_a_chunk() {
+    let (mut core, mut effects) = (core(), Effects::default());
+    let receiver = Key { index: 3, serial: 3 };
+    core.directory.enter(Nickname::parse("bob").unwrap(), receiver).unwrap();
+    let content = [0; limits::CHUNK_BYTES];
+    let chunk = FileChunk { transfer_id: 1, file_name: "f", chunks: 1, content: &content };
+    let packet = Packet::FileChnk { destination: ServerId(7), receiver: "bob", chunk };
+    for (pending_bytes, is_refused) in [(4_000, 0), (9_000, 1)] {
+        core.pressure.note(receiver, behind(pending_bytes, 8 * 1_024), Millis(10_000));
+        let mut context = context(&mut core, &mut effects);
+        context.has_waited = true;
+        let verdict = client().on_packet(&packet, &mut context);
+        assert!(matches!(verdict, Verdict::Handled), "{verdict:?}");
+        assert_eq!(core.counters.refused, is_refused, "{pending_bytes} bytes wait already");
+    }
+}
+
+#[test]
+fn what_became_of_our_request_to_merge_is_said_in_words() {
+    let cut_off = CutOff { code: Code::MrgRsp, have: 3, total: 9, is_total_known: false };
+    let closed = "closed without an answer (does its --allow-peer permit us?)";
+    let cases = [
+        (CloseReason::Left, None, closed.to_owned()),
+        (CloseReason::Lost, None, closed.to_owned()),
+        (CloseReason::NoAnswer, None, CloseReason::NoAnswer.to_string()),
+        (CloseReason::Left, Some(cut_off), cut_off.to_string()),
+    ];
+    for (reason, cut_off, expected) in cases {
+        let mut core = core();
+        let name = HostPort::parse("127.0.0.1:7790").unwrap();
+        core.mesh.request_merge(name, None, Millis(0));
+        let dial = core.mesh.poll_dial(Millis(0)).unwrap();
+        let mut effects = Effects::default();
+        let session = Requesting::begin(dial.dial_for, &mut context(&mut core, &mut effects));
+        Session::Requesting(Box::new(session)).on_end(reason, cut_off, &mut context(&mut core, &mut effects));
+        let said: Vec<String> = core.mesh.waiting_merges().filter_map(|merge| merge.last_error).collect();
+        assert!(said.len() == 1 && said[0].contains(&expected), "{said:?} is not {expected}");
+    }
+}
+
+#[test]
+fn each_command_of_an_operator_is_read_as_what_it_is() {
+    use operator::Command;
+    let address = HostPort::parse("example.org:7777").unwrap();
+    let cases = [
+        ("status", Command::Status),
+        ("clients", Command::Clients),
+        ("siblings", Command::Siblings),
+        ("routes", Command::Routes),
+        ("merge example.org:7777", Command::Merge(address.clone())),
+        ("forget 8", Command::Forget(ServerId(8))),
+        ("forget example.org:7777", Command::ForgetMerge(address)),
+        ("kick two words", Command::Kick("two words".to_owned())),
+        ("ban ana 1h", Command::Ban("ana 1h".to_owned())),
+        ("ban", Command::Ban(String::new())),
+        ("unban ana", Command::Unban("ana".to_owned())),
+        ("bans", Command::Bans),
+        ("reload", Command::Reload),
+        ("metrics", Command::Metrics),
+        ("shutdown", Command::Shutdown),
+        ("help", Command::Help),
+    ];
+    for (line, command) in cases {
+        assert_eq!(Command::parse(line), Ok(command), "{line}");
+    }
+    assert_eq!(Command::parse("kick"), Err("expected kick NICKNAME".to_owned()));
+    for line in
+        ["status now", "bans x", "clients x", "siblings x", "routes x", "reload x", "shutdown now", "", "help me"]
+    {
+        assert!(Command::parse(line).is_err_and(|why| why.starts_with("unknown command ")), "{line}");
+    }
+}
+
+#[test]
+fn a_login_that_is_refused_too_often_is_closed() {
+    let (mut core, mut effects) = (core(), Effects::default());
+    core.directory.enter(Nickname::parse("ana").unwrap(), Key { index: 3, serial: 3 }).unwrap();
+    let mut session = Session::Handshake(Handshake::default());
+    for tries in 1..=limits::LOGIN_TRIES_MAX {
+        let packet = Packet::AuthGst { nickname: "ana" };
+        let verdict = session.on_packet(&packet, &mut context(&mut core, &mut effects));
+        assert!(matches!(verdict, Verdict::Handled), "{verdict:?}");
+        let effects = effects.take_list().len();
+        assert_eq!(effects, 1 + usize::from(tries == limits::LOGIN_TRIES_MAX), "an answer, and at last the end");
     }
 }
 
@@ -170,15 +374,7 @@ fn what_a_full_receiver_does_not_get_is_answered_and_counted() {
         let (mut core, mut effects) = (core(), Effects::default());
         let receiver = Key { index: 3, serial: 3 };
         core.directory.enter(Nickname::parse("ana").unwrap(), receiver).unwrap();
-        let level = Level {
-            gets_public: true,
-            is_link: false,
-            is_stuck: true,
-            pending_bytes: 1_000,
-            limit_bytes: 1_000,
-            taken_bytes: 0,
-        };
-        core.pressure.note(receiver, level, Millis(10_000));
+        core.pressure.note(receiver, behind(1_000, 1_000), Millis(10_000));
         for count in 1..3 {
             let verdict = session.on_packet(&packet, &mut context(&mut core, &mut effects));
             assert!(matches!(verdict, Verdict::Handled), "{verdict:?}");
