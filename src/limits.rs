@@ -318,6 +318,8 @@ pub const ANNOUNCEMENT_MS: u64 = 2 * RECONCILE_MS + RECONCILE_MS / 2;
 /// Looks in a row at which the network does not fit, before links are closed: over 30 s, far more than the 15 s within
 /// which a dead link is noticed, and with it what did not fit for a moment.
 pub const CONFLICTS_MAX: u32 = 3;
+/// So many siblings may lie without honest servers parting (D52): what one more of them says, an honest one says, too.
+pub const LIARS_MAX: usize = 2;
 /// A link that is younger is not closed for not fitting: within this, an honest newcomer has met all the others.
 pub const SETTLE_MS: u64 = RECONCILE_MS;
 /// How long a server that we left is not admitted again, because it conflicted: until the servers that keep it have

@@ -187,6 +187,9 @@ impl Mesh {
         if self.is_excluded(offer.server, offer.address, now) {
             return Decision::Decline(Misfit::LeftLately);
         }
+        if let Some(misfit) = self.siblings_are_full(offer, now) {
+            return Decision::Decline(misfit);
+        }
         if self.has_unanswered_request_to(offer) && self.id > offer.server {
             return Decision::Yield;
         }
@@ -197,7 +200,8 @@ impl Mesh {
     pub fn fits(&self, offer: &Offer, remote: Option<SocketAddr>, now: Millis) -> Result<(), Misfit> {
         let conflict = self.other_mode(offer).or_else(|| self.offer_conflict(offer));
         let conflict = conflict.or_else(|| self.taken(offer, remote));
-        match conflict.or_else(|| self.too_many(offer, now)) {
+        let conflict = conflict.or_else(|| self.too_many(offer, now));
+        match conflict.or_else(|| self.siblings_are_full(offer, now)) {
             Some(misfit) => Err(misfit),
             None => Ok(()),
         }
@@ -279,6 +283,22 @@ impl Mesh {
         };
         let count = ends.into_iter().chain(known).chain(others).filter(is_another).count();
         (count > limits::NETWORK_MAX_SERVERS).then_some(Misfit::TooMany(count))
+    }
+
+    /// Whether so many siblings have all the links that they may have, without this server, that one or two liars can't
+    /// be all of them. Some of theirs may be with a server that we are not linked with; this one could not be linked
+    /// with them, would be left again, and would come again.
+    fn siblings_are_full(&self, offer: &Offer, now: Millis) -> Option<Misfit> {
+        let is_full = |(id, server): &(&ServerId, &super::Server)| {
+            let others = &server.announcement.others;
+            // We are its sibling, too.
+            others.len() + 1 >= limits::SIBLINGS_MAX
+                && !others.contains_key(&offer.server)
+                && server.up().is_some()
+                && self.is_fresh(**id, server, now)
+        };
+        let are_full = !self.is_back(offer) && self.servers.iter().filter(is_full).count() > limits::LIARS_MAX;
+        are_full.then_some(Misfit::TooMany(limits::NETWORK_MAX_SERVERS + 1))
     }
 
     /// Whether another server was seen at the address that this one names without coming from there.

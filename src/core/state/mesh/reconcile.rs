@@ -150,7 +150,7 @@ impl Mesh {
     }
 
     /// Whether a sibling's list agrees with ours, or is recent. If neither, it may have lost some siblings since.
-    fn is_fresh(&self, id: ServerId, server: &Server, now: Millis) -> bool {
+    pub(super) fn is_fresh(&self, id: ServerId, server: &Server, now: Millis) -> bool {
         now.since(server.announcement.at) <= limits::ANNOUNCEMENT_MS || self.agrees(id, server)
     }
 

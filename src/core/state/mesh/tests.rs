@@ -178,6 +178,10 @@ fn whom_we_left_is_not_taken_in_again_for_a_while() {
     assert!(matches!(play.ask(&offer(11, &[])), Decision::Decline(Misfit::LeftLately)));
     play.strangers.clear();
     play.pass(limits::EXCLUDED_MS);
+    // The siblings still have 10, and no room for 11: it would only be left again.
+    assert!(matches!(play.ask(&offer(11, &[])), Decision::Decline(Misfit::TooMany(11))));
+    play.announced.iter_mut().for_each(|(_, others)| others.retain(|&other| other != 10));
+    play.pass(limits::RECONCILE_MS);
     assert_eq!(play.ask(&offer(11, &[])), Decision::Accept);
 }
 
@@ -355,6 +359,22 @@ fn named_servers_have_no_place_among_ten() {
     assert_eq!(play.ask(&offer(20, &[])), Decision::Accept);
     let elsewhere = Offer { address: Some(address(99)), ..offer(20, &[]) };
     assert_eq!(play.ask(&elsewhere), Decision::Accept, "nor an ID");
+}
+
+#[test]
+fn a_newcomer_is_declined_if_more_siblings_than_can_lie_have_all_the_links_that_they_may_have() {
+    // All are linked with 20, and we are not: there is room for one more only with us.
+    let full: &[u32] = &[20, 21, 22, 23, 24, 25, 26, 27];
+    let mut play = Play::new(&[(1, full), (2, full), (3, &full[1..])]);
+    assert_eq!(play.ask(&offer(7, &[])), Decision::Accept, "two may lie");
+    play.mesh.on_update(&offer(3, full), play.now);
+    assert!(matches!(play.ask(&offer(7, &[])), Decision::Decline(Misfit::TooMany(11))));
+    assert_eq!(play.ask(&offer(20, &[])), Decision::Accept, "they are linked with it");
+    play.now = play.now + limits::ANNOUNCEMENT_MS + 1;
+    assert_eq!(play.ask(&offer(7, &[])), Decision::Accept, "what they said is old");
+    play.mesh.on_update(&offer(3, full), play.now);
+    play.mesh.on_link_lost(ServerId(3), key(3), play.now);
+    assert_eq!(play.ask(&offer(3, &[])), Decision::Accept, "it is back");
 }
 
 #[test]
