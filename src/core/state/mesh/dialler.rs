@@ -102,10 +102,6 @@ impl Dialler {
         }
     }
 
-    pub fn is_idle(&self) -> bool {
-        self.attempt.is_none()
-    }
-
     pub fn is_due(&self, now: Millis) -> bool {
         self.attempt.is_none() && self.retry.next <= now
     }

@@ -117,8 +117,8 @@ impl<'a> Graph<'a> {
     /// Whether there are two pairs, ours and the one of the server at this place, and nothing that says which is right.
     pub fn is_even(&self, place: usize) -> bool {
         let (ours, theirs) = (self.described(self.star(0)), self.described(self.star(place)));
-        let are_small = ours.count_ones() <= 3 && theirs.count_ones() <= 3;
-        are_small && self.links_within(ours) == self.links_within(theirs)
+        // With as many links, theirs is as small: both of us belong to both, and so does whoever is linked with both.
+        ours.count_ones() <= 3 && self.links_within(ours) == self.links_within(theirs)
     }
 
     /// The servers linked with the one at this place, itself included: IDs and addresses.
@@ -228,6 +228,8 @@ mod tests {
         let fourth = [(3, named(&[2])), (4, named(&[2]))];
         let large = [(1, named(&[])), (2, named(&[3, 4])), (6, named(&[]))];
         assert!(!graph(&large, &third).is_even(2), "three links against two");
+        assert!(!graph(&large, &fourth).is_even(2), "three links each, and no pairs");
+        assert!(!graph(&[(2, named(&[3]))], &third).is_even(1), "one link against two");
         let graph = graph(&together, &fourth);
         assert_eq!(graph.links_within(graph.star(0)), 3);
         assert!(!graph.is_even(2), "there are more of them");

@@ -138,9 +138,9 @@ impl Mesh {
             self.insist(id, address, now);
         }
         // Delays are kept for a while after an address is no longer named, so that naming it again does not reset them.
-        self.hearsay.dials.retain(|_, heard| {
-            heard.named.is_some() || !heard.dialler.is_idle() || now.since(heard.dialler.retry.next) < limits::FORGET_MS
-        });
+        self.hearsay
+            .dials
+            .retain(|_, heard| heard.named.is_some() || now.since(heard.dialler.retry.next) < limits::FORGET_MS);
     }
 
     fn note_named(&mut self, id: ServerId, address: SocketAddrV4, from: ServerId, now: Millis) {
