@@ -5,10 +5,12 @@ use std::net::Ipv4Addr;
 use super::*;
 use crate::core::state::effects::Effect;
 
+mod askers;
+mod dials;
 mod edges;
-
 mod returning;
 mod strangers;
+mod targets;
 
 /// Ourselves.
 const ID: u32 = 5;
@@ -494,26 +496,4 @@ fn what_a_merge_option_named_and_was_left_is_asked_again() {
     play.pass(61_000);
     let waiting: Vec<String> = play.mesh.waiting_merges().map(|merge| merge.name.to_string()).collect();
     assert_eq!(waiting, ["elf.example:7777"]);
-}
-
-#[test]
-fn each_address_of_a_name_has_its_turn_in_whatever_order_they_come() {
-    let mut play = Play::new(&[]);
-    let name = HostPort::parse("two.example:7777").unwrap();
-    play.mesh.request_merge(name, None, play.now);
-    let [a, b] = [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])];
-    let mut turns = Vec::new();
-    for order in [[a, b], [b, a], [a, b], [b, a]] {
-        let dial = loop {
-            match play.mesh.poll_dial(play.now) {
-                Some(dial) => break dial,
-                None => play.now = play.now + 10,
-            }
-        };
-        turns.push(play.mesh.on_resolved(dial.dial_for, &order).unwrap());
-        let failed = Dialled::Failed("no route".to_owned());
-        play.mesh.on_dial_ended(dial.dial_for, &failed, play.now, &mut play.effects);
-    }
-    assert_eq!(turns.iter().filter(|&&turn| turn == a).count(), 2, "{turns:?}");
-    assert_ne!(turns[0], turns[1]);
 }
