@@ -9,6 +9,8 @@ use crate::core::state::mesh::dialable;
 use crate::core::state::random::Random;
 use crate::wire::{FrameLimits, Scan, scan};
 
+mod holds;
+
 const LIMITS: FrameLimits = FrameLimits { has_routed_codes: true, ..FrameLimits::DEFAULT };
 
 fn address(id: u32) -> SocketAddrV4 {
