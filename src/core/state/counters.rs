@@ -219,3 +219,32 @@ impl Counters {
         self.closed.count(reason.index());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_that_are_alike_count_each_with_its_bytes() {
+        let mut traffic = Traffic::default();
+        traffic.count(Some(&0x20), 7, 1);
+        traffic.count(Some(&0x20), 5, 3);
+        traffic.count(Some(&0x0f), 9, 1);
+        traffic.count(None, 9, 1);
+        let counts = Code::ALL.iter().map(|&code| (traffic.packets(code), traffic.bytes(code)));
+        assert_eq!(counts.clone().filter(|&count| count != (0, 0)).collect::<Vec<_>>(), [(4, 22)]);
+        assert_eq!((traffic.packets(Code::MsgPbl), traffic.bytes(Code::MsgPbl)), (4, 22));
+    }
+
+    #[test]
+    fn a_turn_counts_in_its_bucket_and_in_all_larger_ones() {
+        let mut turns = TurnTimes::default();
+        for us in [49, 50, 51, 100, 260, 1_000_000] {
+            turns.observe(us);
+        }
+        assert_eq!((turns.count, turns.sum_us), (6, 1_000_510));
+        let cumulative: Vec<(u64, u64)> = turns.cumulative().collect();
+        assert_eq!(cumulative[..4], [(50, 2), (100, 4), (250, 4), (500, 5)]);
+        assert_eq!(cumulative.last(), Some(&(250_000, 5)), "the longest is in none of them");
+    }
+}

@@ -55,3 +55,32 @@ impl Pbkdf2 {
         self.sum
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PBKDF2-HMAC-SHA256 of "password" and "salt", as other libraries have it.
+    const KNOWN: [(u32, &str); 3] = [
+        (1, "120fb6cffcf8b32c43e7225256c4f837a86548c92ccc35480805987cb70be17b"),
+        (2, "ae4d0c95af6b46d32d0adff928f06dd02a303f8ef3c251dfd6e2d85a95474c43"),
+        (4096, "c5e478d59288c841aa530db6845c4c8d962893a001ce4e11a4963873aa98134a"),
+    ];
+
+    fn hex(hash: [u8; 32]) -> String {
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn the_hash_is_the_same_however_it_is_cut_into_slices() {
+        for (iterations, hash) in KNOWN {
+            assert_eq!(hex(Pbkdf2::new(b"password", b"salt", iterations).finish()), hash);
+            for slice in [1, 3, 1_000, u32::MAX] {
+                let mut work = Pbkdf2::new(b"password", b"salt", iterations);
+                let done = (1..10_000).find_map(|slices| work.advance(slice).map(|hash| (slices, hash)));
+                let (slices, sum) = done.unwrap();
+                assert_eq!((slices, hex(sum)), ((iterations - 1).div_ceil(slice).max(1), hash.to_owned()));
+            }
+        }
+    }
+}

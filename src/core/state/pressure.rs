@@ -378,4 +378,73 @@ mod tests {
         say(0);
         assert_eq!(say(0), Admission::WaitUntil(Millis(1000)));
     }
+
+    /// The receiver of `behind`, with another level.
+    fn at_level(change: impl FnOnce(&mut Level)) -> Pressure {
+        let mut pressure = behind();
+        let mut level = pressure.receivers[&key(0)].level;
+        change(&mut level);
+        pressure.note(key(0), level, Millis(0));
+        pressure
+    }
+
+    #[test]
+    fn public_messages_are_slowed_by_a_stuck_receiver_of_them_alone_and_by_a_dead_link_too() {
+        let (now, late) = (Millis(0), Millis(1_000_000));
+        assert!(behind().slows_public(now) && !behind().slows_public(late));
+        assert!(!at_level(|level| level.gets_public = false).slows_public(now));
+        assert!(!at_level(|level| level.is_stuck = false).slows_public(now));
+        assert!(at_level(|level| level.is_link = true).slows_public(late));
+        let mut pressure = behind();
+        let level = Level { taken_bytes: 1, ..pressure.receivers[&key(0)].level };
+        pressure.note(key(0), level, late);
+        assert!(pressure.slows_public(late), "it has just taken something");
+        pressure.note(key(0), level, late + 1_000_000);
+        assert!(!pressure.slows_public(late + 1_000_000), "and no more since");
+    }
+
+    #[test]
+    fn a_link_that_brings_many_public_messages_waits_if_it_may() {
+        let most = behind().public_burst_bytes / PUBLIC_BURST_PARTS;
+        let mut pressure = behind();
+        let mut bring = |bytes, may_wait, now| pressure.admit_public_of_link(bytes, may_wait, Millis(now));
+        assert_eq!(bring(most - 1, true, 0), Admission::Pass);
+        assert_eq!(bring(1, true, 0), Admission::Pass, "a part of the burst, and no more");
+        assert_eq!(bring(1, true, 0), Admission::WaitUntil(Millis(SLOWED_MIN_MS)));
+        assert_eq!(bring(1, false, 0), Admission::Pass, "one that may not wait");
+        let mut idle = Pressure::new(1 << 20);
+        assert!((0..100).all(|_| idle.admit_public_of_link(most, true, Millis(0)) == Admission::Pass));
+    }
+
+    #[test]
+    fn what_is_in_transit_has_half_of_a_links_queue() {
+        let link = |pending_bytes| {
+            at_level(|level| (level.pending_bytes, level.limit_bytes, level.is_link) = (pending_bytes, 1_000, true))
+        };
+        assert!(link(100).has_room(key(0), 10) && !link(900).has_room(key(0), 10));
+        assert!(link(900).has_room(key(1), 10), "another link");
+    }
+
+    #[test]
+    fn a_chunk_for_a_receiver_that_was_not_written_to_yet_waits_for_that_alone() {
+        let admit = |pressure: Pressure, wait_ms| pressure.admit_chunk(key(0), 1_024, wait_ms, Millis(5));
+        for wait_ms in [None, Some(7)] {
+            assert_eq!(admit(at_level(|level| level.is_stuck = false), wait_ms), Admission::WaitForWrite);
+        }
+        assert_eq!(admit(behind(), Some(7)), Admission::WaitUntil(Millis(12)));
+        assert_eq!(admit(at_level(|level| level.pending_bytes = 0), None), Admission::Pass);
+        assert_eq!(admit(at_level(|level| level.pending_bytes = 1 << 20), None), Admission::Refuse);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_who_has_gone_when_nobody_is_behind() {
+        let mut pressure = behind();
+        pressure.admit_public(key(1), 10, 1, Millis(0));
+        pressure.admit_public(key(2), 10, 1, Millis(0));
+        pressure.forget(key(1));
+        assert_eq!(pressure.talkers.len(), 1);
+        assert!(!pressure.is_empty());
+        pressure.leave(key(0));
+        assert!(pressure.is_empty());
+    }
 }

@@ -214,4 +214,95 @@ mod tests {
             assert_eq!(error.to_string(), "line 5: \"bób\" is there twice");
         }
     }
+
+    /// A line of a users file, with the hash of nobody's password.
+    fn line(name: &str, iterations: u32) -> String {
+        format!("{name}:$pbkdf2-sha256$i={iterations},l=32$AAAAAAAAAAAAAAAAAAAAAA${}", "A".repeat(43))
+    }
+
+    #[test]
+    fn a_reload_counts_who_is_new_who_is_gone_and_whose_password_is_another_one() {
+        let before = ["ana", "bob", "carla", "dora"].map(|name| line(name, 1_000)).join("\n");
+        let after = [line("bob", 2_000), line("carla", 2_000), line("dora", 1_000), line("eve", 1_000)].join("\n");
+        let before = Users::parse(&before).unwrap();
+        let new = read_in_pieces(&after, 64, &before).unwrap();
+        assert_eq!(new.change, UsersChange { added: 1, removed: 1, changed: 2 });
+        assert_eq!(new.change.to_string(), "1 added, 1 removed, 2 changed");
+    }
+
+    #[test]
+    fn a_line_has_a_longest_length_wherever_it_is_cut() {
+        let comment = |bytes: usize| format!("# one\n#{}\n# three\n", "x".repeat(bytes - 1));
+        let nobody = Users::none();
+        for piece_bytes in [1, 100, USERS_LINE_MAX_BYTES, usize::MAX / 2] {
+            let read = |bytes| read_in_pieces(&comment(bytes), piece_bytes, &nobody);
+            assert!(read(USERS_LINE_MAX_BYTES).unwrap().has_comment);
+            let error = read(USERS_LINE_MAX_BYTES + 1).unwrap_err().to_string();
+            assert_eq!(error, format!("line 2: is longer than {USERS_LINE_MAX_BYTES} bytes"), "{piece_bytes}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_an_editor_saved_in_another_encoding_is_told_from_one_with_a_wrong_byte() {
+        let error = |bytes: &[u8]| Users::of_bytes(bytes).unwrap_err().to_string();
+        for mark in [[0xff, 0xfe], [0xfe, 0xff]] {
+            assert_eq!(error(&mark), "line 1: is UTF-16; save the file as UTF-8");
+            assert_eq!(error(&[b'#', b'\n', mark[0], mark[1]]), "line 2: is not UTF-8");
+        }
+        let marked = format!("\u{feff}{}\n", line("ana", 1_000));
+        assert!(Users::parse(&marked).unwrap().contains("ana"));
+        assert_eq!(error(format!("#\n{marked}").as_bytes()), "line 2: begins with a byte-order mark; take it out");
+    }
+
+    #[test]
+    fn a_password_has_so_many_iterations_at_most() {
+        let most = crate::limits::PASSWORD_ITERATIONS_MAX;
+        assert!(Users::parse(&line("ana", most)).is_ok());
+        assert!(Users::parse(&line("ana", most + 1)).is_err());
+    }
+
+    #[test]
+    fn a_login_of_nobody_is_checked_for_as_long_as_most_others() {
+        let most = [line("ana", 1_000), line("bob", 3_000), line("carla", 3_000), line("dora", 2_000)].join("\n");
+        let users = Users::parse(&most).unwrap();
+        let of_nobody = users.to_check("nobody").unwrap().begin_check("").advance(2_998);
+        assert!(of_nobody.is_none(), "3,000 iterations");
+        assert!(users.to_check("nobody").unwrap().begin_check("").advance(2_999).is_some());
+        assert!(Users::none().to_check("nobody").is_none());
+    }
+
+    #[test]
+    fn a_guest_is_like_a_registered_user_with_another_nickname_that_looks_alike() {
+        let users = Users::parse(&line("ana", 1_000)).unwrap();
+        assert_eq!((users.len(), users.is_empty()), (1, false));
+        let cyrillic = "\u{430}na";
+        let alike = ["ana", cyrillic, "bob"].map(|nickname| users.is_like_one(nickname));
+        assert_eq!(alike, [false, true, false]);
+        assert!(Users::none().is_empty() && !Users::none().is_like_one(cyrillic));
+    }
+
+    #[test]
+    fn a_list_of_users_is_freed_in_slices_to_its_end() {
+        let names: Vec<String> = (0..20).map(|number| line(&format!("user{number}"), 1_000)).collect();
+        let mut users = Users::parse(&names.join("\n")).unwrap();
+        let slices = (1..100).find(|_| !users.free_some(5)).unwrap();
+        assert!(users.is_empty() && !users.free_some(1));
+        assert!((5..=20).contains(&slices), "{slices}");
+    }
+
+    #[test]
+    fn what_users_take_is_known_while_they_are_read_and_grows_with_each_of_them() {
+        let mut reader = UsersReader::default();
+        let mut held_bytes = reader.held_bytes();
+        for number in 0..20 {
+            let line = line(&format!("user{number}"), 1_000) + "\n";
+            reader.read(line.as_bytes(), &Users::none()).unwrap();
+            let grown_bytes = reader.held_bytes() - held_bytes;
+            // Twice its password and nickname in a tree, the two themselves, and what allocations cost.
+            let least_bytes = 2 * (size_of::<Box<str>>() + size_of::<StoredPassword>()) + "user1".len() + 16;
+            assert!((least_bytes..least_bytes + 256).contains(&grown_bytes), "{grown_bytes} bytes");
+            held_bytes = reader.held_bytes();
+        }
+        assert_eq!(reader.into_users().held_bytes(), held_bytes);
+    }
 }
