@@ -14,8 +14,9 @@
 //! clock$ cargo add cfp-server --path ../cfp-server --no-default-features
 //! ```
 //!
-//! Without the default features, the library is nine small crates, and nothing of the server. This is `src/main.rs`, a
-//! bot that answers each private message with the time:
+//! Without the default features, the library is nine small crates, itself among them, and nothing of the server. Its
+//! first build takes 5 seconds of processor time. This is `src/main.rs`, a bot that answers each private message with the
+//! time:
 //!
 //! ```no_run
 //! use cfp::blocking::{Connection, Event, Login};
@@ -42,7 +43,7 @@
 //! | a bot | calls |
 //! |---|---|
 //! | logs in as a registered user | [`Login::User`] |
-//! | lets nobody listen on the way | `connect_tls`, with the feature `tls` |
+//! | lets nobody listen on the way | `connect_tls`, with the feature `tls`: 22 crates, 19 seconds |
 //! | talks in public, or to one person | [`say`], [`tell`] |
 //! | waits for what happens, or does something from time to time | [`next_event`], [`next_event_within`] |
 //! | sends and receives files | [`send_file`], [`accept_files`] |
