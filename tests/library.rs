@@ -4,7 +4,8 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::Cursor;
+use std::io::{Cursor, Read, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -130,6 +131,23 @@ fn who_leaves_is_gone_when_everything_was_handled() {
     ana.leave().unwrap();
     assert_eq!(next(&mut bob), public("ana", "bye"));
     let _ana_again = guest(&server, "ana");
+}
+
+#[test]
+fn a_length_that_no_server_allows_is_an_error_in_any_field_of_a_packet() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 8]).unwrap();
+        // A sender that is too long is skipped. The length of the message behind it is none.
+        let public = [&[0x30, 0, 0, 0, 7, 0, 0, 0, 65][..], &[b'x'; 65], &[0xFF; 4], b"rest"].concat();
+        stream.write_all(&[&[0x10, 0][..], &public].concat()).unwrap();
+        stream
+    });
+    let mut ana = Connection::connect(address, Login::Guest("ana")).unwrap();
+    assert_eq!(ana.next_event_within(PATIENCE).unwrap_err().kind(), std::io::ErrorKind::InvalidData);
+    drop(server.join().unwrap());
 }
 
 #[test]
