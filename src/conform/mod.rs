@@ -102,11 +102,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -
 /// What cases run on, and its log.
 trait Ground {
     fn log(&self) -> &log::Log;
+
+    /// A case begins.
+    fn begin(&mut self) {
+        self.log().begin();
+    }
 }
 
 impl Ground for server::Bench {
     fn log(&self) -> &log::Log {
         &self.log
+    }
+
+    fn begin(&mut self) {
+        self.begin_case();
     }
 }
 
@@ -123,10 +132,10 @@ fn check<S: Ground>(
     output: &Output,
     out: &mut dyn Write,
 ) -> std::io::Result<Vec<Entry>> {
-    let (mut entries, mut section, mut reasons) = (Vec::new(), None, Vec::new());
+    let (mut entries, mut section, mut told) = (Vec::new(), None, report::Told::default());
     for case in cases.iter().filter(|case| output.wants(case.id)) {
         let began = Instant::now();
-        on.log().begin();
+        on.begin();
         let mut checked = (case.check)(on);
         if let Err(case::Stop::Deviation(deviation)) = &mut checked
             && deviation.sent.is_empty()
@@ -142,7 +151,7 @@ fn check<S: Ground>(
                 report::title(out, case.id)?;
             }
             section = its;
-            report::line(out, &entry, &mut reasons)?;
+            report::line(out, &entry, &mut told)?;
         }
         entries.push(entry);
     }

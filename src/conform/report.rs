@@ -66,19 +66,34 @@ fn heading(section: Section) -> String {
     format!("{}. {}", section.number, section.title)
 }
 
+/// What was told already: one mistake of a server often makes dozens of cases fail, and each would take a dozen lines.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Why cases are skipped.
+    reasons: Vec<String>,
+    /// What to look at, and the case that said so first.
+    hints: Vec<(String, &'static str)>,
+}
+
 /// The line of a case, and under it, what was seen in place of what should have come.
-/// A reason why a case is skipped is told once; `reasons` has those that were.
-pub fn line(out: &mut dyn Write, entry: &Entry, reasons: &mut Vec<String>) -> io::Result<()> {
+pub fn line(out: &mut dyn Write, entry: &Entry, told: &mut Told) -> io::Result<()> {
     let word = entry.verdict.word();
     writeln!(out, "  {word:<7}  {:<6} {}", entry.id, entry.claim)?;
     match &entry.verdict {
-        Verdict::Skipped(why) if reasons.contains(why) => {}
+        Verdict::Skipped(why) if told.reasons.contains(why) => {}
         Verdict::Skipped(why) => {
             row(out, "because", why)?;
-            reasons.push(why.clone());
+            told.reasons.push(why.clone());
         }
         verdict => {
             if let Some(deviation) = verdict.deviation() {
+                // That a value is different says little: there, the bytes are needed.
+                let hint = deviation.hint.as_ref().filter(|hint| !hint.contains("is different"));
+                if let Some((hint, first)) = hint.and_then(|hint| told.hints.iter().find(|(known, _)| known == hint)) {
+                    row(out, "look at", &format!("{hint} (as {first})"))?;
+                    return out.flush();
+                }
+                told.hints.extend(hint.map(|hint| (hint.clone(), entry.id)));
                 let group = entry.id.split_once('.').map_or(entry.id, |(group, _)| group).trim_start_matches('C');
                 if is_decision(entry.id) {
                     row(out, "silent", &format!("another reading of what the RFC leaves open; ours is {group}"))?;

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use cfp::conform::{UNCHECKED, client_cases, server_cases};
 use cfp::wire::{AuthResponse, Code, Packet};
 
-use crate::proxy::{Fate, Proxy, Rule, Way, confuses, faithful, on};
+use crate::proxy::{Fate, Proxy, Rule, Way, alters, confuses, faithful, on};
 use crate::support::{Client, Server};
 use crate::{Folder, Servers, cases, kit, others, server_mistakes};
 
@@ -54,6 +54,21 @@ fn a_failure_shows_the_sentence_and_the_bytes_sent_expected_and_seen() {
     );
     assert!(stdout.contains("needs --user NICKNAME --password PASSWORD"), "{stdout}");
     assert!(stdout.ends_with("The RFC says that it must hold.\n"), "{stdout}");
+}
+
+#[test]
+fn cases_that_fail_for_one_reason_show_the_bytes_once() {
+    let (_server, proxy) = server_with(alters(Code::MsgPblInc, |bytes| bytes[1..5].reverse()));
+    let (status, stdout, _) = against(proxy.address(), &["--section", "4"]);
+    let advice = "look at   the number in \"origin\" has its bytes in the wrong order: numbers are big-endian (RFC 2)";
+    let failures = stdout.matches("\n  FAIL ").count();
+    assert!(status == 1 && failures > 2, "{stdout}");
+    assert_eq!(stdout.matches(&format!("{advice}\n")).count(), 1, "{stdout}");
+    assert_eq!(stdout.matches(&format!("{advice} (as 4.1)\n")).count(), failures - 1, "{stdout}");
+    assert_eq!(stdout.matches("  expected  ").count(), 1, "{stdout}");
+    // Alone, a case shows its bytes.
+    let (_, stdout, _) = against(proxy.address(), &["--case", "4.2"]);
+    assert!(stdout.contains("  expected  "), "{stdout}");
 }
 
 #[test]

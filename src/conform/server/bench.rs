@@ -52,7 +52,9 @@ pub struct Setup {
 pub struct Bench {
     /// What was asked for.
     pub setup: Setup,
-    /// In all nicknames and messages of this run.
+    /// Makes the names of this run its own.
+    seed: u64,
+    /// In all nicknames and messages of this case.
     mark: String,
     /// Grows with each name.
     count: u32,
@@ -72,14 +74,15 @@ enum Question {
 impl Bench {
     /// Nothing is connected yet. `seed` makes the names of this run its own.
     pub fn new(setup: Setup, seed: u64) -> Bench {
-        Bench {
-            setup,
-            mark: format!("-{:04x}", seed & 0xFFFF),
-            count: 0,
-            question: None,
-            listener: None,
-            log: Log::default(),
-        }
+        Bench { setup, seed, mark: mark(seed), count: 0, question: None, listener: None, log: Log::default() }
+    }
+
+    /// A case begins. It has a mark of its own: what an earlier one has sent, and did not wait for when it failed, is none
+    /// of its messages.
+    pub fn begin_case(&mut self) {
+        self.log.begin();
+        self.seed = self.seed.wrapping_add(1);
+        self.mark = mark(self.seed);
     }
 
     /// The server's ID.
@@ -265,6 +268,10 @@ impl Bench {
             seen => Err(peer.stop(expected, seen)),
         }
     }
+}
+
+fn mark(seed: u64) -> String {
+    format!("-{:04x}", seed & 0xFFFF)
 }
 
 /// A server that the kit plays, merged with the one under test.
