@@ -3,7 +3,6 @@
 use std::io;
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::blocking::Stream;
 
@@ -23,13 +22,15 @@ pub enum Security {
     Plain,
     /// Encrypted.
     #[cfg(feature = "tls")]
-    Tls(Arc<crate::blocking::Opener>),
+    Tls(std::sync::Arc<crate::blocking::Opener>),
 }
 
 impl Security {
     /// For the server at `HOST:PORT`. The error is one line.
     #[cfg(feature = "tls")]
     pub fn new(place: &str, trust: Option<&TrustOption>) -> Result<Security, String> {
+        use std::sync::Arc;
+
         use crate::blocking::{Opener, Trust};
         let trust = match trust {
             None => return Ok(Security::Plain),
