@@ -21,6 +21,7 @@ fn expect_declined(node: &Node, request: &str, answer: &str) {
 fn more_than_ten_descriptions_are_declined_before_they_arrive() {
     let node = Node::start(7, &[]);
     expect_declined(&node, "A0 00000009 0000000B", "A2 01");
+    node.server.wait_for_log("declined a merge with server 9 (-): its list has more than 10 servers, as only a routed");
     expect_declined(&node, "A0 00000009 FFFFFFFF", "A2 01");
     // Even from a server of our own ID, which would be a conflict.
     expect_declined(&node, "A0 00000007 0000000B", "A2 01");

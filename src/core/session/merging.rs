@@ -3,7 +3,7 @@
 use super::{Session, Sibling, Verdict};
 use crate::core::state::Context;
 use crate::core::state::effects::{CloseMode, CloseReason, Effect};
-use crate::core::state::mesh::{Decision, Joined, Offer, OrDash};
+use crate::core::state::mesh::{Decision, Joined, Misfit, Offer, OrDash};
 use crate::wire::{DeclineReason, Descriptions, Packet, ServerId};
 
 /// MRGREQ on the connection of a newcomer.
@@ -45,7 +45,10 @@ pub(super) fn on_request(server: ServerId, siblings: Descriptions<'_>, context: 
 /// MRGREQ that announces more descriptions than a network may have servers: answered before they arrive (D17).
 pub(super) fn on_too_many_descriptions(head: &[u8], context: &mut Context<'_>) -> Verdict {
     let server = head.get(1..5).and_then(|id| <[u8; 4]>::try_from(id).ok());
-    if is_permitted(server.map(|id| ServerId(u32::from_be_bytes(id))), context) {
+    let server = server.map(|id| ServerId(u32::from_be_bytes(id)));
+    if is_permitted(server, context) {
+        let (id, misfit) = (server.unwrap_or_default(), Misfit::LongList(context.core.config.frame.descriptions_max));
+        log::info!("declined a merge with server {id} (-): {misfit}");
         decline(DeclineReason::ServerLimit, context);
     }
     Verdict::Handled

@@ -42,7 +42,11 @@ impl Requesting {
 
     /// More descriptions than a network may have servers.
     pub(super) fn on_too_many_descriptions(&mut self, context: &mut Context<'_>) -> Verdict {
-        self.end(Dialled::Unfit(Misfit::LongList), CloseReason::Unfit, context)
+        self.end(
+            Dialled::Unfit(Misfit::LongList(context.core.config.frame.descriptions_max)),
+            CloseReason::Unfit,
+            context,
+        )
     }
 
     pub(super) fn on_end(self, reason: CloseReason, cut_off: Option<CutOff>, context: &mut Context<'_>) {

@@ -57,8 +57,8 @@ pub enum Misfit {
     TooManyRouted(usize),
     /// We have as many links as a routed server may have.
     TooManyLinks,
-    /// A network may have ten servers, and the packet announces more.
-    LongList,
+    /// The packet announces more servers than this, which is the limit.
+    LongList(usize),
     /// We left that server lately, since it did not fit.
     LeftLately,
     /// Its ID is ours.
@@ -93,7 +93,7 @@ impl Misfit {
     pub fn reason(self) -> DeclineReason {
         match self {
             Misfit::AlreadyMerged => DeclineReason::AlreadyMerged,
-            Misfit::TooMany(_) | Misfit::LongList | Misfit::LeftLately => DeclineReason::ServerLimit,
+            Misfit::TooMany(_) | Misfit::LongList(_) | Misfit::LeftLately => DeclineReason::ServerLimit,
             Misfit::NotRouted | Misfit::Routed => DeclineReason::ServerLimit,
             Misfit::TooManyRouted(_) | Misfit::TooManyLinks => DeclineReason::ServerLimit,
             Misfit::OwnId { .. } | Misfit::Conflict { .. } | Misfit::Contradiction | Misfit::Taken { .. } => {
@@ -120,7 +120,10 @@ impl std::fmt::Display for Misfit {
                 write!(f, "there would be {count} servers, and {} is the limit", limits::ROUTED_MAX_SERVERS)
             }
             Misfit::TooManyLinks => write!(f, "we have {} links, which is the limit", limits::ROUTED_LINKS_MAX),
-            Misfit::LongList => write!(f, "its list has more than {} servers", limits::DESCRIPTIONS_MAX),
+            Misfit::LongList(limits::DESCRIPTIONS_MAX) => {
+                write!(f, "its list has more than {} servers, as only a routed network may have", limits::DESCRIPTIONS_MAX)
+            }
+            Misfit::LongList(most) => write!(f, "its list has more than {most} entries"),
             Misfit::LeftLately => f.write_str("it did not fit into our network a moment ago"),
             Misfit::OwnId { there, here } => {
                 write!(f, "its network has our own ID, at {}, and we are at {}", OrDash(there), OrDash(here))
