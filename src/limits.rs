@@ -368,6 +368,9 @@ pub const ASK_ANSWER_MS: u64 = 15_000;
 /// not believed. As long as a link may be silent before it is lost. A sibling can make our clients see that many of their
 /// own packets as failed. Used up by a client or link; it pays.
 pub const ERROR_WAIT_MS: u64 = 15_000;
+/// And in a routed network, where packets, and answers to them, also wait for links of other servers: as long as a
+/// server that is out of reach is remembered.
+pub const ROUTED_ERROR_WAIT_MS: u64 = FORGET_MS;
 /// A lost server that was not named in `--merge` is given up after this (D21).
 pub const FORGET_MS: u64 = 10 * 60 * 1000;
 /// So often a server may say "already merged" while we see no link to it, before we believe it. With the delays above

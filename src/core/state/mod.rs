@@ -27,6 +27,7 @@ pub mod users_reader;
 use std::net::SocketAddr;
 
 use crate::core::time::Millis;
+use crate::limits::{ERROR_WAIT_MS, ROUTED_ERROR_WAIT_MS};
 use crate::wire::ServerId;
 use bans::Bans;
 use config::Config;
@@ -76,6 +77,7 @@ impl Core {
             mesh.route(Routed::new(config.id, address, incarnation));
         }
         let pressure = Pressure::new(config.max_queue_bytes);
+        let is_routed = mesh.routed().is_some();
         Core {
             mesh,
             config,
@@ -85,7 +87,7 @@ impl Core {
             bans: Bans::default(),
             logins: Logins::default(),
             pressure,
-            unanswered: Unanswered::default(),
+            unanswered: Unanswered::new(if is_routed { ROUTED_ERROR_WAIT_MS } else { ERROR_WAIT_MS }),
             counters: Counters::default(),
         }
     }

@@ -8,10 +8,8 @@ use std::collections::BTreeMap;
 
 use super::key::Key;
 use crate::core::time::Millis;
-use crate::limits::{CONNECTION_BYTES, ERROR_WAIT_MS, SIBLINGS_MAX};
+use crate::limits::{CONNECTION_BYTES, SIBLINGS_MAX};
 
-/// How finely time is kept: what is answered a little later than promised is still believed.
-const SLOT_MS: u64 = ERROR_WAIT_MS / 3;
 /// Slots in which a packet may be answered: that of its own time, and all that begin before its time is over.
 const SLOTS: usize = 4;
 
@@ -19,9 +17,11 @@ const SLOTS: usize = 4;
 /// this one will be written. There is one entry for each client and link at most, and it goes with
 /// them: nine small ones for each client, which are part of what a connection takes
 /// ([`CONNECTION_BYTES`](crate::limits::CONNECTION_BYTES)).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Unanswered {
     links: BTreeMap<Key, Link>,
+    /// How finely time is kept: what is answered a little later than promised is still believed.
+    slot_ms: u64,
 }
 
 /// What went over one link.
@@ -50,9 +50,9 @@ const _: () = assert!((SIBLINGS_MAX * ENTRY_MAX_BYTES) as u64 <= CONNECTION_BYTE
 
 impl Link {
     /// The slot of time that counts.
-    fn slot(&self, now: Millis) -> u32 {
+    fn slot(&self, now: Millis, slot_ms: u64) -> u32 {
         let counted_ms = self.behind_since.unwrap_or(now).0.saturating_sub(self.behind_ms);
-        u32::try_from(counted_ms / SLOT_MS).unwrap_or(u32::MAX)
+        u32::try_from(counted_ms / slot_ms).unwrap_or(u32::MAX)
     }
 }
 
@@ -69,10 +69,15 @@ impl Packets {
 }
 
 impl Unanswered {
+    /// Packets may be answered for so long.
+    pub fn new(wait_ms: u64) -> Unanswered {
+        Unanswered { links: BTreeMap::new(), slot_ms: (wait_ms / (SLOTS as u64 - 1)).max(1) }
+    }
+
     /// A packet of `client` was forwarded over `link`.
     pub fn add(&mut self, client: Key, link: Key, now: Millis) {
         let link = self.links.entry(link).or_default();
-        let slot = link.slot(now);
+        let slot = link.slot(now, self.slot_ms);
         let packets = link.clients.entry(client).or_default();
         packets.expire(slot);
         let [last, ..] = &mut packets.counts;
@@ -83,7 +88,7 @@ impl Unanswered {
     /// its answer.
     pub fn take(&mut self, client: Key, link: Key, now: Millis) -> bool {
         let Some(link) = self.links.get_mut(&link) else { return false };
-        let slot = link.slot(now);
+        let slot = link.slot(now, self.slot_ms);
         let Some(packets) = link.clients.get_mut(&client) else { return false };
         packets.expire(slot);
         let oldest = packets.counts.iter_mut().rev().find(|count| **count > 0);
@@ -126,7 +131,9 @@ impl Unanswered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::ERROR_WAIT_MS;
 
+    const SLOT_MS: u64 = ERROR_WAIT_MS / 3;
     const ANA: Key = Key { index: 1, serial: 1 };
     const BOB: Key = Key { index: 2, serial: 2 };
     const LINK: Key = Key { index: 3, serial: 3 };
@@ -134,7 +141,7 @@ mod tests {
 
     #[test]
     fn each_packet_is_answered_once_and_only_over_its_link() {
-        let mut unanswered = Unanswered::default();
+        let mut unanswered = Unanswered::new(ERROR_WAIT_MS);
         for now in [0, 500, 3_000] {
             unanswered.add(ANA, LINK, Millis(now));
         }
@@ -147,7 +154,7 @@ mod tests {
     #[test]
     fn a_packet_may_be_answered_for_as_long_as_promised_and_little_longer() {
         for sent in (0..2 * ERROR_WAIT_MS).step_by(100) {
-            let mut unanswered = Unanswered::default();
+            let mut unanswered = Unanswered::new(ERROR_WAIT_MS);
             unanswered.add(ANA, LINK, Millis(sent));
             unanswered.add(ANA, LINK, Millis(sent));
             assert!(unanswered.take(ANA, LINK, Millis(sent + ERROR_WAIT_MS)), "sent at {sent} ms");
@@ -157,7 +164,7 @@ mod tests {
 
     #[test]
     fn time_in_which_packets_wait_for_the_link_does_not_count() {
-        let mut unanswered = Unanswered::default();
+        let mut unanswered = Unanswered::new(ERROR_WAIT_MS);
         unanswered.add(ANA, LINK, Millis(1_000));
         unanswered.set_behind(LINK, true, Millis(1_000));
         unanswered.set_behind(LINK, true, Millis(50_000));
@@ -175,7 +182,7 @@ mod tests {
 
     #[test]
     fn each_packet_has_its_own_time() {
-        let mut unanswered = Unanswered::default();
+        let mut unanswered = Unanswered::new(ERROR_WAIT_MS);
         let times: Vec<u64> = (0..100).map(|second| second * 1_000).collect();
         for &now in &times {
             unanswered.add(ANA, LINK, Millis(now));
@@ -190,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_client_costs_one_entry_for_each_link_whatever_it_sends() {
-        let mut unanswered = Unanswered::default();
+        let mut unanswered = Unanswered::new(ERROR_WAIT_MS);
         (0..100_000).for_each(|now| unanswered.add(ANA, LINK, Millis(now)));
         unanswered.add(BOB, LINK, Millis(1));
         unanswered.add(ANA, OTHER, Millis(1));
