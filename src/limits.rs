@@ -46,6 +46,18 @@ pub const ROUTED_ENTRIES_MAX: usize = 2 * ROUTED_MAX_SERVERS;
 pub const ROUTED_NEWS_BURST_BYTES: usize = 128 * 1024;
 /// And a second, beyond that. Used up by a neighbour; its link pays, which is not read from meanwhile.
 pub const ROUTED_NEWS_RATE_BYTES: usize = 64 * 1024;
+/// Bytes that a server tells of its own links at once, and a second beyond that: 400 changes, and 50. Used up by peers
+/// that merge and leave again and again; then merges are declined for a moment, which others that come pay for, too.
+/// More would be too much news for our neighbours, who would read our links later.
+pub const ROUTED_OWN_NEWS_BURST_BYTES: usize = 64 * 1024;
+/// See [`ROUTED_OWN_NEWS_BURST_BYTES`].
+pub const ROUTED_OWN_NEWS_RATE_BYTES: usize = 8 * 1024;
+/// More changes of a server's links than may be under way at once. Versions that jump further in one incarnation are of
+/// two lives.
+pub const ROUTED_VERSIONS_MAX: u32 = 0xffff;
+/// From this incarnation on, a server that finds LINKS of itself does not go on behind it (D39): its next words would
+/// find no higher one. It is 18 hours before the end of what 32 bits hold of Unix time.
+pub const ROUTED_INCARNATION_MAX: u32 = u32::MAX - 0xffff;
 
 // ---- Patience with one connection (D3, D8) ------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 //! A link of a routed network: what is ours, what goes on, and the news of links (D24 to D39).
 
+use std::collections::BTreeSet;
+
 use super::sibling::Sibling;
 use super::{Pause, PauseReason, Verdict};
 use crate::core::state::Context;
@@ -7,7 +9,12 @@ use crate::core::state::counters::Ignored;
 use crate::core::state::key::Key;
 use crate::core::state::mesh::dialable;
 use crate::limits::LINK_PAUSE_MS;
-use crate::wire::{Description, ErrorReason, Neighbours, Nickname, Packet, RelayHeader, ServerId, relay_header};
+use crate::wire::{
+    Description, Descriptions, ErrorReason, Neighbours, Nickname, Packet, RelayHeader, ServerId, relay_header,
+};
+
+/// LINKS before its list: code, description, incarnation, version, count.
+const LINKS_HEAD_BYTES: usize = 1 + Descriptions::ENTRY_BYTES + 4 + 4 + 4;
 
 /// A packet over the link with `sibling`, which is routed like us.
 pub(super) fn on_packet(sibling: &mut Sibling, packet: &Packet<'_>, context: &mut Context<'_>) -> Verdict {
@@ -62,32 +69,41 @@ fn on_links(
     context: &mut Context<'_>,
 ) -> Verdict {
     let Some(place) = dialable(*of) else { return Verdict::Ignored(Ignored::Value) };
+    let list: Vec<(ServerId, u32)> = neighbours.iter().collect();
+    let names: BTreeSet<ServerId> = list.iter().map(|&(neighbour, _)| neighbour).collect();
+    if names.len() < list.len() {
+        return Verdict::Ignored(Ignored::Value);
+    }
     let (key, now) = (context.key, context.now);
     let Some(routed) = context.core.mesh.routed_mut() else { return Verdict::Ignored(Ignored::State) };
-    if let Some(until) = routed.admit_links(from, neighbours.as_bytes().len(), now) {
+    if let Some(until) = routed.admit_links(from, LINKS_HEAD_BYTES + neighbours.as_bytes().len(), now) {
         let until = until.min(now + LINK_PAUSE_MS);
         return Verdict::Pause(Pause { reason: PauseReason::News, receiver: None, until });
     }
-    routed.on_links(key, place, age, neighbours.iter().collect(), context.effects);
+    routed.on_links(key, place, age, list, now, context.effects);
     Verdict::Handled
 }
 
 /// A packet that is taken (D34).
 fn on_relay(sibling: &Sibling, header: &RelayHeader, content: &[u8], context: &mut Context<'_>) -> Verdict {
     let is_ours = header.destination == context.core.config.id;
-    match Packet::decode(content) {
-        Ok(Packet::MsgPblInc { .. }) => {
+    let packet = match Packet::decode(content) {
+        Ok(packet) => packet,
+        Err(malformed) => return Verdict::Ignored(malformed.into()),
+    };
+    match packet {
+        Packet::MsgPblInc { .. } => {
             if !is_ours {
                 return Verdict::Ignored(Ignored::Misaddressed);
             }
-            let verdict = sibling.on_forwarded(header.origin, content, context);
+            let verdict = sibling.on_forwarded(header.origin, &packet, content, context);
             if matches!(verdict, Verdict::Handled) {
                 context.effects.relay_public(context.key, header, content);
             }
             verdict
         }
-        Ok(_) if is_ours => sibling.on_forwarded(header.origin, content, context),
-        Ok(Packet::MsgPrvInc { origin, sender, .. } | Packet::FileChnkInc { origin, sender, .. }) => {
+        _ if is_ours => sibling.on_forwarded(header.origin, &packet, content, context),
+        Packet::MsgPrvInc { origin, sender, .. } | Packet::FileChnkInc { origin, sender, .. } => {
             if origin != header.origin {
                 Verdict::Ignored(Ignored::Misaddressed)
             } else if Nickname::parse(sender).is_none() {
@@ -96,9 +112,8 @@ fn on_relay(sibling: &Sibling, header: &RelayHeader, content: &[u8], context: &m
                 pass_on(header, content, Some(sender), context)
             }
         }
-        Ok(Packet::Error { .. }) => pass_on(header, content, None, context),
-        Ok(_) => Verdict::Ignored(Ignored::State),
-        Err(malformed) => Verdict::Ignored(malformed.into()),
+        Packet::Error { .. } => pass_on(header, content, None, context),
+        _ => Verdict::Ignored(Ignored::State),
     }
 }
 

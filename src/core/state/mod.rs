@@ -74,7 +74,7 @@ impl Core {
         let permissions = Permissions::new(config.allow_peers.clone());
         let mut mesh = Mesh::new(config.id, config.advertise, permissions, config.seed);
         if let Some((address, incarnation)) = config.advertise.zip(config.routed) {
-            mesh.route(Routed::new(config.id, address, incarnation));
+            mesh.route(Routed::new(config.id, address, incarnation, config.seed));
         }
         let pressure = Pressure::new(config.max_queue_bytes);
         let is_routed = mesh.routed().is_some();

@@ -61,6 +61,8 @@ pub enum Misfit {
     LongList(usize),
     /// We left that server lately, since it did not fit.
     LeftLately,
+    /// Links to us come and go so often that the network hears of little else.
+    TooOften,
     /// Its ID is ours.
     OwnId {
         /// The address that it gives for itself.
@@ -92,7 +94,8 @@ impl Misfit {
     /// As MRGDECL has it.
     pub fn reason(self) -> DeclineReason {
         match self {
-            Misfit::AlreadyMerged => DeclineReason::AlreadyMerged,
+            // Whoever has no link to us takes this for temporary (D17).
+            Misfit::AlreadyMerged | Misfit::TooOften => DeclineReason::AlreadyMerged,
             Misfit::TooMany(_) | Misfit::LongList(_) | Misfit::LeftLately => DeclineReason::ServerLimit,
             Misfit::NotRouted | Misfit::Routed => DeclineReason::ServerLimit,
             Misfit::TooManyRouted(_) | Misfit::TooManyLinks => DeclineReason::ServerLimit,
@@ -121,9 +124,14 @@ impl std::fmt::Display for Misfit {
             }
             Misfit::TooManyLinks => write!(f, "we have {} links, which is the limit", limits::ROUTED_LINKS_MAX),
             Misfit::LongList(limits::DESCRIPTIONS_MAX) => {
-                write!(f, "its list has more than {} servers, as only a routed network may have", limits::DESCRIPTIONS_MAX)
+                write!(
+                    f,
+                    "its list has more than {} servers, as only a routed network may have",
+                    limits::DESCRIPTIONS_MAX
+                )
             }
             Misfit::LongList(most) => write!(f, "its list has more than {most} entries"),
+            Misfit::TooOften => f.write_str("links to us come and go too often: it may try again in a moment"),
             Misfit::LeftLately => f.write_str("it did not fit into our network a moment ago"),
             Misfit::OwnId { there, here } => {
                 write!(f, "its network has our own ID, at {}, and we are at {}", OrDash(there), OrDash(here))
@@ -195,6 +203,9 @@ impl Mesh {
         }
         if self.has_unanswered_request_to(offer) && self.id > offer.server {
             return Decision::Yield;
+        }
+        if self.routed.as_mut().is_some_and(|routed| !routed.may_link(now)) {
+            return Decision::Decline(Misfit::TooOften);
         }
         Decision::Accept
     }

@@ -209,7 +209,7 @@ impl Mesh {
     /// Gives up servers that have been gone for too long (D21).
     pub fn forget_old(&mut self, now: Millis, effects: &mut Effects) {
         if let Some(routed) = &mut self.routed {
-            routed.forget_old(now);
+            routed.forget_old(now, effects);
         }
         let is_old = |server: &Server| server.forget_at().is_some_and(|at| at <= now);
         let old: Vec<ServerId> = self.servers.iter().filter(|(_, s)| is_old(s)).map(|(&id, _)| id).collect();

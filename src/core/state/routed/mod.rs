@@ -59,10 +59,19 @@ struct Link {
 #[derive(Debug)]
 pub struct Routed {
     own: Place,
-    /// Our start, and how often our links have changed since.
+    /// Our start, and a number that is one more with each change of our links.
     age: (u32, u32),
+    /// The number that we begin with in each incarnation. Chance chooses it, so that words of a former life with the same
+    /// incarnation are known: on a machine without a clock, all have the same.
+    first_version: u32,
     /// The number of the last packet that we sent.
     sent: u32,
+    /// What we may still tell of our own links, before servers that come have to wait.
+    own_news: Bucket,
+    /// What others remember of us, or say of us, and is newer than our own word.
+    outdone: Option<(u32, u32)>,
+    /// When our own word comes again.
+    tell_at: Option<Millis>,
     /// By the neighbour's ID.
     links: BTreeMap<ServerId, Link>,
     /// Counts our links.
@@ -93,15 +102,21 @@ pub enum Surplus {
 
 impl Routed {
     /// A server that is alone so far. `incarnation` is the time of its start, in seconds since 1970.
-    pub fn new(id: ServerId, address: SocketAddrV4, incarnation: u32) -> Routed {
+    pub fn new(id: ServerId, address: SocketAddrV4, incarnation: u32, seed: u64) -> Routed {
         let own = (id, address);
+        // There is room for many changes above it.
+        let first_version = (seed >> 33) as u32;
         let mut database = Database::default();
-        let entry = Entry { age: (incarnation, 0), neighbours: Vec::new(), unreached_since: Millis::NEVER };
+        let entry = Entry { age: (incarnation, first_version), neighbours: Vec::new(), unreached_since: Millis::NEVER };
         database.keep(own, entry);
         Routed {
             own,
-            age: (incarnation, 0),
+            age: (incarnation, first_version),
+            first_version,
             sent: 0,
+            own_news: Bucket::holding(limits::ROUTED_OWN_NEWS_BURST_BYTES, Millis(0)),
+            outdone: None,
+            tell_at: None,
             links: BTreeMap::new(),
             links_ever: 0,
             database,
@@ -201,26 +216,35 @@ impl Routed {
         place: Place,
         age: (u32, u32),
         list: Vec<(ServerId, u32)>,
+        now: Millis,
         effects: &mut Effects,
     ) {
         if place == self.own {
             let is_ours = age == self.age && self.database.get(place).is_some_and(|entry| entry.neighbours == list);
+            let is_of_former_life = age.0 == self.age.0 && age.1 <= self.first_version;
             // We were here before, and others remember it.
-            if age >= self.age
-                && !is_ours
-                && let Some(incarnation) = age.0.checked_add(1)
-            {
-                (self.age, self.sent) = ((incarnation, 0), 0);
-                self.tell_own(effects);
+            if age >= self.age && !is_ours || is_of_former_life {
+                self.outbid(age, now, effects);
             }
             return;
         }
-        let is_known = self.database.get(place).is_some();
-        if !is_known && !self.database.make_room() {
-            return;
+        if self.database.get(place).is_none() {
+            if !self.database.make_room() {
+                return;
+            }
+            self.forget_taken();
         }
         // Not reached until a tree says so.
-        let unreached_since = self.database.get(place).map_or(Millis::default(), |entry| entry.unreached_since);
+        let known = self.database.get(place);
+        let unreached_since = known.map_or(now, |entry| entry.unreached_since);
+        // A jump of versions is another life: its numbers begin anew.
+        let is_reborn = known.is_some_and(|entry| {
+            entry.age.0 == age.0
+                && age.1.checked_sub(entry.age.1).is_some_and(|jump| jump > limits::ROUTED_VERSIONS_MAX)
+        });
+        if is_reborn {
+            self.taken.remove(&place);
+        }
         let entry = Entry { age, neighbours: list, unreached_since };
         let mut bytes = Vec::new();
         entry.encode(place, &mut bytes);
@@ -230,10 +254,46 @@ impl Routed {
         }
     }
 
+    /// Whether a server may be linked with us now. Each link that comes, and goes, is told to the whole network.
+    pub fn may_link(&mut self, now: Millis) -> bool {
+        self.own_news.refill(limits::ROUTED_OWN_NEWS_RATE_BYTES, limits::ROUTED_OWN_NEWS_BURST_BYTES, now);
+        self.own_news.has_some()
+    }
+
+    /// Somebody says something newer of our links than we do: goes on behind that, with the next incarnation. If this
+    /// comes again and again, not at once.
+    fn outbid(&mut self, age: (u32, u32), now: Millis, effects: &mut Effects) {
+        self.outdone = self.outdone.max(Some(age));
+        if self.may_link(now) {
+            self.speak_again(now, effects);
+        } else {
+            let at = self.own_news.when_it_has(0, limits::ROUTED_OWN_NEWS_RATE_BYTES);
+            self.tell_at = Some(self.tell_at.map_or(at, |before| before.min(at)));
+        }
+    }
+
+    fn speak_again(&mut self, now: Millis, effects: &mut Effects) {
+        self.tell_at = None;
+        let incarnation = self.outdone.take().map(|(incarnation, _)| incarnation);
+        match incarnation {
+            Some(incarnation) if incarnation >= limits::ROUTED_INCARNATION_MAX => {
+                log::error!(
+                    "a server of the network speaks for us, with incarnation {incarnation}, which no clock gives"
+                );
+                self.tell_at = Some(now + limits::FORGET_MS + limits::FORGET_MS / 10);
+            }
+            Some(incarnation) => {
+                (self.age, self.sent) = ((incarnation + 1, self.first_version), 0);
+                self.tell_own(effects);
+            }
+            None => self.tell_own(effects),
+        }
+    }
+
     /// Our own links have changed: tells all neighbours.
     fn tell_own(&mut self, effects: &mut Effects) {
         self.age = match self.age {
-            (incarnation, u32::MAX) => (incarnation.saturating_add(1), 1),
+            (incarnation, u32::MAX) => (incarnation.saturating_add(1), self.first_version + 1),
             (incarnation, version) => (incarnation, version + 1),
         };
         let neighbours = insert_all(self.links.iter().filter_map(|(&id, link)| Some((id, link.stamp?))));
@@ -242,6 +302,7 @@ impl Routed {
         entry.encode(self.own, &mut bytes);
         self.database.keep(self.own, entry);
         self.is_stale = true;
+        self.own_news.take(bytes.len(), limits::ROUTED_OWN_NEWS_BURST_BYTES);
         self.tell(&bytes, None, effects);
     }
 
@@ -262,8 +323,8 @@ impl Routed {
             let is_reached = reached.next_if(|&reached| reached == place).is_some();
             entry.unreached_since = match entry.unreached_since {
                 _ if is_reached => Millis::NEVER,
-                // It was reached, or is new.
-                Millis::NEVER | Millis(0) => now.max(Millis(1)),
+                // It was reached.
+                Millis::NEVER => now,
                 since => since,
             };
         }
@@ -299,12 +360,14 @@ impl Routed {
 
     /// What stands before our next packet, which is for this server.
     pub fn next_header(&mut self, destination: ServerId, effects: &mut Effects) -> RelayHeader {
+        self.sent = self.sent.saturating_add(1);
+        let header = RelayHeader { destination, origin: self.own.0, incarnation: self.age.0, number: self.sent };
         if self.sent == u32::MAX {
-            (self.age, self.sent) = ((self.age.0.saturating_add(1), 0), 0);
+            // The news is on its way before the next packet.
+            (self.age, self.sent) = ((self.age.0.saturating_add(1), self.first_version), 0);
             self.tell_own(effects);
         }
-        self.sent += 1;
-        RelayHeader { destination, origin: self.own.0, incarnation: self.age.0, number: self.sent }
+        header
     }
 
     /// Whether a packet with this header is taken over the link `key` (D33).
@@ -312,9 +375,12 @@ impl Routed {
         if self.next_hop(header.origin, now) != Some(key) {
             return Err(Ignored::Misaddressed);
         }
-        let last = self.place_of(header.origin).and_then(|origin| self.taken.get(&origin));
+        let Some(origin) = self.place_of(header.origin) else { return Err(Ignored::Misaddressed) };
+        // News runs ahead of packets. A liar that spoke for it from a later incarnation would silence it for ever.
+        let is_early = self.database.get(origin).is_none_or(|entry| header.incarnation > entry.age.0);
+        let last = self.taken.get(&origin);
         let is_late = last.is_some_and(|&last| (header.incarnation, header.number) <= last);
-        if is_late { Err(Ignored::Late) } else { Ok(()) }
+        if is_early || is_late { Err(Ignored::Late) } else { Ok(()) }
     }
 
     /// It is taken.
@@ -328,17 +394,24 @@ impl Routed {
         self.tree.routes.get(&server).map(|route| (server, route.address))
     }
 
-    /// Forgets servers that were not reached for long.
-    pub fn forget_old(&mut self, now: Millis) {
+    /// Forgets servers that were not reached for long, and says again what others did not believe.
+    pub fn forget_old(&mut self, now: Millis, effects: &mut Effects) {
+        if self.tell_at.is_some_and(|at| at <= now) {
+            self.speak_again(now, effects);
+        }
         if self.database.next_deadline().is_some_and(|at| at <= now) {
             self.database.forget_old(now);
-            self.taken.retain(|&origin, _| self.database.get(origin).is_some());
+            self.forget_taken();
         }
+    }
+
+    fn forget_taken(&mut self) {
+        self.taken.retain(|&origin, _| self.database.get(origin).is_some());
     }
 
     /// When that has something to do.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.database.next_deadline()
+        self.database.next_deadline().into_iter().chain(self.tell_at).min()
     }
 
     /// The links that have to go, so that no ID is there twice and the network is not too large (D38).

@@ -31,7 +31,7 @@ fn key(id: u32) -> Key {
 
 impl Network {
     fn of(ids: impl IntoIterator<Item = u32>) -> Network {
-        let servers = ids.into_iter().map(|id| (id, Routed::new(ServerId(id), address(id), 1_000))).collect();
+        let servers = ids.into_iter().map(|id| (id, Routed::new(ServerId(id), address(id), 1_000, 0))).collect();
         Network { servers, ..Network::default() }
     }
 
@@ -72,7 +72,7 @@ impl Network {
             Packet::Hello { stamp } => assert!(server.on_hello(ServerId(from), key(from), stamp, effects)),
             Packet::Links { server: of, incarnation, version, neighbours } => {
                 let list = neighbours.iter().collect();
-                server.on_links(key(from), dialable(of).unwrap(), (incarnation, version), list, effects);
+                server.on_links(key(from), dialable(of).unwrap(), (incarnation, version), list, Millis(1), effects);
             }
             other => panic!("{other:?}"),
         });
@@ -206,9 +206,11 @@ fn a_link_that_one_end_alone_lists_is_none() {
     network.settle(&mut random);
     // 2 says that it is linked with 3, and 3 says nothing.
     let list = vec![(ServerId(1), 1), (ServerId(3), 1)];
-    network.call(1, |server, effects| server.on_links(key(2), (ServerId(2), address(2)), (1_000, 9), list, effects));
     network.call(1, |server, effects| {
-        server.on_links(key(2), (ServerId(3), address(3)), (1_000, 1), Vec::new(), effects);
+        server.on_links(key(2), (ServerId(2), address(2)), (1_000, 9), list, Millis(1), effects)
+    });
+    network.call(1, |server, effects| {
+        server.on_links(key(2), (ServerId(3), address(3)), (1_000, 1), Vec::new(), Millis(1), effects);
     });
     network.servers.get_mut(&1).unwrap().refresh(Millis(2));
     assert_eq!(network.routes(1), [(2, 2, 0)]);
@@ -239,9 +241,8 @@ fn a_packet_is_taken_once_in_order_and_only_from_where_its_origin_is() {
     assert_eq!(come(1, header(1, 1_000, 1)), Err(Ignored::Late));
     assert_eq!(come(1, header(1, 1_000, 7)), Ok(()));
     assert_eq!(come(1, header(1, 1_000, 6)), Err(Ignored::Late));
-    assert_eq!(come(1, header(1, 1_001, 1)), Ok(()), "it has started anew");
-    assert_eq!(come(1, header(1, 1_000, 8)), Err(Ignored::Late));
-    assert_eq!(come(3, header(1, 1_001, 2)), Err(Ignored::Misaddressed), "3 does not lead to 1");
+    assert_eq!(come(1, header(1, 1_001, 1)), Err(Ignored::Late), "it never told of that incarnation");
+    assert_eq!(come(3, header(1, 1_000, 8)), Err(Ignored::Misaddressed), "3 does not lead to 1");
     assert_eq!(come(1, header(2, 1_000, 1)), Err(Ignored::Misaddressed), "that is this server");
     assert_eq!(come(1, header(9, 1_000, 1)), Err(Ignored::Misaddressed), "nobody knows 9");
 }
@@ -257,7 +258,7 @@ fn a_server_whose_clock_went_back_goes_on_from_what_others_remember() {
     assert_eq!((first.incarnation, first.number), (1_000, 1));
     for clock in [500, 1_001] {
         network.cut(1, 2);
-        network.servers.insert(1, Routed::new(ServerId(1), address(1), clock));
+        network.servers.insert(1, Routed::new(ServerId(1), address(1), clock, 0));
         network.link(1, 2);
         network.settle(&mut random);
         let next = network.call(1, |server, effects| server.next_header(ServerId(2), effects));
@@ -281,7 +282,7 @@ fn of_two_servers_with_one_id_the_lower_address_keeps_it() {
                 list = vec![(ServerId(2), 1), (ServerId(3), 77)];
             }
             let age = (2_000 + u32::from(other == address(0)), 1);
-            network.call(3, |server, effects| server.on_links(key(2), place, age, list, effects));
+            network.call(3, |server, effects| server.on_links(key(2), place, age, list, Millis(2), effects));
         }
         let server = network.servers.get_mut(&3).unwrap();
         server.refresh(Millis(3));
@@ -298,7 +299,14 @@ fn no_more_servers_are_remembered_than_two_networks_have_and_those_that_are_not_
     network.settle(&mut random);
     for id in 100..400 {
         network.call(1, |server, effects| {
-            server.on_links(key(2), (ServerId(id), address(id)), (1, 1), vec![(ServerId(2), 5)], effects);
+            server.on_links(
+                key(2),
+                (ServerId(id), address(id)),
+                (1, 1),
+                vec![(ServerId(2), 5)],
+                Millis(u64::from(id)),
+                effects,
+            );
             server.refresh(Millis(u64::from(id)));
         });
     }
@@ -307,6 +315,50 @@ fn no_more_servers_are_remembered_than_two_networks_have_and_those_that_are_not_
     assert_eq!(network.routes(1), [(2, 2, 0)]);
     let server = network.servers.get_mut(&1).unwrap();
     let last = server.next_deadline().unwrap() + limits::ROUTED_ENTRIES_MAX as u64;
-    server.forget_old(last);
+    server.forget_old(last, &mut Effects::default());
     assert_eq!((server.database().count(), server.next_deadline()), (2, None));
+}
+
+/// As on a machine without a clock: every start is at the same second.
+#[test]
+fn a_server_that_starts_again_with_the_same_incarnation_is_heard_by_who_remembers_its_former_life() {
+    // Server 2 remembers, and 3 does not. The new life meets 2 itself, or 3 first, which then meets 2.
+    for (first_seed, second_seed, meets) in
+        [(1 << 50, 1 << 60, 2), (1 << 60, 1 << 50, 2)].into_iter().chain([(1 << 50, 1 << 60, 3), (1 << 60, 1 << 50, 3)])
+    {
+        let mut network = Network::of([2, 3]);
+        let mut random = Random::new(1);
+        network.servers.insert(1, Routed::new(ServerId(1), address(1), 1_000, first_seed));
+        network.link(1, 2);
+        network.settle(&mut random);
+        let say = |network: &mut Network, over| {
+            let header = network.call(1, |server, effects| server.next_header(ServerId(2), effects));
+            let listener = network.servers.get_mut(&2).unwrap();
+            let result = listener.check(key(over), &header, Millis(2));
+            if result.is_ok() {
+                listener.take(&header);
+            }
+            result
+        };
+        for _ in 0..10 {
+            assert_eq!(say(&mut network, 1), Ok(()));
+        }
+        network.cut(1, 2);
+        network.servers.insert(1, Routed::new(ServerId(1), address(1), 1_000, second_seed));
+        for _ in 0..5 {
+            network.link(1, 3);
+            network.settle(&mut random);
+            network.cut(1, 3);
+        }
+        if meets == 2 {
+            network.link(1, 2);
+        } else {
+            network.link(1, 3);
+            network.settle(&mut random);
+            network.link(3, 2);
+        }
+        network.settle(&mut random);
+        let over = if meets == 2 { 1 } else { 3 };
+        assert_eq!(say(&mut network, over), Ok(()), "seeds {first_seed} and {second_seed}, {meets}");
+    }
 }

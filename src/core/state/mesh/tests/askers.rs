@@ -141,7 +141,7 @@ fn a_routed_server_and_one_that_is_not_decline_each_other_and_so_does_one_with_t
     assert_eq!(Play::new(&[]).ask(&routed), Decision::Decline(Misfit::Routed));
     let ask = |offer: &Offer| {
         let mut play = Play::new(&[]);
-        play.mesh.route(Routed::new(ServerId(ID), address(ID), 1_000));
+        play.mesh.route(Routed::new(ServerId(ID), address(ID), 1_000, 0));
         play.ask(offer)
     };
     assert_eq!(ask(&dense), Decision::Decline(Misfit::NotRouted));

@@ -149,7 +149,7 @@ fn what_we_say_of_ourselves_and_comes_back_changes_nothing() {
     let (age, list) = (entry.age, entry.neighbours.clone());
     let changes = one.tree_changes();
     network.call(1, |one, effects| {
-        one.on_links(key(2), (ServerId(1), address(1)), age, list, effects);
+        one.on_links(key(2), (ServerId(1), address(1)), age, list, NOW, effects);
         assert!(effects.is_empty());
         one.refresh(NOW);
         assert_eq!(one.tree_changes(), changes);
@@ -174,9 +174,9 @@ fn a_server_that_was_reached_is_remembered_for_a_while_when_it_is_not_any_more()
     network.settle(&mut Random::new(1));
     let one = network.servers.get_mut(&1).unwrap();
     assert_eq!(one.next_deadline(), Some(Millis(2) + limits::FORGET_MS));
-    one.forget_old(Millis(1) + limits::FORGET_MS);
+    one.forget_old(Millis(1) + limits::FORGET_MS, &mut Effects::default());
     let known = |one: &Routed| (1..=5).filter(|&id| one.database().get((ServerId(id), address(id))).is_some()).count();
     assert_eq!(known(one), 5);
-    one.forget_old(Millis(2) + limits::FORGET_MS);
+    one.forget_old(Millis(2) + limits::FORGET_MS, &mut Effects::default());
     assert_eq!(known(one), 3, "3 and 4 are forgotten");
 }
