@@ -8,7 +8,7 @@ use crate::core::state::effects::{CloseMode, CloseReason};
 use crate::core::state::key::Key;
 use crate::core::state::mesh::OrDash;
 use crate::core::state::routed::Surplus;
-use crate::wire::{Envelope, ErrorReason, Packet, ServerId};
+use crate::wire::{ErrorReason, Packet, ServerId};
 
 impl<S: Socket> Engine<S> {
     /// Makes the tree anew if links have changed, and lets those links have our clients' public messages that carry.
@@ -73,12 +73,15 @@ impl<S: Socket> Engine<S> {
     /// A public message of another server goes on over every link that carries, except for the one that it came over.
     pub(super) fn relay_public(&mut self, bytes: std::ops::Range<usize>, from: Key) {
         self.refresh_routes();
-        let Some(routed) = self.core.mesh.routed() else { return };
-        let links: Vec<(ServerId, Key)> = routed.carrying().filter(|&(_, key)| key != from).collect();
-        self.core.counters.relayed += links.len() as u64;
-        for (server, key) in links {
-            Envelope::set_destination(self.effects.bytes_mut(bytes.clone()), server);
-            self.queue_bytes(key, bytes.clone());
+        let links = self.carrying_links();
+        let Some(connection) = self.connections.get_mut(from).filter(|connection| connection.is_open()) else { return };
+        // What came over it came over a link that carries.
+        let others = links.saturating_sub(usize::from(connection.outbox.gets_public()));
+        if others > 0 {
+            let packet = self.effects.bytes(bytes);
+            connection.outbox.relay(packet, &mut self.output);
+            self.core.counters.relayed += others as u64;
+            self.core.counters.packets_out.count(packet.first(), packet.len(), others);
         }
     }
 

@@ -1,4 +1,5 @@
-//! What the clients of this server have said in public in this turn, as the other servers get it.
+//! What was said in public in this turn, as the other servers get it: by the clients of this server, and in a routed
+//! network by those behind a neighbour.
 //!
 //! Every public message travels to each server in a PCKFWD, or in a RELAY. The packets of two links differ only in the
 //! destination. So they are encoded once, and the destination is set for one server after the other:
@@ -47,6 +48,12 @@ impl LinkBatch {
         envelope.encode(&mut self.bytes);
         self.bytes.extend_from_slice(message);
         self.bytes.len() - start
+    }
+
+    /// Appends one that is in its envelope already.
+    pub fn append_encoded(&mut self, packet: &[u8]) {
+        self.packets.push(self.bytes.len());
+        self.bytes.extend_from_slice(packet);
     }
 
     /// From now on the packets are for this server.

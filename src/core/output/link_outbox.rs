@@ -168,6 +168,12 @@ impl LinkOutbox {
         self.cursor = link_batch.end();
     }
 
+    /// It does not get the last packet of the batch, which came over it. To be called behind [`LinkOutbox::take_over`] and
+    /// that packet.
+    pub fn pass_over(&mut self, batch: &LinkBatch) {
+        self.cursor = batch.end();
+    }
+
     /// Takes out the next packet that never began to be written, into `packet`. Throws away packets that did.
     pub fn pop_undelivered(&mut self, packet: &mut Vec<u8>, output: &mut Output) -> bool {
         self.take_over(output);

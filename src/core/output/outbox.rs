@@ -155,6 +155,15 @@ impl Outbox {
         }
     }
 
+    /// A public message that came over this link goes on over all others that carry.
+    pub fn relay(&mut self, packet: &[u8], output: &mut Output) {
+        if let Outbox::Link(link) = self {
+            link.take_over(output);
+            output.link_batch.append_encoded(packet);
+            link.pass_over(&output.link_batch);
+        }
+    }
+
     /// From now on it gets only the public messages that wait already.
     pub fn leave(&mut self, output: &mut Output) {
         match self {

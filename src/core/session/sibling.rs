@@ -48,7 +48,10 @@ impl Sibling {
             Packet::MrgDecl { .. } => Verdict::Handled,
             _ if context.core.mesh.routed().is_some() => relay::on_packet(self, packet, context),
             Packet::PckFwd { destination, content } if destination == context.core.config.id => {
-                let verdict = self.on_forwarded(self.server, content, context);
+                let verdict = match Packet::decode(content) {
+                    Ok(packet) => self.on_forwarded(self.server, &packet, content, context),
+                    Err(malformed) => Verdict::Ignored(malformed.into()),
+                };
                 if !matches!(verdict, Verdict::Pause(_)) {
                     self.on_handled(forward_header(destination).len() + content.len());
                 }
@@ -83,14 +86,17 @@ impl Sibling {
         }
     }
 
-    /// One whole packet for a client of ours, or for all of them. It must come from a client of the server `from`, which
-    /// is the other end, or in a routed network behind it: no other server speaks for another's users.
-    pub(super) fn on_forwarded(&self, from: ServerId, content: &[u8], context: &mut Context<'_>) -> Verdict {
-        let packet = match Packet::decode(content) {
-            Ok(packet) => packet,
-            Err(malformed) => return Verdict::Ignored(malformed.into()),
-        };
-        match packet {
+    /// One whole packet, whose bytes are `content`, for a client of ours, or for all of them. It must come from a client of
+    /// the server `from`, which is the other end, or in a routed network behind it: no other server speaks for another's
+    /// users.
+    pub(super) fn on_forwarded(
+        &self,
+        from: ServerId,
+        packet: &Packet<'_>,
+        content: &[u8],
+        context: &mut Context<'_>,
+    ) -> Verdict {
+        match *packet {
             Packet::MsgPblInc { origin, sender, .. } => match check_sender(from, origin, sender) {
                 Ok(()) => {
                     let may_wait = self.owed_bytes == 0;

@@ -212,11 +212,6 @@ impl Effects {
         self.bytes.get(range).unwrap_or(&[])
     }
 
-    /// The same bytes, to address them to one server after the other.
-    pub fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
-        self.bytes.get_mut(range).unwrap_or_default()
-    }
-
     /// Takes the list out to be applied; the bytes stay until [`Effects::recycle`].
     pub fn take_list(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.list)
