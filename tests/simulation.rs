@@ -14,10 +14,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 mod chaos;
 #[path = "simulation/checker.rs"]
 mod checker;
+#[path = "simulation/codes.rs"]
+mod codes;
 #[path = "simulation/dice.rs"]
 mod dice;
 #[path = "simulation/foreigners.rs"]
 mod foreigners;
+#[path = "simulation/hash.rs"]
+mod hash;
 #[path = "simulation/host.rs"]
 mod host;
 #[path = "simulation/ledger.rs"]

@@ -193,10 +193,13 @@ fn check_foreigners(world: &mut World) {
 /// No link comes or goes any more.
 fn check_steady(world: &mut World) {
     let links = |world: &World| world.hosts.iter().map(|host| host.links.clone()).collect::<Vec<_>>();
-    let before = links(world);
+    let (before, news) = (links(world), routed::news_bytes(world));
     let until = world.now + STEADY_MS;
     world.run_until(until);
     assert_eq!(before, links(world), "S3, S8: links change while nothing happens");
+    // One of two with one ID is dialled now and then.
+    let told = routed::news_bytes(world) - news;
+    assert!(told == 0 || has_twins(world), "routed servers tell {told} bytes of links while nothing happens");
 }
 
 /// S5, S6, S8: newcomers to servers of one component reach each other.

@@ -51,6 +51,8 @@ enum State {
     New,
     Asked,
     Linked(ServerId),
+    /// It gave way to another connection. What came behind that means nothing.
+    Over,
 }
 
 impl Line {
@@ -194,6 +196,7 @@ impl Foreigner {
                     let loser = if self.plan.id > server { other } else { place };
                     self.lines[loser].end = None;
                     if loser == place {
+                        self.lines[place].state = State::Over;
                         return;
                     }
                 }
@@ -202,6 +205,7 @@ impl Foreigner {
                     self.announce(place, server);
                 }
             }
+            (State::Over, _) => {}
             (State::Asked, Packet::MrgDecl { .. }) => self.lines[place].end = None,
             (State::Linked(server), Packet::MrgReq { server: sender, siblings }) => {
                 assert_eq!(server, sender, "a server speaks for itself");

@@ -99,7 +99,7 @@ impl World {
     pub fn direct(&self, near: usize, far: usize) -> LinkState {
         let epoch = self.epochs.get(&pair(near, far)).copied().unwrap_or(0);
         let (a, b) = (self.hosts[near].links.get(&far), self.hosts[far].links.get(&near));
-        LinkState { epoch, near_up: a.is_some(), both_up: a.is_some() && a == b, upsets: None }
+        LinkState { epoch, near_up: a.is_some(), knows_id: a.is_some(), both_up: a.is_some() && a == b, upsets: None }
     }
 
     /// Whether two servers agree that they are linked. Without faults, they go on agreeing.

@@ -9,7 +9,7 @@
 //! would tell a poll is an `edge`: it is set by what happens, and taken when the owner runs.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hasher;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
@@ -19,7 +19,9 @@ use cfp::core::engine::socket::{Received, Sent, Socket};
 use cfp::core::state::key::Key;
 use cfp::limits::{CLIENT_KEEPALIVE, Keepalive, LINK_KEEPALIVE};
 
+use super::codes::CodeCheck;
 use super::dice::Dice;
+use super::hash::Fnv;
 
 /// As much as tells what was said first.
 const HEAD_BYTES: usize = 32;
@@ -83,6 +85,7 @@ pub struct End {
     pub written_bytes: u64,
     /// The first bytes that were written.
     pub head: Vec<u8>,
+    codes: CodeCheck,
 }
 
 impl End {
@@ -94,7 +97,7 @@ impl End {
         }
     }
 
-    fn new(owner: Owner, keepalive: Keepalive) -> End {
+    fn new(owner: Owner, keepalive: Keepalive, codes: CodeCheck) -> End {
         End {
             owner,
             key: None,
@@ -110,6 +113,7 @@ impl End {
             keepalive,
             written_bytes: 0,
             head: Vec::new(),
+            codes,
         }
     }
 }
@@ -130,25 +134,11 @@ pub struct Net {
     ready: BTreeMap<Owner, VecDeque<EndId>>,
     dice: Dice,
     capacity_bytes: usize,
+    /// The servers that are routed.
+    pub routed: BTreeSet<Owner>,
     /// All bytes that were ever written, and where.
     pub hash: Fnv,
     pub bytes: u64,
-}
-
-/// FNV-1a. The standard library's hashes may change with its version.
-#[derive(Debug)]
-pub struct Fnv(u64);
-
-impl Hasher for Fnv {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
 }
 
 pub type SharedNet = Rc<RefCell<Net>>;
@@ -161,7 +151,8 @@ impl Net {
             ready: BTreeMap::new(),
             dice: Dice::new(seed),
             capacity_bytes,
-            hash: Fnv(0xcbf2_9ce4_8422_2325),
+            routed: BTreeSet::new(),
+            hash: Fnv::new(),
             bytes: 0,
         }))
     }
@@ -367,7 +358,11 @@ pub fn make_pipe(net: &SharedNet, owners: [Owner; 2]) -> (PipeEnd, PipeEnd) {
     let pipe = net.borrow().pipes.len();
     let [dialler, listener] = owners;
     let patience = if let Owner::Host(_) = dialler { LINK_KEEPALIVE } else { CLIENT_KEEPALIVE };
-    let ends = [End::new(dialler, patience), End::new(listener, CLIENT_KEEPALIVE)];
+    let codes = |writer, reader| CodeCheck::new(writer, reader, &net.borrow().routed);
+    let ends = [
+        End::new(dialler, patience, codes(dialler, listener)),
+        End::new(listener, CLIENT_KEEPALIVE, codes(listener, dialler)),
+    ];
     net.borrow_mut().pipes.push(Pipe { ends, is_connected: false, is_silent: false });
     let end = |side| PipeEnd { net: Rc::clone(net), id: EndId { pipe, side } };
     (end(0), end(1))
@@ -432,6 +427,7 @@ impl Socket for PipeEnd {
         end.sending.extend(written);
         end.written_bytes += count as u64;
         end.head.extend(written.iter().take(HEAD_BYTES - end.head.len()));
+        end.codes.on_written(&end.head, written);
         if count < bytes.len() {
             end.wants_space = true;
             net.later.push(Later::Space(self.id));

@@ -176,7 +176,8 @@ impl Plan {
             Kind::Fits | Kind::Races | Kind::Duel | Kind::Routed => Vec::new(),
         };
         let may_be_calm = kind == Kind::Fits || kind == Kind::Routed && !has_twins;
-        let is_calm = kind == Kind::Duel || may_be_calm && dice.chance(100);
+        let calm_in_thousand = if kind == Kind::Routed { 300 } else { 100 };
+        let is_calm = kind == Kind::Duel || may_be_calm && dice.chance(calm_in_thousand);
         let mut fault_weights = [0; 11];
         for weight in fault_weights.iter_mut().filter(|_| !is_calm) {
             *weight = if dice.chance(400) { 0 } else { dice.between(1, 20) };
@@ -185,7 +186,7 @@ impl Plan {
         let max_message_bytes = pick(dice, &[300, 2000, 65536]);
         let room = max_message_bytes * 8;
         let link_queue_bytes = pick(dice, &[20_000, 100_000, LINK_QUEUE_MAX_BYTES]);
-        Plan {
+        let plan = Plan {
             kind,
             hosts,
             foreigners,
@@ -208,6 +209,26 @@ impl Plan {
             max_link_queue_bytes: if is_calm { LINK_QUEUE_MAX_BYTES } else { link_queue_bytes.max(room) },
             max_message_bytes,
             restarts_in_thousand: *dice.pick(&[0, 500, 950, 1000]).unwrap_or(&1000),
+        };
+        if kind == Kind::Routed && is_calm { plan.growing(dice) } else { plan }
+    }
+
+    /// Links only come, while all talk without a break. Whatever anybody says is due, so it matters that news of a link
+    /// runs ahead of what is said: often both are handled in one turn.
+    fn growing(mut self, dice: &mut Dice) -> Plan {
+        for host in self.hosts.iter_mut().filter(|_| dice.chance(700)) {
+            host.merges.clear();
+        }
+        Plan {
+            people: dice.between(8, 24) as usize,
+            chaos_ms: dice.between(6_000, 12_000),
+            talk_interval_ms: dice.between(5, 40),
+            latency_ms: dice.between(0, 5),
+            run_delay_ms: dice.between(5, 30),
+            pipe_bytes: 65536,
+            max_message_bytes: 300,
+            max_queue_bytes: 1 << 20,
+            ..self
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 
 use cfp::core::state::routed::{Entry, Routed};
 use cfp::limits::ROUTED_MAX_SERVERS;
-use cfp::wire::ServerId;
+use cfp::wire::{Code, ServerId};
 
 use super::checker::{component, up};
 use super::ledger::LinkState;
@@ -33,8 +33,8 @@ type Basis = (u32, u64, Vec<(usize, usize)>);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Way {
-    /// The sender's server knows a way.
-    is_known: bool,
+    /// The sender's server knows a way to a server of that ID, if perhaps not to this one.
+    is_id_known: bool,
     /// The pipes to the other host, if every table on the way leads there.
     pipes: Option<Vec<usize>>,
 }
@@ -104,7 +104,8 @@ impl World {
             pipes.push(pipe);
             at = next;
         }
-        Way { is_known: knows(near).is_some(), pipes: (at == far).then_some(pipes) }
+        let is_id_known = self.routed(near).is_some_and(|routed| routed.tree().routes.contains_key(&there.0));
+        Way { is_id_known, pipes: (at == far).then_some(pipes) }
     }
 
     /// The host at the other end of a link, if that is up on both sides, and the pipe.
@@ -123,7 +124,9 @@ impl World {
         let there = pipes(near, far);
         LinkState {
             epoch: self.ways.epochs.get(&(near, far)).copied().unwrap_or(0),
-            near_up: self.ways.ways.get(&(near, far)).is_some_and(|way| way.is_known),
+            // A server may know a way that is gone, before that news has come.
+            near_up: there.is_some(),
+            knows_id: self.ways.ways.get(&(near, far)).is_some_and(|way| way.is_id_known),
             both_up: there.is_some() && there == back,
             upsets: Some(self.ways.upsets),
         }
@@ -132,6 +135,15 @@ impl World {
     fn place(&self, host: usize) -> (ServerId, SocketAddrV4) {
         (self.hosts[host].id, self.address(host))
     }
+}
+
+/// What the hosts have told each other of links.
+pub fn news_bytes(world: &World) -> u64 {
+    let of_host = |host: usize| {
+        let counters = &world.hosts[host].engine.as_ref().expect("it is up").core().counters.packets_out;
+        [Code::Links, Code::Hello, Code::Hold].map(|code| counters.bytes(code)).iter().sum::<u64>()
+    };
+    up(world).into_iter().map(of_host).sum()
 }
 
 /// R1, R2, R10, R12.

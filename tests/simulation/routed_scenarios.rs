@@ -208,3 +208,27 @@ fn networks_that_merge_at_once_and_are_too_large_together_end_as_two() {
         assert_eq!(links, world.hosts.iter().map(|host| host.links.clone()).collect::<Vec<_>>(), "seed {seed}");
     }
 }
+
+/// What is told of one lost link, in a network as large as it may be.
+#[test]
+fn a_lost_link_costs_a_network_of_64_servers_15_kb_of_news() {
+    const NEWS_MAX_BYTES: u64 = 15_000;
+    let mut merges: Vec<Vec<usize>> = (0..64).map(|host| if host == 0 { vec![] } else { vec![host / 3] }).collect();
+    (0..16).for_each(|at| merges[63 - at].push(at * 3));
+    let merges: Vec<&[usize]> = merges.iter().map(Vec::as_slice).collect();
+    let mut world = network(0, &merges);
+    assert_eq!(world.hosts.iter().map(|host| host.links.len()).sum::<usize>(), 2 * 79);
+    let before = routed::news_bytes(&world);
+    let (near, far) = (1, 0);
+    let pipe = world.hosts[near].links[&far];
+    world.cut_off(near, far);
+    for side in [0, 1] {
+        let end = super::pipes::EndId { pipe, side };
+        world.net.borrow_mut().break_end(end, std::io::ErrorKind::ConnectionReset);
+    }
+    world.collect();
+    pass(&mut world, PATIENCE_MS);
+    assert!(tables(&world).iter().all(|table| table.len() == 63), "a spare has taken over");
+    let news = routed::news_bytes(&world) - before;
+    assert!(news <= NEWS_MAX_BYTES, "{news} bytes");
+}

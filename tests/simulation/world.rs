@@ -12,7 +12,7 @@ use cfp::core::state::config::Config;
 use cfp::core::state::counters::Ignored;
 use cfp::core::state::effects::CloseReason;
 use cfp::core::state::mesh::DialFor;
-use cfp::wire::{FrameLimits, ServerId};
+use cfp::wire::{Code, FrameLimits, ServerId};
 use ipnet::IpNet;
 
 use super::dice::Dice;
@@ -133,6 +133,9 @@ impl World {
     /// The world that is planned so.
     pub fn of(plan: Plan, mut dice: Dice, is_verbose: bool) -> World {
         let net = Net::new(dice.between(0, u64::MAX - 1), plan.pipe_bytes);
+        let routed_hosts = (0..plan.hosts.len()).filter(|&host| plan.hosts[host].is_routed).map(Owner::Host);
+        let routed = (0..plan.foreigners.len()).filter(|&number| plan.foreigners[number].is_routed);
+        net.borrow_mut().routed = routed_hosts.chain(routed.map(Owner::Foreigner)).collect();
         let hosts = plan.hosts.iter().enumerate().map(|(number, host)| Host::new(number, host.id)).collect();
         let foreigners: Vec<Foreigner> = plan.foreigners.iter().cloned().map(Foreigner::new).collect();
         let liars: Vec<Liar> = plan.liars.iter().cloned().map(Liar::new).collect();
@@ -228,6 +231,12 @@ impl World {
             self.count_many(&format!("ignored: {}", reason.name()), counters.ignored.get(reason as usize));
         }
         self.count_many("dropped with a link", counters.link_packets_dropped);
+        if !self.plan.hosts[number].is_routed {
+            for code in [Code::Relay, Code::Links, Code::Hold, Code::Hello] {
+                let written = counters.packets_out.packets(code);
+                assert_eq!(written, 0, "R11: {number} is dense, and writes {}", code.name());
+            }
+        }
     }
 
     /// When the next thing will happen.
