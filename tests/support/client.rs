@@ -56,6 +56,11 @@ impl Client {
         self.packets.into_stream()
     }
 
+    /// The same connection, for another thread that reads from it or writes to it.
+    pub fn stream(&self) -> TcpStream {
+        self.packets.tcp().try_clone().unwrap()
+    }
+
     /// Its own end's address.
     pub fn local_address(&self) -> SocketAddr {
         self.packets.tcp().local_addr().unwrap()

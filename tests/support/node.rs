@@ -38,8 +38,12 @@ impl Node {
 
     /// Starts a server at this address.
     pub fn start_at(id: u32, address: SocketAddr, arguments: &[&str]) -> Node {
+        Node::start_by(Command::new(BINARY), id, address, arguments)
+    }
+
+    /// Starts a server at this address by a command that lacks its arguments only.
+    pub fn start_by(mut command: Command, id: u32, address: SocketAddr, arguments: &[&str]) -> Node {
         let control = fresh_path("control");
-        let mut command = Command::new(BINARY);
         command.args(["--id", &id.to_string(), "--listen", &address.to_string()]);
         command.args(["--control", control.to_str().unwrap()]).args(arguments);
         let server = Server::spawn(command);
