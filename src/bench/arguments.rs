@@ -12,6 +12,7 @@ use super::workload::cross::CrossPlan;
 use super::workload::files::FilesPlan;
 use super::workload::handshakes::HandshakesPlan;
 use super::workload::logins::LoginsPlan;
+use super::workload::relay::RelayPlan;
 use super::workload::slow::SlowPlan;
 use super::workload::{DirectPlan, PacedPlan, RoomPlan, direct, idle, paced, room, storm};
 use super::{Doing, Fault, Result, floor, reports};
@@ -34,6 +35,7 @@ Without --server, a server is started for the measurement, on a core of its own 
   fairness one client floods, a pair writes             --messages
   scale    rooms of 10 to 10,000, and idle clients      --members --messages
   cross    a message to a merged server           --members --window --bursts --second --second-pid
+  relay    a message that a routed server passes on    --window --bursts
   slow     some members do not read                    --members --slow --bytes
   handshakes   TLS handshakes from ten addresses, a pair writes      --rate --messages
   logins   a flood of wrong passwords, a pair writes    --nickname --idle --members
@@ -128,6 +130,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
             });
             let external = context.external()?.zip(second.transpose()?);
             reports::print_cross(&context.launcher, external, plan, pick("runs", 5, 1)? as usize)
+        }
+        "relay" => {
+            let plan = RelayPlan { window: pick("window", 64, 64)?, bursts: pick("bursts", 4000, 20)? };
+            reports::print_relay(&context.launcher, plan, pick("runs", 5, 1)? as usize)
         }
         "slow" => {
             let (members, slow) = (pick("members", 1000, 50)? as usize, pick("slow", 200, 10)? as usize);

@@ -9,10 +9,12 @@ use super::workload::fairness::fairness;
 use super::workload::files::{FilesPlan, PAIRED, files};
 use super::workload::handshakes::{HandshakesPlan, handshakes};
 use super::workload::logins::{LoginsPlan, logins_flood};
+use super::workload::relay::{RelayPlan, Relaying};
 use super::workload::slow::{SlowPlan, slow};
 use super::workload::start::start;
 use super::workload::{DirectPlan, RoomPlan, direct, room};
 use super::{Doing, Fault, Result};
+use crate::wire::ServerId;
 
 /// The registered users of [`print_logins`].
 pub const REGISTERED: &str = "bench-registered";
@@ -142,6 +144,34 @@ pub fn print_cross(
     say!("for a link that is only read: {} ns", figure(link))?;
     say!("for another server (from run to run): {} ns", figure(merged - alone))?;
     say!("a delivery from another server: {:.2} × a local one", from_other / local)?;
+    Ok(())
+}
+
+/// What a public message from another server costs, and what it costs to pass it on in a routed network.
+pub fn print_relay(launcher: &Launcher, plan: RelayPlan, runs: usize) -> Result<()> {
+    // Routed or not, clients, links besides the one that it comes over.
+    const CASES: [(bool, usize, usize); 6] =
+        [(false, 1, 0), (false, 2, 0), (true, 1, 0), (true, 1, 1), (true, 1, 2), (true, 1, 15)];
+    let id = ServerId(7);
+    let mut costs = CASES.map(|_| Vec::new());
+    for _ in 0..runs {
+        for (&(is_routed, clients, links), costs) in CASES.iter().zip(&mut costs) {
+            let arguments = if is_routed { vec!["--routed".to_owned()] } else { Vec::new() };
+            let subject = launcher.start(Program::Server, &arguments, 0)?;
+            costs.push(Relaying::open(&subject, id, is_routed, clients, links)?.measure(plan)?);
+        }
+    }
+    let medians = costs.each_ref().map(|ns| median(ns.clone()).unwrap_or_default());
+    let [dense, more, routed, one, two, fifteen] = medians;
+    // A run's cases were measured one after the other, and the machine's other load changes from run to run.
+    let [base, .., relayed, _, _] = &costs;
+    let times = median(relayed.iter().zip(base).map(|(cost, base)| cost / base).collect()).unwrap_or_default();
+    say!("a message from another server, one client gets it: {} ns", figure(dense))?;
+    say!("for one more client: {} ns", figure(more - dense))?;
+    say!("in a routed network: {} ns", figure(routed))?;
+    say!("and passed on over one link: {} ns, {times:.2} × as much as without", figure(one))?;
+    say!("for the second link: {} ns", figure(two - one))?;
+    say!("for each of fourteen further links: {} ns", figure((fifteen - one) / 14.0))?;
     Ok(())
 }
 

@@ -1,14 +1,21 @@
 //! How fast packets are framed, decoded and encoded. Also the cost of a public message in the engine, without the
-//! kernel, for each client and each link: `cargo bench`.
+//! kernel, for each client and each link, and what a routed network adds: `cargo bench`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+use std::cell::RefCell;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use cfp::core::engine::{Engine, Readiness};
 use cfp::core::state::config::Config;
 use cfp::core::state::key::Key;
+use cfp::core::state::routed::{Database, Entry, Place, Tree};
 use cfp::core::state::users::Users;
 use cfp::core::time::Millis;
-use cfp::limits::{CHUNK_BYTES, SIBLINGS_MAX};
-use cfp::wire::{Descriptions, FileChunk, FrameLimits, Packet, Scan, ServerId, scan};
+use cfp::limits::{CHUNK_BYTES, ROUTED_LINKS_MAX, ROUTED_MAX_SERVERS, SIBLINGS_MAX};
+use cfp::wire::{
+    Description, Descriptions, FileChunk, FrameLimits, Neighbours, Packet, RelayHeader, Scan, ServerId, forward_header,
+    relay_header, scan,
+};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use metered_pipe::PipeEnd;
@@ -144,4 +151,126 @@ fn publish_to_nine_clients(bencher: Bencher<'_, '_>, window: usize) {
 #[divan::bench(args = [1, 64])]
 fn publish_to_nine_links(bencher: Bencher<'_, '_>, window: usize) {
     bench_publish(bencher, 0, SIBLINGS_MAX, window);
+}
+
+/// The server under test.
+const OWN: ServerId = ServerId(7);
+/// The time at which all routed servers were started.
+const INCARNATION: u32 = 1_000;
+
+fn address(server: ServerId) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::from(0x7f00_0000 + server.0), 7777)
+}
+
+fn description(server: ServerId) -> Description {
+    Description { server, address: *address(server).ip(), port: 7777 }
+}
+
+/// An engine with a client, and a link over which a public message comes from a client of the server 100.
+struct Receiving {
+    engine: Engine<PipeEnd>,
+    link: (Key, PipeEnd),
+    number: u32,
+    is_routed: bool,
+}
+
+impl Receiving {
+    /// One that is dense, or routed and has so many links besides.
+    fn new(links: Option<usize>) -> Receiving {
+        let mut config = Config { advertise: Some(address(OWN)), ..Config::new(OWN) };
+        if links.is_some() {
+            config.route(INCARNATION);
+        }
+        let mut engine = Engine::new(config, Users::none());
+        let mut add = |packets: &[Packet<'_>]| {
+            let (socket, mut bytes) = (PipeEnd::new(), Vec::new());
+            packets.iter().for_each(|packet| packet.encode(&mut bytes));
+            socket.0.borrow_mut().keeps_output = false;
+            let key = engine.on_accepted(socket.clone(), None, Millis(0)).unwrap();
+            say(&mut engine, key, &socket, &bytes);
+            (key, socket)
+        };
+        add(&[Packet::AuthGst { nickname: "listener" }]);
+        let Some(links) = links else {
+            let link = add(&[Packet::MrgReq { server: ServerId(100), siblings: Descriptions::default() }]);
+            return Receiving { engine, link, number: 0, is_routed: false };
+        };
+        let mut all = Vec::new();
+        for at in 0..=links as u32 {
+            let server = ServerId(100 + at);
+            let of = description(server);
+            let mut own = [server.0.to_be_bytes(), of.address.octets(), of.port.to_be_bytes()].concat();
+            own.extend_from_within(..);
+            // Each link is the youngest so far, and its stamp the number of links.
+            let list = [OWN.0.to_be_bytes(), (at + 1).to_be_bytes()].concat();
+            let neighbours = Neighbours::new(&list).unwrap();
+            all.push(add(&[
+                Packet::MrgReq { server, siblings: Descriptions::new(&own).unwrap() },
+                Packet::Hello { stamp: 0 },
+                Packet::Links { server: of, incarnation: INCARNATION, version: 1, neighbours },
+            ]));
+        }
+        let routed = engine.core().mesh.routed().unwrap();
+        assert_eq!(routed.carrying().count(), links + 1);
+        Receiving { link: all.swap_remove(0), engine, number: 0, is_routed: true }
+    }
+
+    /// The next messages, as they come over the link.
+    fn burst(&mut self) -> Vec<u8> {
+        let message = "the quick brown fox jumps over the lazy dog, and over the lazy d";
+        let origin = ServerId(100);
+        let mut bytes = Vec::new();
+        for _ in 0..PACKETS {
+            self.number += 1;
+            let header = RelayHeader { destination: OWN, origin, incarnation: INCARNATION, number: self.number };
+            match self.is_routed {
+                true => bytes.extend_from_slice(&relay_header(&header)),
+                false => bytes.extend_from_slice(&forward_header(OWN)),
+            }
+            Packet::MsgPblInc { origin, sender: "speaker", message }.encode(&mut bytes);
+        }
+        bytes
+    }
+}
+
+fn bench_receive(bencher: Bencher<'_, '_>, links: Option<usize>) {
+    let receiving = RefCell::new(Receiving::new(links));
+    bencher.counter(ItemsCount::new(PACKETS)).with_inputs(|| receiving.borrow_mut().burst()).bench_local_values(
+        |burst| {
+            let Receiving { engine, link: (key, socket), .. } = &mut *receiving.borrow_mut();
+            say(engine, *key, socket, &burst);
+        },
+    );
+}
+
+/// What relaying is compared with: a message comes from a sibling, and one client gets it.
+#[divan::bench]
+fn receive_from_a_sibling(bencher: Bencher<'_, '_>) {
+    bench_receive(bencher, None);
+}
+
+/// The same, and so many links of a routed network get it, too.
+#[divan::bench(args = [0, 1, 2, 8, ROUTED_LINKS_MAX - 1])]
+fn relay_to_links(bencher: Bencher<'_, '_>, links: usize) {
+    bench_receive(bencher, Some(links));
+}
+
+/// 64 servers with 79 links, of which 16 are spares: all routes anew.
+#[divan::bench]
+fn tree_of_64_servers(bencher: Bencher<'_, '_>) {
+    let mut near: Vec<Vec<(ServerId, u32)>> = vec![Vec::new(); ROUTED_MAX_SERVERS];
+    let tree = (1..ROUTED_MAX_SERVERS).map(|at| (at, at / 3));
+    let spares = (0..16).map(|at| (at * 3, 63 - at));
+    for (stamp, (a, b)) in tree.chain(spares).enumerate() {
+        near[a].push((ServerId(b as u32), stamp as u32));
+        near[b].push((ServerId(a as u32), stamp as u32));
+    }
+    let mut database = Database::default();
+    for (at, neighbours) in near.into_iter().enumerate() {
+        let id = ServerId(at as u32);
+        database.keep((id, address(id)), Entry { age: (1, 1), neighbours, unreached_since: Millis::NEVER });
+    }
+    let own: Place = (OWN, address(OWN));
+    assert_eq!(Tree::of(&database, own).routes.len(), ROUTED_MAX_SERVERS - 1);
+    bencher.bench_local(|| Tree::of(black_box(&database), own));
 }

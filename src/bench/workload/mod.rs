@@ -9,6 +9,7 @@ pub mod handshakes;
 pub mod idle;
 pub mod logins;
 pub mod paced;
+pub mod relay;
 pub mod room;
 pub mod slow;
 pub mod start;
