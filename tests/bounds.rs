@@ -12,7 +12,7 @@ use cfp::core::state::effects::CloseReason;
 use cfp::core::state::users::Users;
 use cfp::core::time::Millis;
 use cfp::limits;
-use cfp::wire::{AuthResponse, Code, Packet, ServerId};
+use cfp::wire::{AuthResponse, Code, Descriptions, Packet, ServerId};
 use support::ID;
 use support::client::encoded;
 use support::metered_pipe::PipeEnd;
@@ -291,6 +291,21 @@ fn a_name_without_an_address_is_looked_up_again() {
     rig.send(&other, b"siblings\n");
     let listed = String::from_utf8(other.take_output()).unwrap();
     assert!(listed.ends_with("the name has no address\nok\n"), "{listed:?}");
+}
+
+#[test]
+fn an_answer_to_our_merge_that_is_cut_off_is_named() {
+    let mut rig = rig();
+    rig.connects_dials = true;
+    let operator = rig.operator();
+    rig.send(&operator, b"merge 127.0.0.1:7778\n");
+    let peer = rig.take_dialled().pop().expect("it is dialled");
+    rig.send(&peer, &encoded(&Packet::MrgRsp { server: ServerId(8), siblings: Descriptions::default() })[..3]);
+    rig.shut(&peer);
+    let other = rig.operator();
+    rig.send(&other, b"siblings\n");
+    let listed = String::from_utf8(other.take_output()).unwrap();
+    assert!(listed.contains("MRGRSP"), "{listed:?}");
 }
 
 #[test]

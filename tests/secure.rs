@@ -20,8 +20,8 @@ use cfp::core::state::effects::CloseReason;
 use cfp::core::state::key::Key;
 use cfp::core::state::users::Users;
 use cfp::core::time::Millis;
-use cfp::limits::{EMPTY_READ_BYTES, HANDSHAKES_PER_ADDRESS_MAX, HANDSHAKES_PER_TURN, HANDSHAKES_WAITING_MAX};
-use cfp::limits::{READ_BYTES, RECORD_BYTES};
+use cfp::limits::{EMPTY_READ_BYTES, HANDSHAKE_MS, HANDSHAKES_PER_ADDRESS_MAX, HANDSHAKES_PER_TURN};
+use cfp::limits::{HANDSHAKES_WAITING_MAX, READ_BYTES, RECORD_BYTES};
 use cfp::wire::{Packet, ServerId};
 use metered_pipe::PipeEnd;
 use toy::ToyCiphers;
@@ -159,7 +159,9 @@ fn a_write_that_is_blocked_anywhere_goes_on_where_it_was_and_keeps_one_record_at
     for room in [0, 1, 4, 5, 6, 100, RECORD_BYTES, RECORD_BYTES + 5, RECORD_BYTES + 6, 40_000] {
         slow.pipe.0.borrow_mut().room_bytes = room;
         server.send(&ana, &sealed_in_pieces(&encoded(&Packet::MsgPbl { message: &text })));
-        let socket_bytes = server.engine.connections().get(slow.key).unwrap().socket.counted_bytes();
+        let socket = &server.engine.connections().get(slow.key).unwrap().socket;
+        let socket_bytes = socket.held_bytes();
+        assert_eq!(socket.counted_bytes(), socket_bytes);
         assert!(socket_bytes <= 2 * (RECORD_BYTES + 5), "{room}: {socket_bytes} are kept");
         for _ in 0..20 {
             server.take(&slow, 777);
@@ -301,4 +303,63 @@ fn where_too_many_handshakes_wait_the_oldest_of_the_largest_network_gives_way_an
     let gone: Vec<usize> = (0..flood.len()).filter(|&i| !is_answered(&flood[i])).collect();
     assert_eq!(gone, [0, 1], "as many as were too many, the oldest first");
     assert_eq!(server.closed(CloseReason::TlsFailed), 2);
+}
+
+#[test]
+fn a_handshake_is_counted_when_it_is_done() {
+    let mut server = Server::new(false);
+    let client = server.connect("192.0.2.1:4000");
+    for (kind, count) in [(&b"hello"[..], 0), (b"finished", 1)] {
+        server.send(&client, &toy::record(0x16, kind));
+        assert_eq!(server.engine.core().counters.tls_handshakes, count);
+    }
+    server.send(&client, &toy::sealed(&encoded(&Packet::AuthGst { nickname: "ana" })));
+    assert_eq!(server.engine.core().counters.tls_handshakes, 1);
+}
+
+#[test]
+fn a_handshake_that_takes_too_long_is_counted_as_one_and_no_other_end_is() {
+    let mut server = Server::new(false);
+    let (slow, done, lost) =
+        (server.connect("192.0.2.1:4000"), server.connect("192.0.2.2:4000"), server.connect("192.0.2.3:4000"));
+    for client in [&slow, &done, &lost] {
+        server.send(client, &toy::record(0x16, b"hello"));
+    }
+    server.send(&done, &toy::record(0x16, b"finished"));
+    lost.pipe.0.borrow_mut().is_reset = true;
+    server.send(&lost, b"");
+    let timeouts = |server: &Server| server.engine.core().counters.tls_failures.get(TlsFailure::Timeout.index());
+    assert_eq!(timeouts(&server), 0);
+    server.engine.turn(Millis(HANDSHAKE_MS));
+    assert_eq!(server.closed(CloseReason::HandshakeTimeout), 2);
+    assert_eq!(timeouts(&server), 1);
+}
+
+#[test]
+fn who_leaves_before_its_handshake_has_its_turn_takes_nobody_else_s() {
+    let mut server = Server::new(false);
+    let clients: Vec<Client> =
+        (0..HANDSHAKES_PER_TURN + 3).map(|port| server.connect(&format!("192.0.2.1:{}", 1000 + port))).collect();
+    for client in &clients {
+        client.pipe.0.borrow_mut().input.extend(&toy::record(0x16, b"hello"));
+        server.engine.on_ready(client.key, READABLE);
+    }
+    server.engine.turn(Millis(0));
+    let waits = |client: &Client| client.pipe.0.borrow().output.is_empty();
+    let waiting: Vec<&Client> = clients.iter().filter(|client| waits(client)).collect();
+    assert_eq!(waiting.len(), 3);
+    server.engine.on_unwatchable(waiting[1].key);
+    server.turn();
+    assert_eq!(waiting.into_iter().map(waits).collect::<Vec<bool>>(), [false, true, false]);
+}
+
+#[test]
+fn who_has_left_is_told_our_end_all_the_same() {
+    let mut server = Server::new(false);
+    let client = server.guest("ana");
+    client.pipe.0.borrow_mut().is_ended = true;
+    server.engine.on_ready(client.key, Readiness { read_closed: true, ..READABLE });
+    server.turn();
+    assert_eq!(output(&client), (Vec::new(), true));
+    assert!(!server.is_there(&client));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::core::state::Core;
-use crate::core::state::effects::Effects;
+use crate::core::state::effects::{Effect, Effects};
 use crate::core::state::mesh::{DialFor, HostPort};
 use crate::core::state::pressure::Level;
 use crate::core::state::users::Users;
@@ -380,5 +380,90 @@ fn what_a_full_receiver_does_not_get_is_answered_and_counted() {
             assert!(matches!(verdict, Verdict::Handled), "{verdict:?}");
             assert_eq!((core.counters.refused, effects.take_list().len()), (count, 1), "an ERROR");
         }
+    }
+}
+
+#[test]
+fn a_password_that_is_too_long_is_a_wrong_one_of_the_nickname_before_it() {
+    let head = |nickname: &str| [&[0x01, 0, 0, 0, nickname.len() as u8], nickname.as_bytes(), &[0, 1, 0, 0]].concat();
+    let cases = [
+        (Code::AuthUsr, head("ana"), Some(1)),
+        (Code::AuthUsr, head("\n"), None),
+        (Code::MsgPbl, vec![0x20], None),
+        // A merge with more servers than there can be: an answer, and the end.
+        (Code::MrgReq, vec![0x40, 0, 0, 0, 9], Some(2)),
+    ];
+    for (code, head, expected) in cases {
+        let (mut core, mut effects) = (core(), Effects::default());
+        let mut context = context(&mut core, &mut effects);
+        context.remote = Some("127.0.0.1:4000".parse().unwrap());
+        let verdict = Session::Handshake(Handshake::default()).on_overlong(code, &head, &mut context);
+        let done = matches!(verdict, Verdict::Handled).then(|| effects.take_list().len());
+        assert_eq!(done, expected, "{code:?} {head:?}: {verdict:?}");
+    }
+}
+
+#[test]
+fn who_waits_for_the_answer_to_a_wrong_password_has_that_time_besides() {
+    let (mut core, mut effects) = (core(), Effects::default());
+    let packet = Packet::AuthUsr { nickname: "ana", password: "wrong" };
+    let mut session = Session::Handshake(Handshake::default());
+    while session.answer_at().is_none() {
+        session = Session::Handshake(Handshake::default());
+        let _ = session.on_packet(&packet, &mut context(&mut core, &mut effects));
+    }
+    assert_eq!(session.time_limit(&config()), None, "while it waits");
+    let at = session.answer_at().unwrap();
+    let mut context = context(&mut core, &mut effects);
+    let delay_ms = at.since(context.now);
+    context.now = at;
+    let _ = session.on_answer_due(&mut context);
+    assert_eq!(delay_ms, limits::FAILURE_DELAY_MIN_MS);
+    assert_eq!(session.time_limit(&config()), Some((1_000 + delay_ms, CloseReason::HandshakeTimeout)));
+}
+
+#[test]
+fn a_server_may_merge_by_its_certificate_or_by_its_address_and_not_through_a_proxy() {
+    let (here, elsewhere) = ("127.0.0.1:4000", "192.0.2.1:4000");
+    let (own, other) = ([ServerId(9)], [ServerId(10)]);
+    // The options --peer-ca and --require-tls, the certified IDs, the address, a proxy, and why it is refused.
+    let cases = [
+        (false, false, None, here, false, None),
+        (false, true, None, here, false, None),
+        (true, false, None, here, false, None),
+        (true, true, None, here, false, Some(CloseReason::NotTheServer)),
+        (true, true, Some(&own), elsewhere, false, None),
+        (true, false, Some(&other), here, false, Some(CloseReason::NotTheServer)),
+        (false, false, None, elsewhere, false, Some(CloseReason::NotPermitted)),
+        (false, false, None, here, true, Some(CloseReason::ProxiedMerge)),
+    ];
+    for (has_peer_ca, requires_tls, certified, remote, is_proxied, expected) in cases {
+        let mut core = Core::new(Config { has_peer_ca, requires_tls, ..config() }, Users::none());
+        let mut effects = Effects::default();
+        let mut context = context(&mut core, &mut effects);
+        (context.remote, context.is_proxied) = (Some(remote.parse().unwrap()), is_proxied);
+        context.certified_ids = certified.map(|ids| &ids[..]);
+        let packet = Packet::MrgReq { server: ServerId(9), siblings: Default::default() };
+        let verdict = Session::Handshake(Handshake::default()).on_packet(&packet, &mut context);
+        let refused = effects.take_list().into_iter().find_map(|effect| match effect {
+            Effect::Close { reason, .. } => Some(reason),
+            _ => None,
+        });
+        assert_eq!(refused, expected, "{has_peer_ca} {requires_tls} {certified:?} {remote} {is_proxied}");
+        assert_eq!(matches!(verdict, Verdict::Become(Session::Sibling(_))), expected.is_none());
+    }
+}
+
+#[test]
+fn with_a_ca_only_the_server_that_its_certificate_names_answers_our_merge() {
+    for (ids, is_link) in [(None, false), (Some([ServerId(10)]), false), (Some([ServerId(9)]), true)] {
+        let mut core = Core::new(Config { has_peer_ca: true, ..config() }, Users::none());
+        let mut effects = Effects::default();
+        let mut session = requesting();
+        let mut context = context(&mut core, &mut effects);
+        context.certified_ids = ids.as_ref().map(|ids| &ids[..]);
+        let packet = Packet::MrgRsp { server: ServerId(9), siblings: Default::default() };
+        let verdict = session.on_packet(&packet, &mut context);
+        assert_eq!(matches!(verdict, Verdict::Become(Session::Sibling(_))), is_link, "{ids:?}: {verdict:?}");
     }
 }
