@@ -37,7 +37,9 @@ impl Security {
             Some(TrustOption::File(path)) => Trust::File(path),
             Some(TrustOption::Fingerprint(fingerprint)) => Trust::Fingerprint(*fingerprint),
         };
-        Opener::new(place, trust).map(|opener| Security::Tls(Arc::new(opener))).map_err(|error| error.to_string())
+        Opener::new(place, trust)
+            .map(|opener| Security::Tls(std::sync::Arc::new(opener)))
+            .map_err(|error| error.to_string())
     }
 
     /// Without TLS there is nothing to it.
