@@ -55,8 +55,7 @@ pub const ROUTED_OWN_NEWS_RATE_BYTES: usize = 8 * 1024;
 /// More changes of a server's links than may be under way at once. Versions that jump further in one incarnation are of
 /// two lives.
 pub const ROUTED_VERSIONS_MAX: u32 = 0xffff;
-/// From this incarnation on, a server that finds LINKS of itself does not go on behind it (D39): its next words would
-/// find no higher one. It is 18 hours before the end of what 32 bits hold of Unix time.
+/// From this incarnation on, a server that finds LINKS of itself does not go on behind it (D39): no higher one is left.
 pub const ROUTED_INCARNATION_MAX: u32 = u32::MAX - 0xffff;
 
 // ---- Patience with one connection (D3, D8) ------------------------------------------------------------------------
