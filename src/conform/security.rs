@@ -29,8 +29,6 @@ impl Security {
     /// For the server at `HOST:PORT`. The error is one line.
     #[cfg(feature = "tls")]
     pub fn new(place: &str, trust: Option<&TrustOption>) -> Result<Security, String> {
-        use std::sync::Arc;
-
         use crate::blocking::{Opener, Trust};
         let trust = match trust {
             None => return Ok(Security::Plain),
