@@ -7,7 +7,7 @@ use crate::core::state::ordered::insert_all;
 use crate::limits;
 use crate::wire::ServerId;
 
-/// A server that has spoken to us itself.
+/// A server that has spoken to us itself, or of which more siblings speak than can lie.
 #[derive(Debug)]
 pub(super) struct Vertex<'a> {
     pub id: ServerId,
@@ -17,6 +17,8 @@ pub(super) struct Vertex<'a> {
     pub others: Option<&'a BTreeMap<ServerId, SocketAddrV4>>,
     /// It goes on saying so: it may be followed.
     pub leads: bool,
+    /// It has not spoken to us. It is linked with those that say so.
+    pub is_witnessed: bool,
 }
 
 /// A small graph: we are its first server, then come our siblings.
@@ -139,7 +141,8 @@ impl<'a> Graph<'a> {
 
 impl Vertex<'_> {
     fn names(&self, other: &Vertex<'_>) -> bool {
-        other.address.is_some() && self.others.and_then(|others| others.get(&other.id)) == other.address.as_ref()
+        let is_named = self.others.and_then(|others| others.get(&other.id)) == other.address.as_ref();
+        other.address.is_some() && (self.is_witnessed || is_named)
     }
 }
 
@@ -166,9 +169,10 @@ mod tests {
                 address: Some(address(*id)),
                 others: Some(others),
                 leads,
+                is_witnessed: false,
             }
         };
-        let us = Vertex { id: ServerId(5), address: Some(address(5)), others: None, leads: true };
+        let us = Vertex { id: ServerId(5), address: Some(address(5)), others: None, leads: true, is_witnessed: false };
         Graph::new(us, siblings.iter().map(vertex(true)).collect(), others.iter().map(vertex(false)).collect())
     }
 

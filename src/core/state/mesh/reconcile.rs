@@ -10,11 +10,11 @@
 //!                        2 closes its link to 11, and has room for those of 1.
 //! ```
 //!
-//! Siblings may lie. So a server counts only if it has spoken to us itself, and a link only if both its ends announce
-//! it ([`Graph`]). If those conflict, a server *follows* one server: of itself and its siblings, the one whose siblings
-//! have most links among themselves; of equal ones, the lowest. It keeps only servers that are linked with this one.
-//! Honest servers that are all linked with each other outweigh what one or two liars can add, so none of them leaves
-//! another.
+//! Siblings may lie. So a server counts only if it has spoken to us itself, or if more siblings name it than can lie, and
+//! a link only if both its ends announce it ([`Graph`]). If those conflict, a server *follows* one server: of itself and
+//! its siblings, the one whose siblings have most links among themselves; of equal ones, the lowest. It keeps only
+//! servers that are linked with this one. Honest servers that are all linked with each other outweigh what one or two
+//! liars can add, so none of them leaves another.
 //!
 //! All servers linked with the best server of all end as its clique, because they follow it, and it is full or admits
 //! what they have. The rest is a smaller network with a best server of its own.
@@ -154,15 +154,22 @@ impl Mesh {
         now.since(server.announcement.at) <= limits::ANNOUNCEMENT_MS || self.agrees(id, server)
     }
 
-    /// Ourselves, our siblings, and servers that siblings name and that have asked us in vain.
+    /// Ourselves, our siblings, servers that siblings name and that have asked us in vain, and those that more siblings
+    /// name than can lie.
     pub(super) fn graph(&self, now: Millis) -> Graph<'_> {
-        let us = Vertex { id: self.id, address: self.advertise, others: None, leads: true };
+        let us = Vertex { id: self.id, address: self.advertise, others: None, leads: true, is_witnessed: false };
         let up = || self.servers.iter().filter(|(_, server)| server.up().is_some());
         // Whoever was seen at its address goes before those that only name it.
         let verified = up().filter(|(_, server)| server.is_verified());
         let siblings = verified.chain(up().filter(|(_, server)| !server.is_verified())).map(|(&id, server)| {
             let leads = server.place().is_some() && self.is_fresh(id, server, now);
-            Vertex { id, address: server.place(), others: Some(&server.announcement.others), leads }
+            Vertex {
+                id,
+                address: server.place(),
+                others: Some(&server.announcement.others),
+                leads,
+                is_witnessed: false,
+            }
         });
         let is_up = |id, address| self.servers.get(&id).is_some_and(|s| s.up().is_some() && s.place() == Some(address));
         let words = self.hearsay.words.iter().filter(|(server, _)| !is_up(server.0, server.1));
@@ -171,8 +178,26 @@ impl Mesh {
             address: Some(address),
             others: Some(&word.others),
             leads: false,
+            is_witnessed: false,
         });
-        Graph::new(us, siblings.collect(), others.collect())
+        let witnessed = self.witnessed(now).map(|(id, address)| Vertex {
+            id,
+            address: Some(address),
+            others: None,
+            leads: false,
+            is_witnessed: true,
+        });
+        Graph::new(us, siblings.collect(), others.chain(witnessed).collect())
+    }
+
+    /// Servers that we have no link to, and that more siblings name than can lie.
+    fn witnessed(&self, now: Millis) -> impl Iterator<Item = (ServerId, SocketAddrV4)> {
+        let by = move |id: ServerId, address: SocketAddrV4| {
+            let fresh =
+                self.servers.iter().filter(|(id, server)| server.up().is_some() && self.is_fresh(**id, server, now));
+            fresh.filter(|(_, server)| server.announcement.others.get(&id) == Some(&address)).count()
+        };
+        self.named().into_keys().filter(move |&(id, address)| by(id, address) > limits::LIARS_MAX)
     }
 
     /// Closes links to siblings that no other server knows, until the rest fits.

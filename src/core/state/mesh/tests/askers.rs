@@ -161,8 +161,13 @@ fn a_conflict_that_does_not_last_is_no_reason_to_leave_anybody() {
 #[test]
 fn siblings_that_have_not_announced_themselves_lately_are_not_followed() {
     let mut play = eleven();
-    let strangers = std::mem::take(&mut play.strangers);
-    play.announced.clear();
+    // Only two name 10, which could both lie: it counts when it asks us itself.
+    for (id, mut others) in std::mem::take(&mut play.announced) {
+        others.retain(|&other| other != 10 || id <= 2);
+        play.mesh.on_update(&offer(id, &others), play.now);
+    }
+    let strangers = vec![(10, vec![1, 2])];
+    play.strangers.clear();
     play.pass(limits::ANNOUNCEMENT_MS + 1_000);
     play.strangers = strangers;
     play.pass(PATIENCE_MS);
@@ -187,4 +192,23 @@ fn a_host_and_port_are_told_from_what_is_neither() {
     {
         assert_eq!(HostPort::parse(text).is_some(), is_one, "{text}");
     }
+}
+
+#[test]
+fn a_server_that_more_siblings_name_than_can_lie_counts_although_it_never_speaks_to_us() {
+    // 1, 2 and 3 are linked with 10, which may not merge with us; 11 is linked with us alone.
+    let nine: &[u32] = &[2, 3, 4, 6, 7, 8, 9];
+    let play = |witnesses: u32| {
+        let mut play = Play::new(&[(11, &[])]);
+        for id in [1, 2, 3, 4, 6, 7, 8, 9] {
+            let mut others: Vec<u32> = [1].iter().chain(nine).copied().filter(|&other| other != id).collect();
+            others.extend((id <= witnesses).then_some(10));
+            play.announced.push((id, others.clone()));
+            play.link(id, &others);
+        }
+        play.pass(PATIENCE_MS);
+        play.linked().contains(&11)
+    };
+    assert!(play(2), "two may lie");
+    assert!(!play(3), "eleven servers, and 11 is not linked with the lowest");
 }
