@@ -78,7 +78,7 @@ fn without_the_option_and_for_a_link_there_is_no_bound() {
 fn who_has_to_wait_is_not_closed_for_a_stop_in_the_middle_of_a_packet_and_frees_its_nickname_when_it_leaves() {
     let mut rig = rig(Some(100));
     let (ana, zoe) = (rig.guest("ana"), rig.guest("zoe"));
-    rig.arrive(&ana, &says(&"x".repeat(20_000)));
+    rig.send(&ana, &says(&"x".repeat(20_000)));
     rig.advance(2 * MID_PACKET_MS);
     assert!(rig.is_open(&ana));
     rig.shut(&ana);
