@@ -8,6 +8,7 @@ use crate::core::state::Context;
 use crate::core::state::counters::Ignored;
 use crate::core::state::key::Key;
 use crate::core::state::mesh::dialable;
+use crate::core::state::ordered::insert_all;
 use crate::limits::LINK_PAUSE_MS;
 use crate::wire::{
     Description, Descriptions, ErrorReason, Neighbours, Nickname, Packet, RelayHeader, ServerId, relay_header,
@@ -70,7 +71,7 @@ fn on_links(
 ) -> Verdict {
     let Some(place) = dialable(*of) else { return Verdict::Ignored(Ignored::Value) };
     let list: Vec<(ServerId, u32)> = neighbours.iter().collect();
-    let names: BTreeSet<ServerId> = list.iter().map(|&(neighbour, _)| neighbour).collect();
+    let names: BTreeSet<ServerId> = insert_all(list.iter().map(|&(neighbour, _)| neighbour));
     if names.len() < list.len() {
         return Verdict::Ignored(Ignored::Value);
     }
