@@ -59,9 +59,11 @@ impl<S: Socket> Engine<S> {
     /// batch that every link which is behind will keep.
     pub(super) fn is_memory_full(&self) -> bool {
         let batch_bytes = self.output.link_batch.len();
-        let copies = if batch_bytes == 0 { 0 } else { self.core.mesh.links().count() };
         let most = self.core.config.max_memory_bytes.saturating_add(limits::TURN_MEMORY_BYTES);
-        self.queued_bytes() + batch_bytes * copies > most
+        let held_bytes = self.queued_bytes();
+        // This is asked after each packet: links are counted only if their number can matter.
+        held_bytes + batch_bytes * limits::ROUTED_LINKS_MAX > most
+            && held_bytes + batch_bytes * self.core.mesh.links().count() > most
     }
 
     /// Past the bound, closes connections until the rest fits. Public messages that every client has got do not count.
