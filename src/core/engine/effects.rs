@@ -56,8 +56,8 @@ impl<S: Socket> Engine<S> {
         self.output.public.append(message);
         self.spent.public_bytes += message.len();
         self.core.counters.packets_out.count(message.first(), message.len(), self.core.directory.len());
-        let links = self.carrying_links();
-        if from_here && links > 0 {
+        let links = if from_here { self.carrying_links() } else { 0 };
+        if links > 0 {
             let envelope = self.core.mesh.envelope(ServerId::default(), &mut self.effects);
             let packet_bytes = self.output.link_batch.append(&envelope, self.effects.bytes(bytes));
             self.core.counters.packets_out.count(Some(&envelope.code().byte()), packet_bytes, links);

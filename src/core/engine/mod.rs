@@ -193,6 +193,8 @@ pub struct Engine<S> {
     shutdown_since: Option<Millis>,
     /// The tree of a routed network that the links were told of last: how often it had changed, and our links.
     synced_tree: (u64, u64),
+    /// How many of the links carried then.
+    routed_carrying_links: usize,
     now: Millis,
 }
 
@@ -226,6 +228,7 @@ impl<S: Socket> Engine<S> {
             users_work: UsersWork::default(),
             shutdown_since: None,
             synced_tree: (0, 0),
+            routed_carrying_links: 0,
             now: Millis::default(),
         }
     }

@@ -20,6 +20,7 @@ impl<S: Socket> Engine<S> {
         }
         self.synced_tree = (routed.tree_changes(), routed.links_ever());
         let carrying: Vec<(ServerId, Key)> = routed.carrying().collect();
+        self.routed_carrying_links = carrying.len();
         let links: Vec<(ServerId, Key)> = self.core.mesh.links().collect();
         for (server, key) in links {
             let Some(connection) = self.connections.get_mut(key).filter(|connection| connection.is_open()) else {
@@ -107,9 +108,10 @@ impl<S: Socket> Engine<S> {
         }
     }
 
-    /// How many links get a public message of our own clients.
+    /// How many links get a public message of our own clients. In a routed network as of the last
+    /// [`Engine::refresh_routes`].
     pub(super) fn carrying_links(&self) -> usize {
-        self.core.mesh.routed().map_or_else(|| self.core.mesh.links().count(), |routed| routed.carrying().count())
+        if self.core.mesh.routed().is_some() { self.routed_carrying_links } else { self.core.mesh.links().count() }
     }
 
     /// The answer to `routes`: for each server that is reached, the next server on the way and the path length.
