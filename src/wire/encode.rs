@@ -112,6 +112,9 @@ impl Envelope {
     }
 }
 
+/// Bytes of a RELAY before its content.
+pub const RELAY_HEADER_BYTES: usize = 17;
+
 /// What stands before a packet that is forwarded to a client of `destination`: a PCKFWD up to its content.
 pub fn forward_header(destination: ServerId) -> [u8; 5] {
     let [a, b, c, d] = destination.0.to_be_bytes();
@@ -120,12 +123,12 @@ pub fn forward_header(destination: ServerId) -> [u8; 5] {
 
 /// What stands before a packet on its way through a routed network: a RELAY up to its content. The destination stands
 /// where a PCKFWD has it.
-pub fn relay_header(header: &RelayHeader) -> [u8; 17] {
-    let mut bytes = [Code::Relay.byte(); 17];
+pub fn relay_header(header: &RelayHeader) -> [u8; RELAY_HEADER_BYTES] {
     let fields = [header.destination.0, header.origin.0, header.incarnation, header.number];
-    for (place, field) in bytes.iter_mut().skip(1).zip(fields.into_iter().flat_map(u32::to_be_bytes)) {
-        *place = field;
-    }
+    let fields = fields.into_iter().fold(0, |all, field| all << 32 | u128::from(field));
+    let mut bytes = [Code::Relay.byte(); RELAY_HEADER_BYTES];
+    let [_, rest @ ..] = &mut bytes;
+    *rest = fields.to_be_bytes();
     bytes
 }
 

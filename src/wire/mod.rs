@@ -39,7 +39,7 @@ pub use packet::{
 #[doc(hidden)]
 pub use decoder::Frame;
 #[doc(hidden)]
-pub use encode::{Envelope, forward_header, relay_header};
+pub use encode::{Envelope, RELAY_HEADER_BYTES, forward_header, relay_header};
 #[doc(hidden)]
 pub use frame::{CutOff, FrameLimits, Scan, Skip, Skipped, scan};
 #[doc(hidden)]

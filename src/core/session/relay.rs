@@ -11,7 +11,7 @@ use crate::core::state::mesh::dialable;
 use crate::core::state::ordered::insert_all;
 use crate::limits::LINK_PAUSE_MS;
 use crate::wire::{
-    Description, Descriptions, ErrorReason, Neighbours, Nickname, Packet, RelayHeader, ServerId, relay_header,
+    Description, Descriptions, ErrorReason, Neighbours, Nickname, Packet, RELAY_HEADER_BYTES, RelayHeader, ServerId,
 };
 
 /// LINKS before its list: code, description, incarnation, version, count.
@@ -37,16 +37,17 @@ pub(super) fn on_packet(sibling: &mut Sibling, packet: &Packet<'_>, context: &mu
             Verdict::Handled
         }
         Packet::Relay { header, content } => {
-            if let Err(reason) = routed.check(key, &header, context.now) {
-                return Verdict::Ignored(reason);
-            }
+            let row = match routed.check(key, &header, context.now) {
+                Ok(row) => row,
+                Err(reason) => return Verdict::Ignored(reason),
+            };
             let verdict = on_relay(sibling, &header, content, context);
             // One that waits comes again.
             if !matches!(verdict, Verdict::Pause(_)) {
                 if let Some(routed) = context.core.mesh.routed_mut() {
-                    routed.take(&header);
+                    routed.take(row, &header);
                 }
-                sibling.on_handled(relay_header(&header).len() + content.len());
+                sibling.on_handled(RELAY_HEADER_BYTES + content.len());
             }
             verdict
         }
@@ -97,9 +98,9 @@ fn on_relay(sibling: &Sibling, header: &RelayHeader, content: &[u8], context: &m
             if !is_ours {
                 return Verdict::Ignored(Ignored::Misaddressed);
             }
-            let verdict = sibling.on_forwarded(header.origin, &packet, content, context);
+            let verdict = sibling.admit_public(header.origin, &packet, content, context);
             if matches!(verdict, Verdict::Handled) {
-                context.effects.relay_public(context.key, header, content);
+                context.effects.publish_and_relay(context.key, header, content);
             }
             verdict
         }
@@ -122,7 +123,7 @@ fn on_relay(sibling: &Sibling, header: &RelayHeader, content: &[u8], context: &m
 fn pass_on(header: &RelayHeader, content: &[u8], sender: Option<&str>, context: &mut Context<'_>) -> Verdict {
     let from = context.key;
     let link = context.core.mesh.next_hop(header.destination, context.now).filter(|&link| link != from);
-    let bytes = relay_header(header).len() + content.len();
+    let bytes = RELAY_HEADER_BYTES + content.len();
     match (link, sender) {
         (Some(link), Some(_)) if context.core.pressure.has_room(link, bytes) => {
             context.core.counters.relayed += 1;

@@ -97,22 +97,13 @@ impl Sibling {
         context: &mut Context<'_>,
     ) -> Verdict {
         match *packet {
-            Packet::MsgPblInc { origin, sender, .. } => match check_sender(from, origin, sender) {
-                Ok(()) => {
-                    let may_wait = self.owed_bytes == 0;
-                    match context.core.pressure.admit_public_of_link(content.len(), may_wait, context.now) {
-                        Admission::WaitUntil(until) => {
-                            let until = until.min(context.now + LINK_PAUSE_MS);
-                            Verdict::Pause(Pause { reason: PauseReason::Public, receiver: None, until })
-                        }
-                        Admission::Pass | Admission::WaitForWrite | Admission::Refuse => {
-                            context.effects.publish_encoded(content);
-                            Verdict::Handled
-                        }
-                    }
+            Packet::MsgPblInc { .. } => {
+                let verdict = self.admit_public(from, packet, content, context);
+                if matches!(verdict, Verdict::Handled) {
+                    context.effects.publish_encoded(content);
                 }
-                Err(reason) => Verdict::Ignored(reason),
-            },
+                verdict
+            }
             Packet::MsgPrvInc { origin, sender, receiver, .. }
             | Packet::FileChnkInc { origin, sender, receiver, .. } => match check_sender(from, origin, sender) {
                 Ok(()) => {
@@ -134,6 +125,27 @@ impl Sibling {
                 None => Verdict::Handled,
             },
             _ => Verdict::Ignored(Ignored::State),
+        }
+    }
+
+    /// Whether a public message from the server `from` goes out now. If `Handled`, the caller publishes it.
+    pub(super) fn admit_public(
+        &self,
+        from: ServerId,
+        packet: &Packet<'_>,
+        content: &[u8],
+        context: &mut Context<'_>,
+    ) -> Verdict {
+        let Packet::MsgPblInc { origin, sender, .. } = *packet else { return Verdict::Ignored(Ignored::State) };
+        if let Err(reason) = check_sender(from, origin, sender) {
+            return Verdict::Ignored(reason);
+        }
+        match context.core.pressure.admit_public_of_link(content.len(), self.owed_bytes == 0, context.now) {
+            Admission::WaitUntil(until) => {
+                let until = until.min(context.now + LINK_PAUSE_MS);
+                Verdict::Pause(Pause { reason: PauseReason::Public, receiver: None, until })
+            }
+            Admission::Pass | Admission::WaitForWrite | Admission::Refuse => Verdict::Handled,
         }
     }
 

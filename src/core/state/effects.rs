@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::key::Key;
 use crate::limits::{EFFECTS_KEPT, EFFECTS_KEPT_BYTES};
 use crate::wire::listed::listed;
-use crate::wire::{Envelope, Packet, RelayHeader};
+use crate::wire::{Envelope, Packet, RelayHeader, relay_header};
 
 listed! {
     /// Why a connection ended.
@@ -174,9 +174,14 @@ impl Effects {
         self.list.push(Effect::Send { to: link, bytes });
     }
 
-    /// Queues an encoded public message of another server for all links that carry, except for one.
-    pub fn relay_public(&mut self, from: Key, header: &RelayHeader, content: &[u8]) {
-        let bytes = self.append(|out| Packet::Relay { header: *header, content }.encode(out));
+    /// Queues an encoded MSGPBLINC of another server for all clients here, and for all links that carry, except for the
+    /// one that it came over.
+    pub fn publish_and_relay(&mut self, from: Key, header: &RelayHeader, content: &[u8]) {
+        let bytes = self.append(|out| {
+            out.extend_from_slice(&relay_header(header));
+            out.extend_from_slice(content);
+        });
+        self.list.push(Effect::Publish { bytes: bytes.end - content.len()..bytes.end, from_here: false });
         self.list.push(Effect::Relay { bytes, from });
     }
 

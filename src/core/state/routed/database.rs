@@ -1,6 +1,5 @@
 //! What every server of the network says of its own links: the link-state database (D29).
 
-use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
 use crate::core::time::Millis;
@@ -24,7 +23,17 @@ pub struct Entry {
 /// The newest words of all servers, ourselves included.
 #[derive(Debug, Default)]
 pub struct Database {
-    entries: BTreeMap<Place, Entry>,
+    /// By ID and address.
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    place: Place,
+    entry: Entry,
+    /// The last packet of this server that was taken: incarnation and number. Numbers begin with 1. By the server's
+    /// address, too: if another server had that ID for a while, its numbers mean nothing for the one that keeps it (D38).
+    taken: (u32, u32),
 }
 
 impl Entry {
@@ -50,63 +59,87 @@ impl Entry {
 impl Database {
     /// All entries, by ID and address.
     pub fn iter(&self) -> impl Iterator<Item = (&Place, &Entry)> {
-        self.entries.iter()
+        self.rows.iter().map(|row| (&row.place, &row.entry))
     }
 
     /// All entries, to be marked as reached or not.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Place, &mut Entry)> {
-        self.entries.iter_mut()
+        self.rows.iter_mut().map(|row| (&row.place, &mut row.entry))
     }
 
     /// The entry of one server.
     pub fn get(&self, place: Place) -> Option<&Entry> {
-        self.entries.get(&place)
+        self.at(self.find(place).ok()?)
+    }
+
+    /// The entry in a row, as long as none was added or removed.
+    pub fn at(&self, row: usize) -> Option<&Entry> {
+        self.rows.get(row).map(|row| &row.entry)
+    }
+
+    /// The row of a server, or where it would be.
+    pub fn find(&self, place: Place) -> Result<usize, usize> {
+        self.rows.binary_search_by_key(&place, |row| row.place)
+    }
+
+    /// The last packet that was taken of the server in a row.
+    pub fn taken(&self, row: usize) -> (u32, u32) {
+        self.rows.get(row).map_or((0, 0), |row| row.taken)
+    }
+
+    /// A packet of the server in a row is taken, or with `(0, 0)`, its numbers begin anew.
+    pub fn take(&mut self, row: usize, packet: (u32, u32)) {
+        if let Some(row) = self.rows.get_mut(row) {
+            row.taken = packet;
+        }
     }
 
     /// How many entries there are.
     pub fn count(&self) -> usize {
-        self.entries.len()
+        self.rows.len()
     }
 
     /// Takes an entry that is newer than the one before. Returns whether it is.
     pub fn keep(&mut self, place: Place, entry: Entry) -> bool {
-        let is_newer = self.entries.get(&place).is_none_or(|known| known.age < entry.age);
-        if is_newer {
-            self.entries.insert(place, entry);
+        match self.find(place) {
+            Err(at) => self.rows.insert(at, Row { place, entry, taken: (0, 0) }),
+            Ok(at) => match self.rows.get_mut(at).filter(|row| row.entry.age < entry.age) {
+                Some(row) => row.entry = entry,
+                None => return false,
+            },
         }
-        is_newer
+        true
     }
 
     /// Whether there is room for one more. If not, the server goes that was not reached for longest.
     pub fn make_room(&mut self) -> bool {
-        if self.entries.len() < limits::ROUTED_ENTRIES_MAX {
+        if self.rows.len() < limits::ROUTED_ENTRIES_MAX {
             return true;
         }
-        let unreached = self.entries.iter().filter(|(_, entry)| entry.unreached_since != Millis::NEVER);
-        let Some(place) = unreached.min_by_key(|(_, entry)| entry.unreached_since).map(|(&place, _)| place) else {
-            return false;
-        };
-        self.entries.remove(&place).is_some()
+        let unreached = self.rows.iter().enumerate().filter(|(_, row)| row.entry.unreached_since != Millis::NEVER);
+        let Some((at, _)) = unreached.min_by_key(|(_, row)| row.entry.unreached_since) else { return false };
+        self.rows.remove(at);
+        true
     }
 
     /// Forgets servers that were not reached for long.
     pub fn forget_old(&mut self, now: Millis) {
-        self.entries.retain(|_, entry| forget_at(entry).is_none_or(|at| now < at));
+        self.rows.retain(|row| forget_at(&row.entry).is_none_or(|at| now < at));
     }
 
     /// When [`Database::forget_old`] will have something to do.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.entries.values().filter_map(forget_at).min()
+        self.rows.iter().filter_map(|row| forget_at(&row.entry)).min()
     }
 
     /// Whether something is known of a server with this ID.
     pub fn has(&self, id: ServerId) -> bool {
-        self.entries.keys().any(|&(known, _)| known == id)
+        self.rows.iter().any(|row| row.place.0 == id)
     }
 
     /// The highest stamp of any link (D28).
     pub fn highest_stamp(&self) -> u32 {
-        self.entries.values().flat_map(|entry| &entry.neighbours).map(|&(_, stamp)| stamp).max().unwrap_or(0)
+        self.rows.iter().flat_map(|row| &row.entry.neighbours).map(|&(_, stamp)| stamp).max().unwrap_or(0)
     }
 }
 

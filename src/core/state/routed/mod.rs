@@ -55,6 +55,16 @@ struct Link {
     news: Bucket,
 }
 
+/// What is looked up for each packet: a row of the routing table, and where it leads.
+#[derive(Debug)]
+struct Way {
+    server: ServerId,
+    /// The link to the next server.
+    link: Key,
+    /// The server's row in the database.
+    row: usize,
+}
+
 /// This server's part of a routed network.
 #[derive(Debug)]
 pub struct Routed {
@@ -78,13 +88,14 @@ pub struct Routed {
     links_ever: u64,
     database: Database,
     tree: Tree,
+    /// How to get to each server, by ID: looked up for each packet.
+    ways: Vec<Way>,
     /// The database has changed since the tree was made.
     is_stale: bool,
+    /// The tree was made anew, and the log does not know.
+    is_unlogged: bool,
     /// Counts trees that differ from the one before.
     tree_changes: u64,
-    /// The last packet that was taken of each origin: incarnation and number. By its address, too: if another server had
-    /// that ID for a while, its numbers mean nothing for the one that keeps it (D38).
-    taken: BTreeMap<Place, (u32, u32)>,
     holds: Holds,
     /// The routes and spares that the log knows of.
     logged_routes: BTreeMap<ServerId, Route>,
@@ -121,9 +132,10 @@ impl Routed {
             links_ever: 0,
             database,
             tree: Tree::default(),
+            ways: Vec::new(),
             is_stale: true,
+            is_unlogged: false,
             tree_changes: 0,
-            taken: BTreeMap::new(),
             holds: Holds::default(),
             logged_routes: BTreeMap::new(),
             logged_spares: BTreeSet::new(),
@@ -228,11 +240,8 @@ impl Routed {
             }
             return;
         }
-        if self.database.get(place).is_none() {
-            if !self.database.make_room() {
-                return;
-            }
-            self.forget_taken();
+        if self.database.get(place).is_none() && !self.database.make_room() {
+            return;
         }
         // Not reached until a tree says so.
         let known = self.database.get(place);
@@ -242,8 +251,8 @@ impl Routed {
             entry.age.0 == age.0
                 && age.1.checked_sub(entry.age.1).is_some_and(|jump| jump > limits::ROUTED_VERSIONS_MAX)
         });
-        if is_reborn {
-            self.taken.remove(&place);
+        if let Some(row) = self.database.find(place).ok().filter(|_| is_reborn) {
+            self.database.take(row, (0, 0));
         }
         let entry = Entry { age, neighbours: list, unreached_since };
         let mut bytes = Vec::new();
@@ -332,6 +341,14 @@ impl Routed {
             self.tree_changes += 1;
         }
         self.tree = tree;
+        self.ways.clear();
+        for (&server, route) in &self.tree.routes {
+            let link = self.links.get(&route.next).map(|link| link.key);
+            if let (Some(link), Ok(row)) = (link, self.database.find((server, route.address))) {
+                self.ways.push(Way { server, link, row });
+            }
+        }
+        self.is_unlogged = true;
     }
 
     /// The link that leads to a server, if it is reached.
@@ -341,8 +358,12 @@ impl Routed {
     }
 
     fn next_link(&self, destination: ServerId) -> Option<Key> {
-        let route = self.tree.routes.get(&destination)?;
-        self.links.get(&route.next).map(|link| link.key)
+        self.way(destination).map(|way| way.link)
+    }
+
+    fn way(&self, destination: ServerId) -> Option<&Way> {
+        let at = self.ways.binary_search_by_key(&destination, |way| way.server).ok()?;
+        self.ways.get(at)
     }
 
     /// The links over which public messages go, as of the last tree.
@@ -370,28 +391,20 @@ impl Routed {
         header
     }
 
-    /// Whether a packet with this header is taken over the link `key` (D33).
-    pub fn check(&mut self, key: Key, header: &RelayHeader, now: Millis) -> Result<(), Ignored> {
-        if self.next_hop(header.origin, now) != Some(key) {
-            return Err(Ignored::Misaddressed);
-        }
-        let Some(origin) = self.place_of(header.origin) else { return Err(Ignored::Misaddressed) };
+    /// Whether a packet with this header is taken over the link `key` (D33). Returns the row of its origin, for
+    /// [`Routed::take`].
+    pub fn check(&mut self, key: Key, header: &RelayHeader, now: Millis) -> Result<usize, Ignored> {
+        self.refresh(now);
+        let way = self.way(header.origin).filter(|way| way.link == key).ok_or(Ignored::Misaddressed)?;
         // News runs ahead of packets. A liar that spoke for it from a later incarnation would silence it for ever.
-        let is_early = self.database.get(origin).is_none_or(|entry| header.incarnation > entry.age.0);
-        let last = self.taken.get(&origin);
-        let is_late = last.is_some_and(|&last| (header.incarnation, header.number) <= last);
-        if is_early || is_late { Err(Ignored::Late) } else { Ok(()) }
+        let is_early = self.database.at(way.row).is_none_or(|entry| header.incarnation > entry.age.0);
+        let is_late = (header.incarnation, header.number) <= self.database.taken(way.row);
+        if is_early || is_late { Err(Ignored::Late) } else { Ok(way.row) }
     }
 
     /// It is taken.
-    pub fn take(&mut self, header: &RelayHeader) {
-        if let Some(origin) = self.place_of(header.origin) {
-            self.taken.insert(origin, (header.incarnation, header.number));
-        }
-    }
-
-    fn place_of(&self, server: ServerId) -> Option<Place> {
-        self.tree.routes.get(&server).map(|route| (server, route.address))
+    pub fn take(&mut self, row: usize, header: &RelayHeader) {
+        self.database.take(row, (header.incarnation, header.number));
     }
 
     /// Forgets servers that were not reached for long, and says again what others did not believe.
@@ -401,12 +414,8 @@ impl Routed {
         }
         if self.database.next_deadline().is_some_and(|at| at <= now) {
             self.database.forget_old(now);
-            self.forget_taken();
+            self.is_stale = true;
         }
-    }
-
-    fn forget_taken(&mut self) {
-        self.taken.retain(|&origin, _| self.database.get(origin).is_some());
     }
 
     /// When that has something to do.
@@ -426,6 +435,9 @@ impl Routed {
 
     /// Logs what has changed since it was logged last.
     pub fn log_changes(&mut self) {
+        if !std::mem::take(&mut self.is_unlogged) {
+            return;
+        }
         for (id, route) in &self.tree.routes {
             if self.logged_routes.get(id) != Some(route) {
                 let Route { next, length, .. } = route;

@@ -230,13 +230,8 @@ fn a_packet_is_taken_once_in_order_and_only_from_where_its_origin_is() {
         incarnation,
         number,
     };
-    let mut come = |from, header: RelayHeader| {
-        let result = server.check(key(from), &header, Millis(2));
-        if result.is_ok() {
-            server.take(&header);
-        }
-        result
-    };
+    let mut come =
+        |from, header: RelayHeader| server.check(key(from), &header, Millis(2)).map(|row| server.take(row, &header));
     assert_eq!(come(1, header(1, 1_000, 1)), Ok(()));
     assert_eq!(come(1, header(1, 1_000, 1)), Err(Ignored::Late));
     assert_eq!(come(1, header(1, 1_000, 7)), Ok(()));
@@ -319,6 +314,28 @@ fn no_more_servers_are_remembered_than_two_networks_have_and_those_that_are_not_
     assert_eq!((server.database().count(), server.next_deadline()), (2, None));
 }
 
+#[test]
+fn if_a_server_is_forgotten_the_packets_of_others_are_still_taken_once() {
+    let mut network = Network::of([2, 3]);
+    network.link(2, 3);
+    network.settle(&mut Random::new(1));
+    network.call(2, |server, effects| {
+        server.on_links(key(3), (ServerId(1), address(1)), (1, 1), Vec::new(), Millis(1), effects);
+    });
+    let server = network.servers.get_mut(&2).unwrap();
+    let mut say = |number, now| {
+        let header = RelayHeader { destination: ServerId(2), origin: ServerId(3), incarnation: 1_000, number };
+        server.forget_old(now, &mut Effects::default());
+        server.check(key(3), &header, now).map(|row| server.take(row, &header))
+    };
+    let later = Millis(1) + limits::FORGET_MS;
+    assert_eq!(say(1, Millis(2)), Ok(()));
+    assert_eq!(say(1, later), Err(Ignored::Late));
+    assert_eq!(say(2, later), Ok(()));
+    assert_eq!(say(2, later), Err(Ignored::Late));
+    assert_eq!(server.database().count(), 2);
+}
+
 /// As on a machine without a clock: every start is at the same second.
 #[test]
 fn a_server_that_starts_again_with_the_same_incarnation_is_heard_by_who_remembers_its_former_life() {
@@ -334,11 +351,7 @@ fn a_server_that_starts_again_with_the_same_incarnation_is_heard_by_who_remember
         let say = |network: &mut Network, over| {
             let header = network.call(1, |server, effects| server.next_header(ServerId(2), effects));
             let listener = network.servers.get_mut(&2).unwrap();
-            let result = listener.check(key(over), &header, Millis(2));
-            if result.is_ok() {
-                listener.take(&header);
-            }
-            result
+            listener.check(key(over), &header, Millis(2)).map(|row| listener.take(row, &header))
         };
         for _ in 0..10 {
             assert_eq!(say(&mut network, 1), Ok(()));
