@@ -166,17 +166,18 @@ fn description(server: ServerId) -> Description {
     Description { server, address: *address(server).ip(), port: 7777 }
 }
 
-/// An engine with a client, and a link over which a public message comes from a client of the server 100.
+/// An engine with a client, and a link over which public messages come from a client of the server `origin`.
 struct Receiving {
     engine: Engine<PipeEnd>,
     link: (Key, PipeEnd),
+    origin: ServerId,
     number: u32,
     is_routed: bool,
 }
 
 impl Receiving {
-    /// One that is dense, or routed and has so many links besides.
-    fn new(links: Option<usize>) -> Receiving {
+    /// One that is dense, or routed and has so many links besides, in a network with so many servers behind the link.
+    fn new(links: Option<usize>, servers_behind: u32) -> Receiving {
         let mut config = Config { advertise: Some(address(OWN)), ..Config::new(OWN) };
         if links.is_some() {
             config.route(INCARNATION);
@@ -193,7 +194,7 @@ impl Receiving {
         add(&[Packet::AuthGst { nickname: "listener" }]);
         let Some(links) = links else {
             let link = add(&[Packet::MrgReq { server: ServerId(100), siblings: Descriptions::default() }]);
-            return Receiving { engine, link, number: 0, is_routed: false };
+            return Receiving { engine, link, origin: ServerId(100), number: 0, is_routed: false };
         };
         let mut all = Vec::new();
         for at in 0..=links as u32 {
@@ -212,13 +213,33 @@ impl Receiving {
         }
         let routed = engine.core().mesh.routed().unwrap();
         assert_eq!(routed.carrying().count(), links + 1);
-        Receiving { link: all.swap_remove(0), engine, number: 0, is_routed: true }
+        let mut receiving =
+            Receiving { link: all.swap_remove(0), engine, origin: ServerId(100), number: 0, is_routed: true };
+        receiving.add_servers_behind(servers_behind);
+        receiving
+    }
+
+    /// Servers in a row behind the first link. Messages come from the last.
+    fn add_servers_behind(&mut self, count: u32) {
+        let row = |at: u32| if at == 0 { OWN } else { ServerId(99 + at) };
+        for at in 1..=count + 1 {
+            let mut list = [row(at - 1).0.to_be_bytes(), at.to_be_bytes()].concat();
+            if at <= count {
+                list.extend([row(at + 1).0.to_be_bytes(), (at + 1).to_be_bytes()].concat());
+            }
+            let (of, neighbours) = (description(row(at)), Neighbours::new(&list).unwrap());
+            let mut bytes = Vec::new();
+            Packet::Links { server: of, incarnation: INCARNATION, version: 2, neighbours }.encode(&mut bytes);
+            say(&mut self.engine, self.link.0, &self.link.1, &bytes);
+            self.origin = row(at);
+        }
+        assert_eq!(self.engine.core().mesh.route_lengths().get(&self.origin), Some(&count));
     }
 
     /// The next messages, as they come over the link.
     fn burst(&mut self) -> Vec<u8> {
         let message = "the quick brown fox jumps over the lazy dog, and over the lazy d";
-        let origin = ServerId(100);
+        let origin = self.origin;
         let mut bytes = Vec::new();
         for _ in 0..PACKETS {
             self.number += 1;
@@ -233,8 +254,8 @@ impl Receiving {
     }
 }
 
-fn bench_receive(bencher: Bencher<'_, '_>, links: Option<usize>) {
-    let receiving = RefCell::new(Receiving::new(links));
+fn bench_receive(bencher: Bencher<'_, '_>, links: Option<usize>, servers_behind: u32) {
+    let receiving = RefCell::new(Receiving::new(links, servers_behind));
     bencher.counter(ItemsCount::new(PACKETS)).with_inputs(|| receiving.borrow_mut().burst()).bench_local_values(
         |burst| {
             let Receiving { engine, link: (key, socket), .. } = &mut *receiving.borrow_mut();
@@ -246,13 +267,19 @@ fn bench_receive(bencher: Bencher<'_, '_>, links: Option<usize>) {
 /// What relaying is compared with: a message comes from a sibling, and one client gets it.
 #[divan::bench]
 fn receive_from_a_sibling(bencher: Bencher<'_, '_>) {
-    bench_receive(bencher, None);
+    bench_receive(bencher, None, 0);
 }
 
 /// The same, and so many links of a routed network get it, too.
 #[divan::bench(args = [0, 1, 2, 8, ROUTED_LINKS_MAX - 1])]
 fn relay_to_links(bencher: Bencher<'_, '_>, links: usize) {
-    bench_receive(bencher, Some(links));
+    bench_receive(bencher, Some(links), 0);
+}
+
+/// One link gets it, in a network of 64 servers.
+#[divan::bench]
+fn relay_in_a_large_network(bencher: Bencher<'_, '_>) {
+    bench_receive(bencher, Some(1), ROUTED_MAX_SERVERS as u32 - 3);
 }
 
 /// 64 servers with 79 links, of which 16 are spares: all routes anew.
