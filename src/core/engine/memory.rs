@@ -58,7 +58,7 @@ impl<S: Socket> Engine<S> {
     /// Whether a turn has to end so that memory can be judged: its input is over the bound, including the copy of the
     /// batch that every link which is behind will keep.
     pub(super) fn is_memory_full(&self) -> bool {
-        let batch_bytes = self.output.link_batch.len();
+        let batch_bytes = self.output.link_batch.turn_bytes();
         let most = self.core.config.max_memory_bytes.saturating_add(limits::TURN_MEMORY_BYTES);
         let held_bytes = self.queued_bytes();
         // This is asked after each packet: links are counted only if their number can matter.

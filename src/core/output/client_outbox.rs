@@ -88,10 +88,11 @@ impl ClientQueue {
         }
     }
 
+    /// All runs in order. The first and the last may be empty.
     fn splices(&self) -> impl Iterator<Item = Splice> {
         let mut middle = self.middle.reader();
         let middle = std::iter::from_fn(move || middle.next(16).first_chunk().copied().map(Splice::from_entry));
-        [self.front].into_iter().chain(middle).chain([self.back]).filter(|splice| splice.len > 0)
+        [self.front].into_iter().chain(middle).chain([self.back])
     }
 
     /// Takes the bytes out; the queue is empty then.

@@ -32,13 +32,8 @@ impl LinkBatch {
     }
 
     /// Bytes of the turn so far.
-    pub fn len(&self) -> usize {
+    pub fn turn_bytes(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// Whether nothing was said.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
     }
 
     /// Appends one message, as clients get it, in an envelope for whatever destination. Returns the size of its packet.

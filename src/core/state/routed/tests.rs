@@ -9,6 +9,7 @@ use crate::core::state::mesh::dialable;
 use crate::core::state::random::Random;
 use crate::wire::{FrameLimits, Scan, scan};
 
+mod edges;
 mod holds;
 
 const LIMITS: FrameLimits = FrameLimits { has_routed_codes: true, ..FrameLimits::DEFAULT };

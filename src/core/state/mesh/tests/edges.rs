@@ -53,3 +53,16 @@ fn a_server_that_a_sibling_sees_elsewhere_is_a_named_one_and_one_that_never_said
     play.mesh.on_link_up(key(20), &silent, joined, play.now, &mut play.effects);
     assert_eq!(play.mesh.named().into_keys().collect::<Vec<_>>(), [(ServerId(9), elsewhere)]);
 }
+
+#[test]
+fn a_routed_server_has_so_many_links_and_no_more() {
+    let mut play = Play::new(&[]);
+    play.mesh.route(Routed::new(ServerId(ID), address(ID), 1_000, 0));
+    let routed = |id| Offer { is_routed: true, ..offer(id, &[]) };
+    for id in 100..100 + limits::ROUTED_LINKS_MAX as u32 {
+        assert_eq!(play.ask(&routed(id)), Decision::Accept);
+        let joined = Joined { remote: Some(SocketAddr::V4(address(id))), is_dialled: false, told: Vec::new() };
+        play.mesh.on_link_up(key(id), &routed(id), joined, play.now, &mut play.effects);
+    }
+    assert_eq!(play.ask(&routed(99)), Decision::Decline(Misfit::TooManyLinks));
+}
