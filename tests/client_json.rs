@@ -6,11 +6,16 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Instant;
 
+use cfp::blocking::{Arrival, PacketStream};
+use cfp::wire::{AuthResponse, FrameLimits, Packet};
 use serde_json::{Value, json};
-use support::{Bare, Client, Scratch, Server};
+use support::{Bare, Client, PATIENCE, Scratch, Server};
 
 /// Starts a bot and waits for its login.
 fn start(server: &str, nickname: &str, arguments: &[&str]) -> Client {
@@ -143,6 +148,68 @@ fn a_script_comes_back_too_and_may_be_started_before_its_server() {
     bot.type_line("again");
     assert_eq!(bot.expect("again"), "[7] bot: again");
     assert_eq!(bot.finish().0, 0);
+}
+
+/// A server of a test's own, which lets the next client in.
+fn let_in(listener: &TcpListener) -> PacketStream<TcpStream> {
+    let mut packets = PacketStream::new(listener.accept().unwrap().0, FrameLimits::DEFAULT);
+    assert!(matches!(packets.next_until(Some(Instant::now() + PATIENCE)), Ok(Arrival::Frame(_))));
+    let mut answer = Vec::new();
+    Packet::AuthRsp { response: AuthResponse::Accepted }.encode(&mut answer);
+    packets.write(&answer, |_| Ok(())).unwrap();
+    packets
+}
+
+/// The texts of the next public messages, as many as come.
+fn said(packets: &mut PacketStream<TcpStream>, max: usize) -> Vec<String> {
+    let mut texts = Vec::new();
+    while texts.len() < max {
+        match packets.next_until(Some(Instant::now() + PATIENCE)) {
+            Ok(Arrival::Frame(frame)) => match packets.decoder().packet(&frame) {
+                Ok(Packet::MsgPbl { message }) => texts.push(message.to_owned()),
+                other => panic!("{other:?}"),
+            },
+            Ok(Arrival::End) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    texts
+}
+
+#[test]
+fn what_a_bot_was_given_while_its_connection_broke_is_sent_later_or_said_to_be_lost() {
+    const GIVEN: usize = 3000;
+    for _ in 0..3 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut bot = start(&listener.local_addr().unwrap().to_string(), "bot", &["--reconnect"]);
+        let mut first = let_in(&listener);
+        let lines: String = (0..GIVEN).map(|number| format!("m{number}\n")).collect();
+        let typing = thread::spawn(move || {
+            bot.type_bytes(lines.as_bytes());
+            bot.end_input();
+            bot
+        });
+        assert_eq!(said(&mut first, 100).len(), 100);
+        // What was not read makes a reset of the end.
+        drop(first);
+        let mut second = let_in(&listener);
+        let sent = said(&mut second, GIVEN);
+        drop(second);
+        let (_, out, _) = typing.join().unwrap().wait();
+        let mut lost = 0;
+        for line in out {
+            let object: Value = serde_json::from_str(&line).unwrap();
+            if object["event"] == "lost" {
+                let text = object["text"].as_str().unwrap();
+                let more = text.split_once(" more messages").map(|(before, _)| before.rsplit(' ').next().unwrap());
+                lost += more.map_or(1, |more| more.parse::<usize>().unwrap());
+            }
+        }
+        // No message came back, so all of the first connection are lost or perhaps not.
+        assert_eq!(sent.len() + lost, GIVEN, "{} sent later, {lost} lost", sent.len());
+        let first = GIVEN - sent.len();
+        assert!(sent.iter().enumerate().all(|(at, text)| *text == format!("m{}", first + at)), "{sent:?}");
+    }
 }
 
 fn read(path: &str) -> String {

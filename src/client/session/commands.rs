@@ -97,8 +97,12 @@ impl Session {
             None => Err("not sent: not connected".to_owned()),
             Some(link) => match link.say(message, may_wait, self.context.now_ms()) {
                 Err(_) if !link.is_stopped() => Err("not sent: too much waits to be sent already".to_owned()),
-                // The end of the connection says what is lost.
-                Err(_) | Ok(()) => Ok(()),
+                Err(message) => {
+                    // The end of the connection, which is on its way to us, says what is lost.
+                    link.pending().on_queued(&message, self.context.now_ms());
+                    Ok(())
+                }
+                Ok(()) => Ok(()),
             },
         }
     }
@@ -121,10 +125,8 @@ impl Session {
         let number = self.context.progress.next_number();
         let file = NewFile { number, to, name, transfer_id };
         let Some(outgoing) = link.reserve_upload(file, !self.is_terminal) else {
-            if link.is_stopped() {
-                return Ok(());
-            }
-            return Err("not sent: too many files are being sent already".to_owned());
+            let why = if link.is_stopped() { "not connected" } else { "too many files are being sent already" };
+            return Err(format!("not sent: {why}"));
         };
         let context = self.context.clone();
         thread::spawn(move || writer::prepare_upload(&context, &link, outgoing, &path));

@@ -110,10 +110,10 @@ impl Session {
             if let Some(code) = self.on_event(event) {
                 return code;
             }
-            while self.link.is_some()
+            while self.has_connection()
                 && let Some(event) = self.deferred.pop_front()
             {
-                if let Some(code) = self.on_event(event) {
+                if let Some(code) = self.handle(event) {
                     return code;
                 }
             }
@@ -122,10 +122,14 @@ impl Session {
 
     fn on_event(&mut self, event: Event) -> Option<ExitCode> {
         let is_input = matches!(event, Event::Typed(_) | Event::Unusable(_) | Event::InputEnd);
-        if is_input && self.link.is_none() && self.waits_for_connection() && !self.is_finishing {
+        if is_input && !self.has_connection() && self.waits_for_connection() && !self.is_finishing {
             self.deferred.push_back(event);
             return None;
         }
+        self.handle(event)
+    }
+
+    fn handle(&mut self, event: Event) -> Option<ExitCode> {
         match event {
             // After `/quit` nothing counts any more.
             Event::Typed(_) | Event::Command(_) | Event::Unusable(_) if self.is_finishing => None,
@@ -139,6 +143,11 @@ impl Session {
             Event::Opened(number, opened) => self.on_opened(number, *opened),
             Event::Ended(number, end) => self.on_ended(number, end),
         }
+    }
+
+    /// Whether there is a connection, as far as its threads know: that it has ended may stand behind other events.
+    fn has_connection(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| !link.is_stopped())
     }
 
     /// Whether what a script types waits until there is a connection.
