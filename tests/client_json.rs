@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cfp::blocking::{Arrival, PacketStream};
 use cfp::wire::{AuthResponse, FrameLimits, Packet};
@@ -210,6 +210,76 @@ fn what_a_bot_was_given_while_its_connection_broke_is_sent_later_or_said_to_be_l
         let first = GIVEN - sent.len();
         assert!(sent.iter().enumerate().all(|(at, text)| *text == format!("m{}", first + at)), "{sent:?}");
     }
+}
+
+#[test]
+fn whatever_is_wrong_with_a_command_its_id_comes_back_and_it_is_not_carried_out() {
+    let server = Server::start(7, &[]);
+    let mut bot = start(&server.address, "bot", &[]);
+    for (number, fields) in [
+        r#""command":"say","txt":"x""#,
+        r#""command":"say","text":1"#,
+        r#""command":"say","text":"x","who":"ben@7""#,
+        r#""commnd":"say""#,
+        r#""command":"msg","to":"ben","text":"x""#,
+        r#""command":"msg","from":"ben@7","text":"x""#,
+        r#""command":"file","to":"ben@7","name":"/etc/hostname""#,
+        r#""command":"nick","path":"eva""#,
+        r#""command":"ignore","to":"ben@7""#,
+        r#""command":"accept","from":"ben@7","path":"x""#,
+        r#""command":"accept""#,
+        r#""command":"refuse","number":1"#,
+        r#""command":"cancel","number":-1"#,
+        r#""command":"cancel","number":1"#,
+        r#""command":"cancel""#,
+    ]
+    .iter()
+    .enumerate()
+    {
+        bot.type_line(&format!("{{{fields},\"id\":\"{number}\"}}"));
+        let object = loop {
+            let object: Value = serde_json::from_str(&bot.out.expect("")).unwrap();
+            if object["event"] != "logged_in" {
+                break object;
+            }
+        };
+        assert_eq!(
+            (&object["event"], &object["id"]),
+            (&json!("command_failed"), &json!(number.to_string())),
+            "{fields}: {object}"
+        );
+    }
+    // A field without a value is none.
+    bot.type_line(r#"{"command":"ignore","who":null,"text":null,"id":"a"}"#);
+    event(&bot, "ignored");
+    assert_eq!(event(&bot, "done")["id"], "a");
+    assert_eq!(bot.finish().0, 1);
+}
+
+#[test]
+fn a_file_that_is_read_for_its_sha256_is_listed_with_its_size_and_can_be_stopped() {
+    let (server, folder) = (Server::start(7, &[]), Scratch::new());
+    let path = folder.path().join("large.bin");
+    const SIZE: u64 = 20_000_000_000;
+    fs::File::create(&path).unwrap().set_len(SIZE).unwrap();
+    let mut bot = start(&server.address, "bot", &[]);
+    bot.type_line(&json!({"command": "file", "to": "ben@7", "path": path}).to_string());
+    let listed = loop {
+        bot.type_line(r#"{"command":"files"}"#);
+        let files = event(&bot, "files");
+        if files["files"][0]["stage"] == "hashing" {
+            break files["files"][0].clone();
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!(listed["bytes"], SIZE);
+    bot.type_line(&json!({"command": "cancel", "number": listed["number"]}).to_string());
+    let notice = event(&bot, "notice");
+    // Its receiver has heard nothing of it.
+    assert_eq!(notice["text"], "cancelled \"large.bin\" to ben@7");
+    bot.type_line(r#"{"command":"files"}"#);
+    assert_eq!(event(&bot, "files")["files"], json!([]));
+    assert_eq!(bot.finish().0, 0);
 }
 
 fn read(path: &str) -> String {

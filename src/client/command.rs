@@ -200,28 +200,50 @@ impl Command {
     /// Why it cannot be carried out.
     pub fn of(request: Request, people: &People) -> Result<Command, Mistake> {
         let Request { command, person, text, name, number, .. } = request;
-        let path = |path: &String| paths::expand(path);
-        Ok(match (command.as_str(), person, text, name, number) {
-            ("say", None, Some(text), None, None) => Command::Say(fitting(&text)?),
-            ("msg", Some(to), Some(text), None, None) => Command::Tell(to, fitting(&text)?),
-            ("reply", None, Some(text), None, None) => {
+        // The fields as they are for this command: another command's are a mistake.
+        let (to, from, who) = match person {
+            None => (None, None, None),
+            Some(("to", person)) => (Some(person), None, None),
+            Some(("from", person)) => (None, Some(person), None),
+            Some((_, person)) => (None, None, Some(person)),
+        };
+        let (name, path) = match name {
+            None => (None, None),
+            Some(("path", path)) => (None, Some(path)),
+            Some((_, name)) => (Some(name), None),
+        };
+        Ok(match (command.as_str(), (to, from, who), text, (name, path), number) {
+            ("say", (None, None, None), Some(text), (None, None), None) => Command::Say(fitting(&text)?),
+            ("msg", (Some(to), None, None), Some(text), (None, None), None) => Command::Tell(to, fitting(&text)?),
+            ("reply", (None, None, None), Some(text), (None, None), None) => {
                 Command::Tell(people.reply_to().cloned().ok_or(Mistake::NobodyToReplyTo)?, fitting(&text)?)
             }
-            ("file", Some(to), None, Some(name), None) if !name.is_empty() => Command::File(to, path(&name)),
-            ("accept", person, None, name, number) => Command::Accept(meant_by(person, name, number)?),
-            ("refuse", person, None, name, number) => Command::Refuse(meant_by(person, name, number)?),
-            ("cancel", person, None, name, number) => Command::Cancel(meant_by(person, name, number)?),
-            ("ignore", who, None, None, None) => Command::Ignore(who),
-            ("unignore", Some(who), None, None, None) => Command::Unignore(who),
-            ("nick", None, None, Some(name), None) => nick(&name)?,
-            ("log", None, None, name, None) => Command::Log(name.as_ref().map(path)),
-            ("log_off", None, None, None, None) => Command::LogOff,
-            ("files", None, None, None, None) => Command::Files,
-            ("who", None, None, None, None) => Command::Who,
-            ("whoami", None, None, None, None) => Command::WhoAmI,
-            ("reconnect", None, None, None, None) => Command::Reconnect,
-            ("quit", None, None, None, None) => Command::Quit,
-            _ => return Err(Mistake::Object(format!("{command:?} with these fields is no command"))),
+            ("file", (Some(to), None, None), None, (None, Some(path)), None) if !path.is_empty() => {
+                Command::File(to, paths::expand(path))
+            }
+            ("accept", (None, from, None), None, (name, None), number) => {
+                Command::Accept(meant_by(from, name, number)?)
+            }
+            ("refuse", (None, from, None), None, (name, None), number) => {
+                Command::Refuse(meant_by(from, name, number)?)
+            }
+            ("cancel", (None, from, None), None, (name, None), number) => {
+                Command::Cancel(meant_by(from, name, number)?)
+            }
+            ("ignore", (None, None, who), None, (None, None), None) => Command::Ignore(who),
+            ("unignore", (None, None, Some(who)), None, (None, None), None) => Command::Unignore(who),
+            ("nick", (None, None, None), None, (Some(name), None), None) => nick(&name)?,
+            ("log", (None, None, None), None, (None, path), None) => Command::Log(path.map(paths::expand)),
+            (bare, (None, None, None), None, (None, None), None) => match bare {
+                "log_off" => Command::LogOff,
+                "files" => Command::Files,
+                "who" => Command::Who,
+                "whoami" => Command::WhoAmI,
+                "reconnect" => Command::Reconnect,
+                "quit" => Command::Quit,
+                _ => return Err(no_command(bare)),
+            },
+            _ => return Err(no_command(&command)),
         })
     }
 
@@ -290,6 +312,10 @@ fn meant_by(from: Option<Recipient>, name: Option<String>, number: Option<u64>) 
         (Some(from), Some(name), None) => Ok(Meant::Named(from, name)),
         _ => Err(Mistake::Object("which file? \"from\", \"from\" and \"name\", or \"number\"".to_owned())),
     }
+}
+
+fn no_command(command: &str) -> Mistake {
+    Mistake::Object(format!("{command:?} with these fields is no command"))
 }
 
 fn fitting(text: &str) -> Result<String, Mistake> {

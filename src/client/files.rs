@@ -8,28 +8,52 @@ use super::link::Link;
 use super::progress::{Direction, size};
 use super::screen::{Line, Report};
 
+/// A command that can't be carried out, or does not say clearly enough what is meant.
+#[derive(Debug)]
+pub struct Unclear {
+    /// Why.
+    pub problem: String,
+    /// What could be meant, a line each.
+    pub lines: Vec<String>,
+}
+
+impl From<&str> for Unclear {
+    fn from(problem: &str) -> Unclear {
+        Unclear { problem: problem.to_owned(), lines: Vec::new() }
+    }
+}
+
 /// `/accept`.
-pub fn accept(context: &Context, meant: &Meant) {
+///
+/// # Errors
+/// Nothing was done.
+pub fn accept(context: &Context, meant: &Meant) -> Result<(), Unclear> {
     let answered = context.answer(|downloads, say| downloads.accept(meant, say));
-    tell(context, answered, "/accept");
+    tell(context, answered, "/accept")
 }
 
 /// `/refuse`.
-pub fn refuse(context: &Context, meant: &Meant) {
+///
+/// # Errors
+/// Nothing was done.
+pub fn refuse(context: &Context, meant: &Meant) -> Result<(), Unclear> {
     let answered = context.answer(|downloads, say| downloads.refuse(meant, say));
-    tell(context, answered, "/refuse");
+    tell(context, answered, "/refuse")
 }
 
 /// `/cancel`: stops files to and from a person.
-pub fn cancel(context: &Context, link: Option<&Link>, meant: &Meant) {
+///
+/// # Errors
+/// Nothing was done.
+pub fn cancel(context: &Context, link: Option<&Link>, meant: &Meant) -> Result<(), Unclear> {
     let incoming = context.answer(|downloads, _| downloads.under_way());
     let outgoing = link.map(Link::files).unwrap_or_default();
     let all: Vec<ListedFile> = outgoing.iter().cloned().chain(incoming).collect();
     if all.is_empty() && !matches!(meant, Meant::Number(_)) {
-        return context.fail("no file is under way");
+        return Err("no file is under way".into());
     }
     if *meant == Meant::Only && all.len() > 1 {
-        return which(context, "/cancel", &all);
+        return Err(which("/cancel", &all));
     }
     if let Meant::Number(number) = meant
         && context.answer(|downloads, _| downloads.all_offered()).iter().any(|file| file.number == *number)
@@ -37,42 +61,48 @@ pub fn cancel(context: &Context, link: Option<&Link>, meant: &Meant) {
         return refuse(context, meant);
     }
     if !all.iter().any(|file| meant.is(file.number, &file.from, &file.name)) {
-        return which(context, "/cancel", &all);
+        return Err(which("/cancel", &all));
     }
     for file in outgoing.iter().filter(|file| meant.is(file.number, &file.from, &file.name)) {
-        let line =
-            format!("cancelled \"{}\" to {}; its receiver gives it up in a while", Visible(&file.name), file.from);
-        context.screen.notice(line);
+        let has_begun = matches!(file.stage, FileStage::Moving(Direction::Sending));
+        let then = if has_begun { "; its receiver gives it up in a while" } else { "" };
+        context.screen.notice(format!("cancelled \"{}\" to {}{then}", Visible(&file.name), file.from));
     }
     if let Some(link) = link {
         link.cancel_files(meant, context.now_ms());
     }
     context.answer(|downloads, say| downloads.cancel(meant, say));
+    Ok(())
 }
 
-fn tell(context: &Context, answered: Answered, command: &str) {
+fn tell(context: &Context, answered: Answered, command: &str) -> Result<(), Unclear> {
     match answered {
         Answered::Done => {}
         Answered::None => {
-            context.fail("no file is offered; /accept NICKNAME@ID takes the next file of that sender");
+            return Err("no file is offered; /accept NICKNAME@ID takes the next file of that sender".into());
         }
-        Answered::Which(files) => which(context, command, &files),
+        Answered::Which(files) => return Err(which(command, &files)),
         Answered::Permitted(from) => {
             context.screen.notice(format!("the next file from {from} within an hour will be taken"));
         }
         Answered::Withdrawn(from) => {
             context.screen.notice(format!("the next file from {from} will not be taken unasked"));
         }
-        Answered::Off => context.fail("--no-files: no file is taken"),
+        Answered::Off => return Err("--no-files: no file is taken".into()),
     }
+    Ok(())
 }
 
-fn which(context: &Context, command: &str, files: &[ListedFile]) {
-    context
-        .fail(format!("which? {command} NICKNAME@ID means all of that sender, {command} NICKNAME@ID NAME one file:"));
-    for ListedFile { number, from, name, bytes, .. } in files {
-        let text = format!("    {command} {from} {}    ({}), or {command} {number}", Visible(name), size(*bytes));
-        context.screen.notice(text);
+fn which(command: &str, files: &[ListedFile]) -> Unclear {
+    if files.is_empty() {
+        return "there is no file with this number".into();
+    }
+    let line = |ListedFile { number, from, name, bytes, .. }: &ListedFile| {
+        format!("    {command} {from} {}    ({}), or {command} {number}", Visible(name), size(*bytes))
+    };
+    Unclear {
+        problem: format!("which? {command} NICKNAME@ID means all of that sender, {command} NICKNAME@ID NAME one file:"),
+        lines: files.iter().map(line).collect(),
     }
 }
 

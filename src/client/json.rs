@@ -213,55 +213,73 @@ fn quoted(text: &str) -> String {
 pub struct Request {
     /// The command's name, as after the slash; `say` for a public message.
     pub command: String,
-    /// Whom it is about.
-    pub person: Option<Recipient>,
+    /// Whom it is about, and the field that says so.
+    pub person: Option<(&'static str, Recipient)>,
     /// The text of a message.
     pub text: Option<String>,
-    /// A path, a file's name or a nickname.
-    pub name: Option<String>,
+    /// A path, a file's name or a nickname, and the field that says so.
+    pub name: Option<(&'static str, String)>,
     /// The number of a file.
     pub number: Option<u64>,
     /// Comes back in what answers the command.
     pub id: Option<String>,
 }
 
+/// An object that is no command.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its ID, if it has one.
+    pub id: Option<String>,
+    /// What is wrong with it, in words.
+    pub problem: String,
+}
+
 /// Reads an object.
 ///
 /// # Errors
-/// What is wrong with it, in words.
-pub fn request(line: &str) -> Result<Request, String> {
+/// What is wrong with it.
+pub fn request(line: &str) -> Result<Request, Refused> {
+    let mut id = None;
+    read_request(line, &mut id).map_err(|problem| Refused { id, problem })
+}
+
+fn read_request(line: &str, id: &mut Option<String>) -> Result<Request, String> {
     let value: Value = serde_json::from_str(line).map_err(|error| format!("no JSON object: {error}"))?;
     let Value::Object(mut object) = value else { return Err("no JSON object".to_owned()) };
+    // A field without a value is none.
+    object.retain(|_, value| !value.is_null());
     let mut text = |name: &str| match object.remove(name) {
-        None | Some(Value::Null) => Ok(None),
+        None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(format!("\"{name}\" is no text")),
     };
+    // First, so that whatever is wrong is said with it.
+    *id = text("id")?;
     let command = text("command")?.ok_or("\"command\" is missing")?;
-    let (message, name, path, id) = (text("text")?, text("name")?, text("path")?, text("id")?);
+    let (message, name, path) = (text("text")?, text("name")?, text("path")?);
     if name.is_some() && path.is_some() {
         return Err("\"name\" and \"path\": one of them".to_owned());
     }
+    let name = name.map(|name| ("name", name)).or(path.map(|path| ("path", path)));
     let mut person = None;
     for name in ["to", "from", "who"] {
         let Some(value) = object.remove(name) else { continue };
         if person.is_some() {
             return Err("\"to\", \"from\" and \"who\": one of them".to_owned());
         }
-        person = Some(
-            recipient(&value)
-                .ok_or_else(|| format!("\"{name}\" is no {{\"nickname\":\"bob\",\"server\":7}} and no \"bob@7\""))?,
-        );
+        let read = recipient(&value)
+            .ok_or_else(|| format!("\"{name}\" is no {{\"nickname\":\"bob\",\"server\":7}} and no \"bob@7\""))?;
+        person = Some((name, read));
     }
     let number = match object.remove("number") {
-        None | Some(Value::Null) => None,
+        None => None,
         Some(number) => Some(number.as_u64().ok_or("\"number\" is no number")?),
     };
     // A misspelt field would be a silent default.
     if let Some(name) = object.keys().next() {
         return Err(format!("there is no field {name:?}"));
     }
-    Ok(Request { command, person, text: message, name: name.or(path), number, id })
+    Ok(Request { command, person, text: message, name, number, id: id.clone() })
 }
 
 fn recipient(value: &Value) -> Option<Recipient> {
@@ -310,8 +328,13 @@ mod tests {
     #[test]
     fn a_command_is_read_and_a_misspelt_one_is_said() {
         let asked = request(r#"{"command":"msg","to":{"nickname":"ana","server":7},"text":"a\nb","id":"1"}"#).unwrap();
-        assert_eq!((asked.person, asked.text.as_deref(), asked.id.as_deref()), (Some(ana()), Some("a\nb"), Some("1")));
-        assert_eq!(request(r#"{"command":"file","to":"ana@7","path":"x"}"#).unwrap().name.as_deref(), Some("x"));
+        assert_eq!(
+            (asked.person, asked.text.as_deref(), asked.id.as_deref()),
+            (Some(("to", ana())), Some("a\nb"), Some("1"))
+        );
+        let file = request(r#"{"command":"file","to":"ana@7","path":"x","text":null}"#).unwrap();
+        assert_eq!(file.name, Some(("path", "x".to_owned())));
+        assert_eq!(request(r#"{"comand":"who","id":"1"}"#).unwrap_err().id.as_deref(), Some("1"));
         for (bad, why) in [
             ("[]", "no JSON object"),
             ("{", "no JSON object: "),
@@ -321,7 +344,7 @@ mod tests {
             (r#"{"command":"msg","to":"ana@7","who":"ana@7"}"#, "one of them"),
             (r#"{"command":"say","txt":"x"}"#, "there is no field \"txt\""),
         ] {
-            let said = request(bad).unwrap_err();
+            let said = request(bad).unwrap_err().problem;
             assert!(said.contains(why), "{said}");
         }
     }

@@ -179,7 +179,9 @@ fn upload(context: &Context, link: &Link, outgoing: Arc<Outgoing>, path: &Path) 
     let mut file = regular_file::open(path)?;
     let before = Stamp::of(&file)?;
     let name = Visible(&outgoing.name).to_string();
-    let hashing = context.progress.begin(Direction::Hashing, name.clone(), file.metadata()?.len());
+    let size = file.metadata()?.len();
+    outgoing.bytes.store(size, Ordering::Relaxed);
+    let hashing = context.progress.begin(Direction::Hashing, name.clone(), size);
     outgoing.count_with(&hashing);
     let (size, sha256) = measure(&file, |done_bytes| {
         hashing.set(done_bytes);

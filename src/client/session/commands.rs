@@ -10,26 +10,33 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::Session;
 use crate::client::command::{Command, HELP};
 use crate::client::escape::Visible;
+use crate::client::files::{self, Unclear};
 use crate::client::json::Field;
 use crate::client::link::NewFile;
 use crate::client::outbox::Message;
 use crate::client::people::Heard;
 use crate::client::recipient::Recipient;
 use crate::client::screen::{Line, Report, Said, Way};
-use crate::client::{files, writer};
+use crate::client::writer;
 
 /// What came of a command.
 pub(super) enum Done {
     Fine,
-    /// It can't be done, and why.
-    Failed(String),
+    /// It can't be done: why, and lines that may help.
+    Failed(String, Vec<String>),
     /// We leave, at once if there is an exit status.
     End(Option<ExitCode>),
 }
 
 impl From<Result<(), String>> for Done {
     fn from(result: Result<(), String>) -> Done {
-        result.map_or_else(Done::Failed, |()| Done::Fine)
+        result.map_or_else(|problem| Done::Failed(problem, Vec::new()), |()| Done::Fine)
+    }
+}
+
+impl From<Result<(), Unclear>> for Done {
+    fn from(result: Result<(), Unclear>) -> Done {
+        result.map_or_else(|Unclear { problem, lines }| Done::Failed(problem, lines), |()| Done::Fine)
     }
 }
 
@@ -41,9 +48,9 @@ impl Session {
             Command::Say(text) => return self.say(Message::Public(text)).into(),
             Command::Tell(to, text) => return self.tell(to, text).into(),
             Command::File(to, path) => return self.send_file(to, path).into(),
-            Command::Accept(meant) => files::accept(&context, &meant),
-            Command::Refuse(meant) => files::refuse(&context, &meant),
-            Command::Cancel(meant) => files::cancel(&context, self.link.as_deref(), &meant),
+            Command::Accept(meant) => return files::accept(&context, &meant).into(),
+            Command::Refuse(meant) => return files::refuse(&context, &meant).into(),
+            Command::Cancel(meant) => return files::cancel(&context, self.link.as_deref(), &meant).into(),
             Command::Files => files::list(&context, self.link.as_deref()),
             Command::Who => self.list_people(),
             Command::WhoAmI => self.say_who_we_are(),
@@ -66,7 +73,7 @@ impl Session {
                         ));
                         Done::Fine
                     }
-                    Err(error) => Done::Failed(format!("no log {}: {error}", Visible(&path.to_string_lossy()))),
+                    Err(error) => Err(format!("no log {}: {error}", Visible(&path.to_string_lossy()))).into(),
                 };
             }
             Command::Log(None) => self.notice(match context.screen.log_path() {

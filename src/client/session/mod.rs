@@ -233,7 +233,7 @@ impl Session {
         let (id, command) = if self.is_json && line.trim_start().starts_with('{') {
             match json::request(line) {
                 Ok(request) => (request.id.clone(), Command::of(request, &self.context.people())),
-                Err(problem) => (None, Err(Mistake::Object(problem))),
+                Err(json::Refused { id, problem }) => (id, Err(Mistake::Object(problem))),
             }
         } else {
             (None, Command::parse(line, &self.context.people()))
@@ -251,7 +251,10 @@ impl Session {
     fn carry_out(&mut self, command: Command, id: Option<String>) -> Option<ExitCode> {
         match self.on_command(command) {
             Done::Fine => self.answer(None, id),
-            Done::Failed(problem) => self.answer(Some(problem), id),
+            Done::Failed(problem, lines) => {
+                self.answer(Some(problem), id);
+                lines.into_iter().for_each(|line| self.notice(line));
+            }
             Done::End(code) => {
                 self.answer(None, id);
                 return code;
