@@ -182,6 +182,39 @@ fn who_is_ignored_is_not_seen_nor_their_files_also_in_the_next_run() {
 }
 
 #[test]
+fn the_files_of_somebody_who_is_ignored_end() {
+    let (server, folder) = (Server::start(7, &[]), Scratch::new());
+    let mut ana = start(&server.address, "ana", &["--download", folder.text()]);
+    let mut ben = Bare::log_in(&server.address, "ben");
+    let mut carl = Bare::log_in(&server.address, "carl");
+    for (transfer_id, name, chunks) in [(1, "taken", 3), (2, "asked", 3), (3, "whole", 1)] {
+        ben.chunk(7, "ana", (transfer_id, name), chunks, b"x");
+        ana.expect(&format!("ben@7 offers \"{name}\""));
+    }
+    carl.chunk(7, "ana", (1, "of carl"), 1, b"x");
+    ana.expect("carl@7 offers");
+    ana.type_keys("/accept ben@7 taken\r");
+    ana.expect("↓ taken ");
+    ana.type_keys("/ignore ben@7\r");
+    ana.expect("* ben@7 is ignored");
+    ana.wait_until("no status", |rows| !rows.iter().any(|row| row.contains("↓")));
+    ana.type_keys("/accept\r");
+    ana.expect("received \"of carl\" from carl@7");
+    // What still comes is not a new file when its sender is shown again.
+    ana.type_keys("/unignore ben@7\r");
+    ana.expect("* ben@7 is shown again");
+    for _ in 0..2 {
+        ben.chunk(7, "ana", (1, "taken"), 3, b"x");
+    }
+    ben.tell(7, "ana", "the end");
+    ana.expect("ben -> you: the end");
+    ana.type_keys("/files\r");
+    ana.expect("no file is under way or offered");
+    assert_eq!(folder.names(), ["of carl"]);
+    end(ana);
+}
+
+#[test]
 fn another_nickname_takes_over_without_a_message_lost_or_shown_twice_and_a_refused_one_does_not() {
     let server = Server::start(7, &[]);
     let mut ana = start(&server.address, "ana", &[]);

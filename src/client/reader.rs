@@ -150,10 +150,11 @@ impl Reader<'_> {
             Packet::MsgPblInc { origin, sender, message } => self.on_public(origin, sender, message),
             Packet::MsgPrvInc { origin, sender, message, .. } => self.on_private(origin, sender, message),
             Packet::FileChnkInc { origin, sender, chunk, .. } => {
-                if self.context.people().is_ignored_by(origin, sender) {
-                    return;
-                }
+                let is_ignored = self.context.people().is_ignored_by(origin, sender);
                 let from = Sender { origin, nickname: sender };
+                if is_ignored {
+                    return self.on_downloads(|downloads, now_ms, _| downloads.pass_over_chunk(from, &chunk, now_ms));
+                }
                 self.on_downloads(|downloads, now_ms, say| downloads.on_chunk(from, &chunk, now_ms, say));
             }
             Packet::Error { reason, .. } => self.on_error(reason),

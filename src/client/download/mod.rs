@@ -192,6 +192,15 @@ impl<S: Store> Downloads<S> {
         }
     }
 
+    /// A chunk came from somebody who is ignored. It is counted, so that the rest of its file begins no new one when its
+    /// sender is not ignored any more.
+    pub fn pass_over_chunk(&mut self, from: Sender<'_>, chunk: &FileChunk<'_>, now_ms: u64) {
+        self.now_ms = now_ms;
+        if !self.passed_over.takes(from, chunk, now_ms) {
+            self.passed_over.add(from.key(chunk.transfer_id), chunk.file_name.to_owned(), chunk.chunks, 1, now_ms);
+        }
+    }
+
     /// The time, as it was said last.
     pub fn now_ms(&self) -> u64 {
         self.now_ms

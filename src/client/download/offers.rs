@@ -167,6 +167,17 @@ impl<S: Store> Downloads<S> {
         before - self.open.len()
     }
 
+    /// The user does not want to hear of this sender any more.
+    pub fn on_ignored(&mut self, who: &Recipient, say: Say<'_>) {
+        self.consent.withdraw(who);
+        self.announcements.retain(|known| known.key.from != *who);
+        // The user knows that these offers are gone.
+        let gone_ms = self.offer_gone_ms;
+        self.cancel(&Meant::From(who.clone()), say);
+        self.discard(|offer| offer.from == who, || Discard::Refused, say);
+        self.offer_gone_ms = gone_ms;
+    }
+
     /// Files that are being taken.
     pub fn under_way(&self) -> Vec<ListedFile> {
         let file = |open: &Open<S::File>| ListedFile {

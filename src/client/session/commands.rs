@@ -204,6 +204,7 @@ impl Session {
         let is_new = self.context.people().ignore(who).map_err(|error| format!("{who}: {error}"))?;
         let already = if is_new { "" } else { " already" };
         self.notice(format!("{who} is ignored{already}; /unignore {who} ends that"));
+        self.context.answer(|downloads, say| downloads.on_ignored(who, say));
         Ok(())
     }
 
