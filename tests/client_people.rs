@@ -215,6 +215,26 @@ fn the_files_of_somebody_who_is_ignored_end() {
 }
 
 #[test]
+fn what_can_not_be_seen_in_a_nickname_is_shown_as_it_must_be_typed() {
+    let server = Server::start(7, &[]);
+    let mut ana = start(&server.address, "ana", &[]);
+    for (nickname, shown, typed) in [
+        ("ben\u{2800}x", "ben\\u{2800}x", "\"ben\\u{2800}x\"@7"),
+        ("ben\u{34f}", "ben\\u{34f}", "\"ben\\u{34f}\"@7"),
+        ("ben\u{fe0f}", "ben\\u{fe0f}", "\"ben\\u{fe0f}\"@7"),
+        ("ben\u{e0100}", "ben\\u{e0100}", "\"ben\\u{e0100}\"@7"),
+    ] {
+        let mut ben = Bare::log_in(&server.address, nickname);
+        ben.say("hi");
+        ana.expect(&format!("[7] {shown}: hi"));
+        ana.type_keys(&format!("/msg {typed} psst\r"));
+        ana.expect(&format!("you -> {typed}: psst"));
+        ben.receive(|packet| matches!(packet, Packet::MsgPrvInc { .. }).then_some(()));
+    }
+    end(ana);
+}
+
+#[test]
 fn another_nickname_takes_over_without_a_message_lost_or_shown_twice_and_a_refused_one_does_not() {
     let server = Server::start(7, &[]);
     let mut ana = start(&server.address, "ana", &[]);

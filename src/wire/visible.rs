@@ -17,7 +17,11 @@ pub fn is_treacherous(char: char) -> bool {
 pub fn is_treacherous_in_name(char: char) -> bool {
     is_treacherous(char)
         || (char.is_whitespace() && char != ' ')
-        || matches!(char, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
+        // What Unicode says may be left out where it can't be shown, variation selectors among them; and a blank of Braille.
+        || matches!(char,
+            '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{e0080}'..='\u{e0fff}')
 }
 
 /// A nickname as a field of a line. A character that would change how the line looks is written as `\u{202e}`, and a
