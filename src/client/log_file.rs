@@ -26,6 +26,8 @@ pub struct LogFile {
     checked_ms: i64,
     /// The last line could not be written: that was said.
     has_failed: bool,
+    /// The file ends with the beginning of a line that could not be written whole.
+    is_torn: bool,
     zone: TimeZone,
 }
 
@@ -38,7 +40,7 @@ impl LogFile {
         // A relative path is meant from where we are now.
         let path = std::path::absolute(paths::expand(path))?;
         let (file, identity) = open(&path)?;
-        Ok(LogFile { path, file, identity, checked_ms: 0, has_failed: false, zone: TimeZone::system() })
+        Ok(LogFile { path, file, identity, checked_ms: 0, has_failed: false, is_torn: false, zone: TimeZone::system() })
     }
 
     /// Appends a line, which is safe to show.
@@ -48,10 +50,25 @@ impl LogFile {
     pub fn write(&mut self, text: &str, now: Timestamp) -> io::Result<()> {
         let written = self.reopen_if_rotated(now.as_millisecond()).and_then(|()| {
             let time = now.to_zoned_datetime(self.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
-            self.file.write_all(format!("{time} {text}\n").as_bytes())
+            // The next line would stand behind the torn one, as a part of it.
+            let begin = if self.is_torn { "\n" } else { "" };
+            self.append(format!("{begin}{time} {text}\n").as_bytes())
         });
         let had_failed = std::mem::replace(&mut self.has_failed, written.is_err());
         if had_failed { Ok(()) } else { written }
+    }
+
+    fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.file.write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            self.is_torn = !bytes.is_empty();
+        }
+        Ok(())
     }
 
     /// Its path, safe to show.
@@ -67,6 +84,7 @@ impl LogFile {
         let there = std::fs::metadata(&self.path).map(|meta| (meta.dev(), meta.ino()));
         if there.ok() != Some(self.identity) {
             (self.file, self.identity) = open(&self.path)?;
+            self.is_torn = false;
         }
         self.checked_ms = now_ms;
         Ok(())
@@ -114,6 +132,25 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         log.write("* again", at(240)).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "2027-01-15T08:04:00+00:00 * again\n");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_line_behind_one_that_was_not_written_whole_is_a_line_of_its_own() {
+        let folder = std::env::temp_dir().join(format!("cfp-log-{:016x}", getrandom::u64().unwrap()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("log");
+        let mut log = LogFile { zone: TimeZone::UTC, ..LogFile::open(&path).unwrap() };
+        // The disk was full in the midst of a line.
+        log.write("[7] ana: torn", at(0)).unwrap();
+        log.file.set_len(30).unwrap();
+        log.is_torn = true;
+        log.write("[7] ana: whole", at(1)).unwrap();
+        log.write("[7] ana: next", at(2)).unwrap();
+        let written = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = written.lines().skip(1).collect();
+        let expected = ["2027-01-15T08:00:01+00:00 [7] ana: whole", "2027-01-15T08:00:02+00:00 [7] ana: next"];
+        assert_eq!(lines, expected);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }
