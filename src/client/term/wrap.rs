@@ -37,9 +37,14 @@ impl Span {
 
 /// Columns of one user-perceived character. Terminals differ about joined ones: this is the most that any of them takes.
 pub fn grapheme_columns(grapheme: &str) -> usize {
-    let columns: usize = grapheme.chars().map(|char| char.width().unwrap_or(0)).sum();
+    let columns: usize = grapheme.chars().map(char_columns).sum();
     // Asked to be shown as an emoji, which some terminals show wide.
     if grapheme.contains('\u{fe0f}') { columns.max(2) } else { columns }
+}
+
+/// Of flags, some terminals show each of their two letters wide.
+fn char_columns(char: char) -> usize {
+    if matches!(char, '\u{1f1e6}'..='\u{1f1ff}') { 2 } else { char.width().unwrap_or(0) }
 }
 
 /// Columns of a text without control characters.
@@ -277,6 +282,12 @@ mod tests {
     fn only_a_word_longer_than_a_row_is_cut() {
         assert_eq!(plain("ana: ", "a 0123456789ABCDEF", 14), ["ana: a 0123456", "   │ 789ABCDEF"]);
         assert_eq!(plain("ana: ", "日本語日本語日", 14), ["ana: 日本語日", "   │ 本語日"]);
+    }
+
+    #[test]
+    fn a_flag_takes_as_many_columns_as_on_terminals_that_show_its_letters_wide() {
+        assert_eq!(columns_of("🇩🇪"), 4);
+        assert_eq!(plain("ana: ", &"🇩🇪".repeat(3), 14), ["ana: 🇩🇪🇩🇪", "   │ 🇩🇪"]);
     }
 
     #[test]
