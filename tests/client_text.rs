@@ -52,6 +52,25 @@ fn one_pasted_line_is_sent_without_a_question_and_its_last_line_break_sends_noth
 }
 
 #[test]
+fn the_question_is_there_on_the_smallest_screen_too() {
+    let server = Server::start(7, &[]);
+    let mut ana = start(&server.address, "ana", &[]);
+    for size in [(3, 70), (2, 70), (1, 70), (24, 20)] {
+        ana.resize(size);
+        ana.type_keys("\x1b[200~first\nsecond\x1b[201~\r");
+        ana.wait_until("the question", |rows| {
+            let shown: String = rows.iter().map(|row| format!("{row} ")).collect();
+            shown.contains("send 2 lines as one message? y sends them, n goes back")
+        });
+        ana.type_keys("n");
+        ana.wait_until("no question", |rows| !rows.iter().any(|row| row.contains("send 2")));
+        ana.type_keys("\x15\x7f\x15");
+    }
+    ana.resize((24, 80));
+    end(ana);
+}
+
+#[test]
 fn words_are_wrapped_not_cut() {
     let server = Server::start(7, &[]);
     let ana = start(&server.address, "ana", &[]);

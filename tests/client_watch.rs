@@ -124,7 +124,7 @@ fn the_reason_of_the_last_failed_try_is_shown() {
     server.kill();
     ana.expect("not connected; next try in");
     ana.wait_until("the reason", |rows| {
-        rows.iter().any(|row| row.starts_with("not connected; next try in") && row.contains("cannot connect to"))
+        rows.iter().any(|row| row.starts_with("not connected; next try in") && row.contains("Connection refused"))
     });
     ana.type_keys("\x15\x04");
     assert_eq!(ana.wait(), Some(1));

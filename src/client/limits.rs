@@ -68,6 +68,8 @@ pub const REPEATS_MAX: usize = 16;
 pub const REPEATS_WINDOW_MS: u64 = 1_000;
 /// While equal lines go on, that time doubles up to this.
 pub const REPEATS_WINDOW_MAX_MS: u64 = 60_000;
+/// Rows that a question, or why there is no connection, may take on a narrow screen.
+pub const STATUS_ROWS_MAX: usize = 4;
 /// How often the status line is drawn anew while something is under way.
 pub const STATUS_MS: u64 = 200;
 /// Bytes of a message that are repeated when it could not be delivered.

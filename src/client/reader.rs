@@ -3,6 +3,7 @@
 //! Lines that the network causes wait here until the screen has room. So if a terminal takes nothing, reading stops,
 //! and in the end the server waits. Nothing more is kept.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
@@ -32,6 +33,15 @@ pub enum End {
     Closed,
     /// It broke, or what comes makes no sense.
     Broken(io::Error),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Closed => f.write_str("the server closed it"),
+            End::Broken(error) => error.fmt(f),
+        }
+    }
 }
 
 /// Handles input until the connection ends. Then unfinished files are given up. `overlap` is what another connection has

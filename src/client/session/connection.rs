@@ -102,6 +102,7 @@ impl Session {
             });
         }
         self.loss = lost(&self.identity.server, &end);
+        self.reason = end.to_string();
         if self.context.now_ms().saturating_sub(self.connected_ms) >= STEADY_MS {
             self.retry_ms = RECONNECT_MIN_MS;
         }
@@ -152,8 +153,8 @@ impl Session {
         let Some(canvas) = self.context.screen.canvas() else { return };
         let left_s = self.retry_at_ms.saturating_sub(now_ms).div_ceil(1000);
         canvas.set_standing(&match left_s {
-            0 => format!("not connected; trying now ({})", self.loss),
-            left_s => format!("not connected; next try in {left_s} s ({})", self.loss),
+            0 => format!("not connected; trying now ({})", self.reason),
+            left_s => format!("not connected; next try in {left_s} s ({})", self.reason),
         });
     }
 
@@ -184,6 +185,7 @@ impl Session {
             // The server may still hold our old connection for alive.
             Err(failure @ (LoginError::Unreachable(_) | LoginError::Refused(AuthResponse::InUse))) => {
                 self.loss = login::describe(&failure, &self.identity);
+                self.reason = login::describe_briefly(&failure, &self.identity);
                 let fields = vec![("reason", self.loss.as_str().into())];
                 self.context.screen.show_now(Line::Notice(Report::for_programs("not_connected", fields)));
                 self.try_again();
@@ -256,8 +258,5 @@ impl Session {
 }
 
 fn lost(server: &str, end: &End) -> String {
-    match end {
-        End::Closed => format!("lost the connection to {server}: the server closed it"),
-        End::Broken(error) => format!("lost the connection to {server}: {error}"),
-    }
+    format!("lost the connection to {server}: {end}")
 }

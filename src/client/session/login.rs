@@ -39,11 +39,17 @@ pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link
 }
 
 pub(super) fn describe(failure: &LoginError, identity: &Identity) -> String {
+    let (server, why) = (&identity.server, describe_briefly(failure, identity));
     match failure {
-        LoginError::Unreachable(error) => format!("cannot connect to {}: {error}", identity.server),
-        LoginError::Refused(response) => {
-            format!("{} does not let us in: {}", identity.server, refusal(*response, &identity.nickname))
-        }
+        LoginError::Unreachable(_) => format!("cannot connect to {server}: {why}"),
+        LoginError::Refused(_) => format!("{server} does not let us in: {why}"),
+    }
+}
+
+pub(super) fn describe_briefly(failure: &LoginError, identity: &Identity) -> String {
+    match failure {
+        LoginError::Unreachable(error) => error.to_string(),
+        LoginError::Refused(response) => refusal(*response, &identity.nickname),
     }
 }
 

@@ -92,6 +92,8 @@ struct Session {
     late: String,
     /// Why there is no connection, and why the last try did not bring one.
     loss: String,
+    /// The same in short, for the status row.
+    reason: String,
 }
 
 impl Session {

@@ -124,6 +124,7 @@ fn run(options: Options) -> ExitCode {
         is_finishing: false,
         late: String::new(),
         loss,
+        reason: String::new(),
     };
     session.ticked_ms = session.context.now_ms();
     let code = session.run(opened, history, &incoming);

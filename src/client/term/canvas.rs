@@ -23,7 +23,7 @@ use super::wrap::{self, Span, fitting};
 use crate::client::escape::{Visible, VisibleNickname, beginning};
 use crate::client::limits::{
     ALERT_MAX_BYTES, ALERT_MS, DRAW_BYTES, LINE_OVERHEAD_BYTES, SCREEN_OWN_LINES, SCREEN_QUEUE_BYTES,
-    SCREEN_QUEUE_LINES,
+    SCREEN_QUEUE_LINES, STATUS_ROWS_MAX,
 };
 use crate::client::output;
 use crate::client::progress::Progress;
@@ -199,18 +199,21 @@ impl Canvas {
         drawing
     }
 
-    /// The rows between what was said and the prompt, each of which fits into the columns. `question` stands first.
-    pub fn status(&self, question: &str, columns: usize) -> Vec<String> {
+    /// The rows between what was said and the prompt, each of which fits into the columns: at most so many. `question`
+    /// stands first.
+    pub fn status(&self, question: &str, columns: usize, rows_max: usize) -> Vec<String> {
         let state = lock(&self.state);
         let transfers = self.progress.status(columns);
-        let standing = if transfers.is_empty() { state.standing.clone() } else { transfers };
-        let rows = [question, &state.pending, &standing];
-        let painter = &state.painter;
-        rows.iter()
-            .enumerate()
-            .filter(|(_, row)| !row.is_empty())
-            .map(|(at, row)| painter.painted(if at == 0 { STRONG } else { DIM }, fitting(row, columns)))
-            .collect()
+        let (standing, standing_rows) =
+            if transfers.is_empty() { (&state.standing, STATUS_ROWS_MAX) } else { (&transfers, 1) };
+        let pending = fitting(&state.pending, columns);
+        let parts = [(STRONG, question, STATUS_ROWS_MAX), (DIM, pending, 1), (DIM, standing.as_str(), standing_rows)];
+        let rows = parts.into_iter().flat_map(|(color, text, max)| {
+            let rows =
+                if max == 1 { vec![fitting(text, columns).to_owned()] } else { wrap::wrapped(text, columns, max) };
+            rows.into_iter().filter(|row| !row.is_empty()).map(move |row| (color, row))
+        });
+        rows.take(rows_max).map(|(color, row)| state.painter.painted(color, &row)).collect()
     }
 
     /// Whether the status changes by itself.
@@ -447,15 +450,17 @@ mod tests {
         let progress = Progress::default();
         let canvas = canvas(&progress, Style::default());
         canvas.set_standing("not connected");
-        assert_eq!(canvas.status("", 80), ["not connected"]);
+        assert_eq!(canvas.status("", 80, 9), ["not connected"]);
+        assert_eq!(canvas.status("", 8, 9), ["not", "connecte", "d"]);
         let meter = progress.begin(Direction::Sending, "日本語".repeat(20), 100);
         canvas.set_pending("not confirmed yet: \"hi\"");
-        let rows = canvas.status("send?", 19);
+        assert_eq!(canvas.status("send it? y sends", 9, 2), ["send it?", "y sends"]);
+        let rows = canvas.status("send?", 19, 9);
         assert_eq!(rows.len(), 3);
         assert_eq!((rows[0].as_str(), rows[1].as_str()), ("send?", "not confirmed yet: "));
         assert!(wrap::columns_of(&rows[2]) <= 19, "{rows:?}");
         drop(meter);
         canvas.set_pending("");
-        assert_eq!(canvas.status("", 80), ["not connected"]);
+        assert_eq!(canvas.status("", 80, 9), ["not connected"]);
     }
 }

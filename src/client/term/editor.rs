@@ -15,6 +15,7 @@ use super::history::History;
 use super::keys::{Key, Keys};
 use super::prompt::{Layout, PROMPT, layout};
 use super::raw::{self, Raw};
+use super::wrap::fitting;
 use crate::client::command::Command;
 use crate::client::limits::{ESCAPE_MS, KEYS_READ_BYTES, MESSAGE_MAX_BYTES, STATUS_MS};
 use crate::client::{Context, output, signals};
@@ -368,9 +369,14 @@ impl Editor<'_> {
             Mode::Asking { lines } => format!("send {lines} lines as one message? y sends them, n goes back"),
             _ => String::new(),
         };
-        let status =
-            if rows > 3 { self.canvas.status(&question, columns.saturating_sub(1).max(1)) } else { Vec::new() };
-        let (prompt, mut layout) = self.prompt(columns);
+        let width = columns.saturating_sub(1).max(1);
+        // A small screen is for what is said, but keys that answer a question must not do so unseen.
+        let status_rows = if rows > 3 || !question.is_empty() { rows.saturating_sub(1) } else { 0 };
+        let status = self.canvas.status(&question, width, status_rows);
+        let (prompt, mut layout) = match &self.mode {
+            Mode::Asking { .. } if status.is_empty() => (String::new(), Layout::of_row(fitting(&question, width))),
+            _ => self.prompt(columns),
+        };
         layout.cut_to(rows.saturating_sub(status.len() + 1));
         let strong = |row: &str| match row.strip_prefix(prompt.as_str()) {
             Some(rest) if !prompt.is_empty() => self.canvas.strong(&prompt) + rest,

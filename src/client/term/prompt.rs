@@ -63,6 +63,11 @@ pub fn layout(prompt: &str, text: &str, cursor: usize, columns: usize) -> Layout
 }
 
 impl Layout {
+    /// A row with the cursor behind it.
+    pub fn of_row(row: &str) -> Layout {
+        Layout { rows: vec![row.to_owned()], cursor_row: 0, before_cursor: row.to_owned() }
+    }
+
     /// The rows around the cursor, at most so many: a prompt that is higher than the screen would be drawn again and again
     /// into what has scrolled off.
     pub fn cut_to(&mut self, rows_max: usize) {

@@ -64,6 +64,30 @@ pub fn fitting(text: &str, columns: usize) -> &str {
     text
 }
 
+/// A text of the client's own as rows, wrapped at its blanks. What does not fit into so many is left out.
+pub fn wrapped(text: &str, columns: usize, rows_max: usize) -> Vec<String> {
+    let mut rows: Vec<String> = Vec::new();
+    for mut word in text.split(' ') {
+        if let Some(row) = rows.last_mut()
+            && columns_of(row) + 1 + columns_of(word) <= columns
+        {
+            row.push(' ');
+            row.push_str(word);
+            continue;
+        }
+        while !word.is_empty() {
+            let whole = fitting(word, columns);
+            // A character wider than the screen.
+            let len = if whole.is_empty() { word.graphemes(true).next().map_or(1, str::len) } else { whole.len() };
+            let (row, rest) = word.split_at_checked(len).unwrap_or((word, ""));
+            rows.push(row.to_owned());
+            word = rest;
+        }
+    }
+    rows.truncate(rows_max);
+    rows
+}
+
 /// The rows of a line: `head`, which is safe to show, then `body`, whose text is of others. Each row ends with a line
 /// break.
 pub fn rows(head: &[Span], body: &Span, columns: usize) -> String {
@@ -288,6 +312,13 @@ mod tests {
     fn a_flag_takes_as_many_columns_as_on_terminals_that_show_its_letters_wide() {
         assert_eq!(columns_of("🇩🇪"), 4);
         assert_eq!(plain("ana: ", &"🇩🇪".repeat(3), 14), ["ana: 🇩🇪🇩🇪", "   │ 🇩🇪"]);
+    }
+
+    #[test]
+    fn a_text_of_our_own_is_wrapped_at_its_blanks_and_bounded() {
+        assert_eq!(wrapped("one two three", 8, 9), ["one two", "three"]);
+        assert_eq!(wrapped("0123456789", 4, 2), ["0123", "4567"]);
+        assert_eq!(wrapped("日本", 1, 9), ["日", "本"]);
     }
 
     #[test]
