@@ -60,7 +60,7 @@ impl World {
         }
         let table = |host: usize| {
             let routes = self.routed(host).map(|routed| &routed.tree().routes);
-            routes.into_iter().flatten().map(|(&id, route)| (id, route.next)).collect()
+            routes.into_iter().flat_map(|routes| routes.iter()).map(|(&id, route)| (id, route.next)).collect()
         };
         let tables: Vec<BTreeMap<ServerId, ServerId>> = (0..self.hosts.len()).map(table).collect();
         let has_lost =

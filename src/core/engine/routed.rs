@@ -120,7 +120,7 @@ impl<S: Socket> Engine<S> {
         let mut text = String::new();
         match self.core.mesh.routed() {
             Some(routed) => {
-                for (id, route) in &routed.tree().routes {
+                for (id, route) in routed.tree().routes.iter() {
                     let _ = writeln!(text, "{id}\t{}\t{}", route.next, route.length);
                 }
             }

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use super::Routed;
 use crate::core::state::effects::{Effect, Effects};
 use crate::core::state::key::Key;
-use crate::core::state::ordered::insert_all;
+use crate::core::state::ordered::{SortedMap, insert_all};
 use crate::core::state::pressure::{Level, Pressure};
 use crate::core::time::Millis;
 use crate::wire::{Packet, ServerId};
@@ -25,9 +25,9 @@ use crate::wire::{Packet, ServerId};
 #[derive(Debug, Default)]
 pub(super) struct Holds {
     /// A neighbour told us to wait with what we send through it to that server.
-    heard: BTreeSet<(ServerId, Key)>,
+    heard: SortedMap<(ServerId, Key), ()>,
     /// We told a neighbour so.
-    told: BTreeSet<(ServerId, Key)>,
+    told: SortedMap<(ServerId, Key), ()>,
     /// The servers that our own clients wait for.
     here: BTreeSet<ServerId>,
 }
@@ -35,8 +35,8 @@ pub(super) struct Holds {
 impl Holds {
     /// The link is gone, and all that was said over it.
     pub fn forget(&mut self, link: Key) {
-        self.heard.retain(|&(_, key)| key != link);
-        self.told.retain(|&(_, key)| key != link);
+        self.heard.retain(|&(_, key), ()| key != link);
+        self.told.retain(|&(_, key), ()| key != link);
     }
 }
 
@@ -46,13 +46,13 @@ impl Routed {
         if !is_held {
             self.holds.heard.remove(&(server, link));
         } else if self.database.has(server) {
-            self.holds.heard.insert((server, link));
+            self.holds.heard.insert((server, link), ());
         }
     }
 
     /// Something came over the link `from` for `server`, and was queued: tells the neighbour to wait, if it has to.
     pub fn hold_back(&mut self, server: ServerId, from: Key, pressure: &Pressure, effects: &mut Effects) {
-        if self.is_held(server, pressure) && self.holds.told.insert((server, from)) {
+        if self.is_held(server, pressure) && self.holds.told.insert((server, from), ()).is_none() {
             effects.send(from, &Packet::Hold { server, is_held: true });
         }
     }
@@ -63,9 +63,9 @@ impl Routed {
             return;
         }
         self.refresh(now);
-        self.holds.heard.retain(|&(server, _)| self.database.has(server));
+        self.holds.heard.retain(|&(server, _), ()| self.database.has(server));
         let is_ahead = |&&(server, link): &&(ServerId, Key)| self.next_link(server) == Some(link);
-        let here: BTreeSet<ServerId> = insert_all(self.holds.heard.iter().filter(is_ahead).map(|&(server, _)| server));
+        let here: BTreeSet<ServerId> = insert_all(self.holds.heard.keys().filter(is_ahead).map(|&(server, _)| server));
         for &server in here.difference(&self.holds.here) {
             pressure.note(Key::of_server(server), Level::HELD, now);
         }
@@ -76,7 +76,7 @@ impl Routed {
         let is_over = |&&(server, link): &&(ServerId, Key)| {
             self.next_link(server) == Some(link) || !self.is_held(server, pressure)
         };
-        let over: Vec<(ServerId, Key)> = self.holds.told.iter().filter(is_over).copied().collect();
+        let over: Vec<(ServerId, Key)> = self.holds.told.keys().filter(is_over).copied().collect();
         for (server, link) in over {
             self.holds.told.remove(&(server, link));
             effects.send(link, &Packet::Hold { server, is_held: false });
@@ -85,12 +85,12 @@ impl Routed {
 
     /// The servers that somebody waits for: our own clients, or a neighbour that we told so.
     pub fn held_servers(&self) -> BTreeSet<ServerId> {
-        insert_all(self.holds.told.iter().map(|&(server, _)| server).chain(self.holds.here.iter().copied()))
+        insert_all(self.holds.told.keys().map(|&(server, _)| server).chain(self.holds.here.iter().copied()))
     }
 
     /// Whether what goes to `server` has to wait: the queue on its way is past the high-water mark, here or further on.
     fn is_held(&self, server: ServerId, pressure: &Pressure) -> bool {
         self.next_link(server)
-            .is_some_and(|link| pressure.is_past_high_water(link) || self.holds.heard.contains(&(server, link)))
+            .is_some_and(|link| pressure.is_past_high_water(link) || self.holds.heard.contains_key(&(server, link)))
     }
 }

@@ -26,7 +26,7 @@ mod hold;
 mod tests;
 mod tree;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddrV4;
 
 pub use database::{Database, Entry, Place};
@@ -37,7 +37,7 @@ use super::counters::Ignored;
 use super::effects::Effects;
 use super::key::Key;
 use super::mesh::append_description;
-use crate::core::state::ordered::insert_all;
+use crate::core::state::ordered::{SortedMap, insert_all};
 use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::{Descriptions, Packet, RelayHeader, ServerId};
@@ -83,7 +83,7 @@ pub struct Routed {
     /// When our own word comes again.
     tell_at: Option<Millis>,
     /// By the neighbour's ID.
-    links: BTreeMap<ServerId, Link>,
+    links: SortedMap<ServerId, Link>,
     /// Counts our links.
     links_ever: u64,
     database: Database,
@@ -98,7 +98,7 @@ pub struct Routed {
     tree_changes: u64,
     holds: Holds,
     /// The routes and spares that the log knows of.
-    logged_routes: BTreeMap<ServerId, Route>,
+    logged_routes: SortedMap<ServerId, Route>,
     logged_spares: BTreeSet<ServerId>,
 }
 
@@ -128,7 +128,7 @@ impl Routed {
             own_news: Bucket::holding(limits::ROUTED_OWN_NEWS_BURST_BYTES, Millis(0)),
             outdone: None,
             tell_at: None,
-            links: BTreeMap::new(),
+            links: SortedMap::default(),
             links_ever: 0,
             database,
             tree: Tree::default(),
@@ -137,7 +137,7 @@ impl Routed {
             is_unlogged: false,
             tree_changes: 0,
             holds: Holds::default(),
-            logged_routes: BTreeMap::new(),
+            logged_routes: SortedMap::default(),
             logged_spares: BTreeSet::new(),
         }
     }
@@ -342,7 +342,7 @@ impl Routed {
         }
         self.tree = tree;
         self.ways.clear();
-        for (&server, route) in &self.tree.routes {
+        for (&server, route) in self.tree.routes.iter() {
             let link = self.links.get(&route.next).map(|link| link.key);
             if let (Some(link), Ok(row)) = (link, self.database.find((server, route.address))) {
                 self.ways.push(Way { server, link, row });
@@ -438,7 +438,7 @@ impl Routed {
         if !std::mem::take(&mut self.is_unlogged) {
             return;
         }
-        for (id, route) in &self.tree.routes {
+        for (id, route) in self.tree.routes.iter() {
             if self.logged_routes.get(id) != Some(route) {
                 let Route { next, length, .. } = route;
                 log::info!("server {id} is reached by server {next} now (path length {length})");

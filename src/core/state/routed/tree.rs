@@ -7,10 +7,11 @@
 //!
 //! The tree is a function of the [`Database`] alone: servers that know the same have the same tree.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
 use super::database::{Database, Entry, Place};
+use crate::core::state::ordered::SortedMap;
 use crate::wire::ServerId;
 
 /// A row of the routing table.
@@ -31,7 +32,7 @@ pub type TreeLink = (u32, ServerId, ServerId);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     /// The servers that are reached, ourselves not counted.
-    pub routes: BTreeMap<ServerId, Route>,
+    pub routes: SortedMap<ServerId, Route>,
     /// The youngest link of the tree.
     pub youngest: Option<TreeLink>,
     /// Another server with our own ID is reached, and it keeps the ID (D38).
