@@ -203,6 +203,7 @@ mod tests {
         unanswered.add(ANA, OTHER, Millis(1));
         assert_eq!(unanswered.len(), 3);
         unanswered.forget_link(OTHER);
+        assert_eq!(unanswered.len(), 2);
         unanswered.forget_client(ANA);
         assert_eq!(unanswered.len(), 1);
         assert!(!unanswered.take(ANA, LINK, Millis(100_000)) && unanswered.take(BOB, LINK, Millis(2)));

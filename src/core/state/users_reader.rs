@@ -189,7 +189,9 @@ impl Users {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::state::look_alikes::Look;
     use crate::core::state::users::users_line;
+    use crate::limits::USER_OVERHEAD_BYTES;
 
     fn read_in_pieces(text: &str, piece_bytes: usize, before: &Users) -> Result<NewUsers, UsersError> {
         let mut reader = UsersReader::default();
@@ -263,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_login_of_nobody_is_checked_for_as_long_as_most_others() {
-        let most = [line("ana", 1_000), line("bob", 3_000), line("carla", 3_000), line("dora", 2_000)].join("\n");
+        let most = [line("ana", 1_000), line("bob", 3_000), line("carla", 3_000), line("dora", 5_000)].join("\n");
         let users = Users::parse(&most).unwrap();
         let of_nobody = users.to_check("nobody").unwrap().begin_check("").advance(2_998);
         assert!(of_nobody.is_none(), "3,000 iterations");
@@ -287,6 +289,8 @@ mod tests {
         let mut users = Users::parse(&names.join("\n")).unwrap();
         let slices = (1..100).find(|_| !users.free_some(5)).unwrap();
         assert!(users.is_empty() && !users.free_some(1));
+        let alike = |number| format!("us\u{435}r{number}");
+        assert!((0..20).all(|number| !users.is_like_one(&alike(number))), "what they look like is freed, too");
         assert!((5..=20).contains(&slices), "{slices}");
     }
 
@@ -298,9 +302,11 @@ mod tests {
             let line = line(&format!("user{number}"), 1_000) + "\n";
             reader.read(line.as_bytes(), &Users::none()).unwrap();
             let grown_bytes = reader.held_bytes() - held_bytes;
-            // Twice its password and nickname in a tree, the two themselves, and what allocations cost.
-            let least_bytes = 2 * (size_of::<Box<str>>() + size_of::<StoredPassword>()) + "user1".len() + 16;
-            assert!((least_bytes..least_bytes + 256).contains(&grown_bytes), "{grown_bytes} bytes");
+            // Twice its password, nickname and looks in trees, the two themselves, and what allocations cost.
+            let nickname = format!("user{number}");
+            let looks = Look::of(&nickname).numbers().len() * size_of::<u64>();
+            let in_trees = 2 * (size_of::<Box<str>>() + size_of::<StoredPassword>() + looks);
+            assert_eq!(grown_bytes, in_trees + nickname.len() + 16 + USER_OVERHEAD_BYTES);
             held_bytes = reader.held_bytes();
         }
         assert_eq!(reader.into_users().held_bytes(), held_bytes);

@@ -8,6 +8,7 @@ use crate::core::state::effects::Effect;
 mod askers;
 mod dials;
 mod edges;
+mod following;
 mod returning;
 mod strangers;
 mod targets;

@@ -79,6 +79,16 @@ fn an_operators_merge_ends_with_what_the_other_server_says() {
 }
 
 #[test]
+fn a_routed_servers_operator_is_told_both_reasons_that_a_server_limit_may_have() {
+    let mut play = Play::new(&[]);
+    play.mesh.route(Routed::new(ServerId(ID), address(ID), 1_000, 0));
+    play.request(Some(OPERATOR));
+    assert_eq!(play.end(&[7], &FULL).as_deref(), Some("error server limit, or not a routed server\n"));
+    play.request(Some(OPERATOR));
+    assert_eq!(play.end(&[7], &SAME_ID).as_deref(), Some("error server id conflict\n"));
+}
+
+#[test]
 fn an_operators_merge_without_an_answer_is_tried_once_more() {
     let mut play = Play::new(&[]);
     play.request(Some(OPERATOR));
