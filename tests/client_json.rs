@@ -165,10 +165,12 @@ fn said(packets: &mut PacketStream<TcpStream>, max: usize) -> Vec<String> {
     let mut texts = Vec::new();
     while texts.len() < max {
         match packets.next_until(Some(Instant::now() + PATIENCE)) {
-            Ok(Arrival::Frame(frame)) => match packets.decoder().packet(&frame) {
-                Ok(Packet::MsgPbl { message }) => texts.push(message.to_owned()),
-                other => panic!("{other:?}"),
-            },
+            // Another packet asks whether the server is there.
+            Ok(Arrival::Frame(frame)) => {
+                if let Ok(Packet::MsgPbl { message }) = packets.decoder().packet(&frame) {
+                    texts.push(message.to_owned());
+                }
+            }
             Ok(Arrival::End) => break,
             other => panic!("{other:?}"),
         }
