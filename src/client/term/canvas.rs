@@ -205,7 +205,8 @@ impl Canvas {
         let state = lock(&self.state);
         let transfers = self.progress.status(columns);
         let (standing, standing_rows) =
-            if transfers.is_empty() { (&state.standing, STATUS_ROWS_MAX) } else { (&transfers, 1) };
+            if transfers.is_empty() { (&state.standing, rows_max / 4) } else { (&transfers, 1) };
+        let standing_rows = standing_rows.clamp(1, STATUS_ROWS_MAX);
         let pending = fitting(&state.pending, columns);
         let parts = [(STRONG, question, STATUS_ROWS_MAX), (DIM, pending, 1), (DIM, standing.as_str(), standing_rows)];
         let rows = parts.into_iter().flat_map(|(color, text, max)| {
@@ -451,7 +452,8 @@ mod tests {
         let canvas = canvas(&progress, Style::default());
         canvas.set_standing("not connected");
         assert_eq!(canvas.status("", 80, 9), ["not connected"]);
-        assert_eq!(canvas.status("", 8, 9), ["not", "connecte", "d"]);
+        assert_eq!(canvas.status("", 8, 12), ["not", "connecte", "d"]);
+        assert_eq!(canvas.status("", 8, 3), ["not conn"]);
         let meter = progress.begin(Direction::Sending, "日本語".repeat(20), 100);
         canvas.set_pending("not confirmed yet: \"hi\"");
         assert_eq!(canvas.status("send it? y sends", 9, 2), ["send it?", "y sends"]);
