@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use super::limits::{RATE_WINDOW_MS, STATUS_MS};
-use super::term::wrap::columns_of;
+use super::term::width::columns_of;
 
 /// What happens to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

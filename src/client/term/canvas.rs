@@ -384,6 +384,7 @@ mod tests {
     use super::*;
     use crate::client::progress::Direction;
     use crate::client::recipient::Recipient;
+    use crate::client::term::width::columns_of;
     use crate::wire::ServerId;
 
     fn canvas(progress: &Progress, style: Style) -> Canvas {
@@ -460,7 +461,7 @@ mod tests {
         let rows = canvas.status("send?", 19, 9);
         assert_eq!(rows.len(), 3);
         assert_eq!((rows[0].as_str(), rows[1].as_str()), ("send?", "not confirmed yet: "));
-        assert!(wrap::columns_of(&rows[2]) <= 19, "{rows:?}");
+        assert!(columns_of(&rows[2]) <= 19, "{rows:?}");
         drop(meter);
         canvas.set_pending("");
         assert_eq!(canvas.status("", 80, 9), ["not connected"]);

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`keys`] | what a terminal sends |
 //! | [`buffer`], [`history`], [`complete`] | the typed text |
-//! | [`wrap`], [`palette`] | what a line looks like |
+//! | [`wrap`], [`width`], [`palette`] | what a line looks like |
 //! | [`canvas`] | lines and status that wait to be drawn |
 //! | [`prompt`] | the typed text as rows |
 //! | [`editor`] | the thread that has the terminal |
@@ -18,4 +18,5 @@ pub mod keys;
 pub mod palette;
 pub mod prompt;
 pub mod raw;
+pub mod width;
 pub mod wrap;

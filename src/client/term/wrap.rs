@@ -10,6 +10,7 @@
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthChar;
 
+use super::width::{columns_of, grapheme_columns, pieces};
 use crate::client::escape::escaped;
 use crate::client::limits::MESSAGE_BREAKS_MAX;
 
@@ -33,23 +34,6 @@ impl Span {
     pub fn new(color: &str, text: impl Into<String>) -> Span {
         Span { color: color.to_owned(), text: text.into() }
     }
-}
-
-/// Columns of one user-perceived character. Terminals differ about joined ones: this is the most that any of them takes.
-pub fn grapheme_columns(grapheme: &str) -> usize {
-    let columns: usize = grapheme.chars().map(char_columns).sum();
-    // Asked to be shown as an emoji, which some terminals show wide.
-    if grapheme.contains('\u{fe0f}') { columns.max(2) } else { columns }
-}
-
-/// Of flags, some terminals show each of their two letters wide.
-fn char_columns(char: char) -> usize {
-    if matches!(char, '\u{1f1e6}'..='\u{1f1ff}') { 2 } else { char.width().unwrap_or(0) }
-}
-
-/// Columns of a text without control characters.
-pub fn columns_of(text: &str) -> usize {
-    if text.is_ascii() { text.len() } else { text.graphemes(true).map(grapheme_columns).sum() }
 }
 
 /// The beginning of `text` that fits into so many columns.
@@ -191,12 +175,11 @@ impl Rows {
             self.put_whole(text, text.len());
             return;
         }
-        for grapheme in text.graphemes(true) {
-            let columns = grapheme_columns(grapheme);
+        for (piece, columns) in pieces(text, self.columns.saturating_sub(self.indent)) {
             if columns > self.left() && !self.is_fresh {
                 self.next_row();
             }
-            self.put_whole(grapheme, columns);
+            self.put_whole(piece, columns);
         }
     }
 
@@ -262,6 +245,7 @@ impl Rows {
             let blanks = blanks.min(self.left() / 2);
             self.out.extend(std::iter::repeat_n(' ', blanks));
             self.column += blanks;
+            self.is_fresh = self.is_fresh && blanks == 0;
         }
         if columns <= self.left() {
             self.put_whole(&shown, columns);
@@ -309,9 +293,14 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_takes_as_many_columns_as_on_terminals_that_show_its_letters_wide() {
-        assert_eq!(columns_of("🇩🇪"), 4);
+    fn what_a_terminal_may_show_wide_does_not_make_it_wrap_a_row() {
         assert_eq!(plain("ana: ", &"🇩🇪".repeat(3), 14), ["ana: 🇩🇪🇩🇪", "   │ 🇩🇪"]);
+        // On a terminal that gives each dot a column, the rest would stand unmarked at the beginning of a row.
+        let dots = "\u{d4e}".repeat(9);
+        assert_eq!(
+            plain("ana: ", &format!("{dots}12:00 bob: x"), 14),
+            [format!("ana: {dots}"), "   │ 12:00".into(), "   │ bob: x".into()]
+        );
     }
 
     #[test]
@@ -342,7 +331,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_fits_and_every_further_row_is_marked(text in "(\\PC|[ \n\t]|[a-z]{1,30}){0,60}", columns in 3usize..60) {
+        fn every_row_fits_and_every_further_row_is_marked(text in "(\\PC|[ \n\t]|[a-z]{1,30}|(👩\u{200d}){1,30}|\u{d4e}{1,50}){0,60}", columns in 3usize..60) {
             for (number, row) in plain("ana: ", &text, columns).iter().enumerate() {
                 prop_assert!(columns_of(row) <= columns, "{row:?}");
                 prop_assert!(number == 0 || row.trim_start_matches(' ').starts_with('│'), "{row:?}");
