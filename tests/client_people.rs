@@ -215,6 +215,32 @@ fn the_files_of_somebody_who_is_ignored_end() {
 }
 
 #[test]
+fn somebody_is_ignored_in_this_run_if_that_can_not_be_kept_and_it_is_said() {
+    let (server, state) = (Server::start(7, &[]), Scratch::new());
+    let mut command = client(&server.address, "ana", &[]);
+    command.env("XDG_STATE_HOME", state.path());
+    let mut ana = Terminal::connected(command);
+    // Its place is taken.
+    let folder = state.path().join("cfp-client");
+    std::fs::rename(&folder, state.path().join("away")).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    let mut ben = Bare::log_in(&server.address, "ben");
+    ana.type_keys("/ignore ben@7\r");
+    ana.expect("ben@7 is ignored in this run only: ");
+    ben.say("unheard");
+    ben.receive(|packet| matches!(packet, Packet::MsgPblInc { .. }).then_some(()));
+    let mut carl = Bare::log_in(&server.address, "carl");
+    carl.say("after it");
+    ana.expect("[7] carl: after it");
+    ana.type_keys("/unignore ben@7\r");
+    ana.expect("ben@7 is shown again in this run only: ");
+    ben.say("heard");
+    let rows = ana.expect("[7] ben: heard");
+    assert!(!rows.iter().any(|row| row.ends_with("unheard")), "{rows:#?}");
+    end(ana);
+}
+
+#[test]
 fn what_can_not_be_seen_in_a_nickname_is_shown_as_it_must_be_typed() {
     let server = Server::start(7, &[]);
     let mut ana = start(&server.address, "ana", &[]);

@@ -201,15 +201,28 @@ impl Session {
     }
 
     fn ignore(&self, who: &Recipient) -> Result<(), String> {
-        let is_new = self.context.people().ignore(who).map_err(|error| format!("{who}: {error}"))?;
-        let already = if is_new { "" } else { " already" };
-        self.notice(format!("{who} is ignored{already}; /unignore {who} ends that"));
-        self.context.answer(|downloads, say| downloads.on_ignored(who, say));
-        Ok(())
+        let (ignored, is_so) = {
+            let mut people = self.context.people();
+            (people.ignore(who), people.is_ignored(who))
+        };
+        let result = match ignored {
+            Ok(is_new) => {
+                let already = if is_new { "" } else { " already" };
+                self.notice(format!("{who} is ignored{already}; /unignore {who} ends that"));
+                Ok(())
+            }
+            Err(error) if is_so => Err(format!("{who} is ignored in this run only: {error}")),
+            Err(error) => Err(format!("{who} is not ignored: {error}")),
+        };
+        if is_so {
+            self.context.answer(|downloads, say| downloads.on_ignored(who, say));
+        }
+        result
     }
 
     fn unignore(&self, who: &Recipient) -> Result<(), String> {
-        let is_change = self.context.people().unignore(who).map_err(|error| format!("{who}: {error}"))?;
+        let unignored = self.context.people().unignore(who);
+        let is_change = unignored.map_err(|error| format!("{who} is shown again in this run only: {error}"))?;
         self.notice(if is_change { format!("{who} is shown again") } else { format!("{who} is not ignored") });
         Ok(())
     }
