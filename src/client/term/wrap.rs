@@ -165,6 +165,11 @@ impl Rows {
         (self.text_from, self.blanks, self.is_fresh) = (self.column, 0, true);
     }
 
+    /// What fits into a further row, which has a mark at least.
+    fn whole_row(&self) -> usize {
+        self.columns.saturating_sub(self.indent.max(1))
+    }
+
     fn left(&self) -> usize {
         self.columns.saturating_sub(self.column)
     }
@@ -175,7 +180,7 @@ impl Rows {
             self.put_whole(text, text.len());
             return;
         }
-        for (piece, columns) in pieces(text, self.columns.saturating_sub(self.indent)) {
+        for (piece, columns) in pieces(text, self.whole_row()) {
             if columns > self.left() && !self.is_fresh {
                 self.next_row();
             }
@@ -237,9 +242,8 @@ impl Rows {
     fn put_word(&mut self, word: &str) {
         let shown = escaped(word);
         let columns = columns_of(&shown);
-        let whole_row = self.columns.saturating_sub(self.indent);
         let blanks = std::mem::take(&mut self.blanks);
-        if blanks + columns > self.left() && columns <= whole_row && !self.is_fresh {
+        if blanks + columns > self.left() && columns <= self.whole_row() && !self.is_fresh {
             self.next_row();
         } else {
             let blanks = blanks.min(self.left() / 2);
