@@ -21,6 +21,10 @@ pub struct Pipe {
     pub is_reset: bool,
     /// The next read is interrupted by a signal.
     pub is_interrupted: bool,
+    /// So is the next write.
+    pub is_write_interrupted: bool,
+    /// So is the next look at what has come.
+    pub is_peek_interrupted: bool,
     /// Most that one read returns.
     pub read_max_bytes: usize,
     /// What the server may still write before it blocks.
@@ -50,6 +54,8 @@ impl PipeEnd {
             is_ended: false,
             is_reset: false,
             is_interrupted: false,
+            is_write_interrupted: false,
+            is_peek_interrupted: false,
             read_max_bytes: usize::MAX,
             room_bytes: usize::MAX,
             output: Vec::new(),
@@ -110,6 +116,9 @@ impl Socket for PipeEnd {
         pipe.calls += 1;
         assert!(!pipe.is_shut, "nothing is written behind the end");
         assert!(slices.iter().any(|slice| !slice.is_empty()), "nothing is written in vain");
+        if std::mem::take(&mut pipe.is_write_interrupted) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         if pipe.is_reset {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -121,7 +130,13 @@ impl Socket for PipeEnd {
     }
 
     fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let pipe = self.0.borrow();
+        let mut pipe = self.0.borrow_mut();
+        if std::mem::take(&mut pipe.is_peek_interrupted) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if pipe.is_reset && pipe.input.is_empty() {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         if pipe.input.is_empty() && !pipe.is_ended {
             return Err(io::ErrorKind::WouldBlock.into());
         }

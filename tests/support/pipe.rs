@@ -306,6 +306,24 @@ impl Peer {
         self.pipe.0.borrow_mut().is_interrupted = true;
     }
 
+    /// A signal comes during the server's next write.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn interrupt_next_write(&self) {
+        self.pipe.0.borrow_mut().is_write_interrupted = true;
+    }
+
+    /// A signal comes when the server looks the next time at what has come.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn interrupt_next_peek(&self) {
+        self.pipe.0.borrow_mut().is_peek_interrupted = true;
+    }
+
+    /// The connection is broken, and the server learns of it when it writes.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn break_quietly(&self) {
+        self.pipe.0.borrow_mut().is_reset = true;
+    }
+
     /// From now on the kernel takes nothing more.
     pub fn stop_taking(&self) {
         self.pipe.0.borrow_mut().room_bytes = 0;

@@ -130,3 +130,18 @@ impl Sent {
         Sent { bytes, is_stuck: bytes < offered }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_record_costs_work_and_an_empty_one_more_and_all_of_a_read_together_no_more_than_a_bound() {
+        let work = |all, without_bytes| Records { all, without_bytes }.work_bytes();
+        let (each, empty) = (limits::RECORD_WORK_BYTES, limits::EMPTY_RECORD_WORK_BYTES);
+        assert_eq!([work(0, 0), work(3, 0), work(3, 2)], [0, 3 * each, 3 * each + 2 * empty]);
+        assert_eq!(work(1 << 20, 1 << 20), limits::RECORDS_WORK_MAX_BYTES);
+        let overhead = |all| Records { all, without_bytes: 0 }.overhead_bytes();
+        assert_eq!([overhead(0), overhead(1), overhead(7)], [0, 1, 7].map(|all| all * limits::RECORD_OVERHEAD_BYTES));
+    }
+}
