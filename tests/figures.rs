@@ -154,3 +154,17 @@ fn no_more_merges_wait_than_there_is_room_for() {
     }
     assert_eq!(merge(limits::TARGETS_MAX), "error too many merges wait\n");
 }
+
+#[test]
+fn a_scraper_that_has_its_answer_gives_way_before_one_that_has_not_asked() {
+    let mut rig = rig();
+    let waiting = rig.scraper(health_check(1));
+    let answered = rig.scraper(health_check(2));
+    rig.send(&answered, b"GET /metrics HTTP/1.1\r\n\r\n");
+    assert!(answered.has_end() && !answered.is_closed());
+    let others: Vec<Peer> = (2..limits::SCRAPERS_MAX).map(|_| rig.scraper(health_check(3))).collect();
+    let last = rig.scraper(health_check(1));
+    rig.run_until_idle();
+    assert!(answered.is_closed());
+    assert!(others.iter().chain([&waiting, &last]).all(|scraper| rig.is_open(scraper)));
+}

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use cfp::core::state::config::Config;
 use cfp::limits::{NEWCOMER_KEPT_BYTES, NEWCOMER_KEPT_TOTAL_BYTES, NEWCOMER_MESSAGE_MAX_BYTES};
-use cfp::wire::{AuthResponse, Descriptions, Packet, ServerId};
+use cfp::wire::{AuthResponse, Code, Descriptions, Packet, ServerId};
 use support::ID;
 use support::client::encoded;
 use support::pipe::{Peer, Rig};
@@ -240,4 +240,81 @@ fn those_who_are_behind_with_what_all_have_yet_to_get_share_it() {
     }
     assert!(!rig.is_open(&private), "it holds more than each of the others does");
     assert!(behind.iter().filter(|peer| rig.is_open(peer)).count() >= 9);
+}
+
+#[test]
+fn a_turn_takes_no_more_than_what_a_copy_for_each_link_leaves_of_the_memory() {
+    let said_in_a_turn = |links: u32| {
+        let mut rig = rig(400 * KIB);
+        let _links: Vec<Peer> = (0..links)
+            .map(|number| {
+                let link = rig.connect_from(SocketAddr::from(([127, 0, 0, 9 + number as u8], 4000)));
+                let request = Packet::MrgReq { server: ServerId(100 + number), siblings: Descriptions::default() };
+                rig.send(&link, &encoded(&request));
+                assert!(rig.is_link(&link));
+                link
+            })
+            .collect();
+        let speakers: Vec<Peer> =
+            (0..10).map(|number| guest(&mut rig, from(number), &format!("guest{number}"))).collect();
+        let say = encoded(&Packet::MsgPbl { message: &"x".repeat(60 * KIB) });
+        speakers.iter().for_each(|speaker| rig.arrive(speaker, &say));
+        rig.turn();
+        rig.engine.core().counters.packets_in.packets(Code::MsgPbl)
+    };
+    assert_eq!([0, 1, 9].map(said_in_a_turn), [5, 4, 1], "what is said in public alone bounds the first one");
+}
+
+#[test]
+fn a_turn_takes_less_of_what_is_said_in_public_the_more_clients_get_it() {
+    let mut rig = rig(64 << 20);
+    let guests: Vec<Peer> = (0..400).map(|number| guest(&mut rig, from(number), &format!("guest{number}"))).collect();
+    let say = encoded(&Packet::MsgPbl { message: &"x".repeat(60 * KIB) });
+    guests.iter().take(10).for_each(|speaker| rig.arrive(speaker, &say));
+    rig.turn();
+    // A four-hundredth of 32 MiB is less than twice as much.
+    assert_eq!(rig.engine.core().counters.packets_in.packets(Code::MsgPbl), 2);
+}
+
+#[test]
+fn who_is_in_the_middle_of_a_packet_does_not_pay_for_slow_readers_that_hold_more_than_half() {
+    let mut rig = rig(1 << 20);
+    let speaker = guest(&mut rig, from(1), "speaker");
+    rig.send(&speaker, &half_message(30 * KIB));
+    let slow: Vec<Peer> =
+        (0..40).map(|number| slow_guest(&mut rig, from(2), &format!("guest{number}"), 50 * KIB)).collect();
+    assert!(rig.is_open(&speaker) && slow.iter().any(Peer::is_closed));
+}
+
+#[test]
+fn of_one_address_the_connection_goes_that_holds_most_however_long_the_server_has_run() {
+    let mut rig = rig(700 * KIB);
+    let say = encoded(&Packet::MsgPbl { message: &"x".repeat(60 * KIB) });
+    let speaker = guest(&mut rig, from(1), "speaker");
+    for _ in 0..20 {
+        rig.send(&speaker, &say);
+    }
+    let behind = guest(&mut rig, from(2), "behind");
+    behind.stop_taking();
+    rig.send(&speaker, &say);
+    let private = slow_guest(&mut rig, from(2), "private", 400 * KIB);
+    for number in 0..3 {
+        slow_guest(&mut rig, from(3 + number), &format!("slow{number}"), 150 * KIB);
+    }
+    assert!(rig.is_open(&behind) && !rig.is_open(&private));
+}
+
+#[test]
+fn whoever_is_behind_with_what_is_said_in_public_holds_that_alone_if_nobody_else_is() {
+    let mut rig = rig(700 * KIB);
+    let behind = guest(&mut rig, from(1), "behind");
+    behind.stop_taking();
+    let say = encoded(&Packet::MsgPbl { message: &"x".repeat(60 * KIB) });
+    // Nine senders: one alone would be slowed, because a reader is behind.
+    for number in 0..9 {
+        let speaker = guest(&mut rig, from(200 + number), &format!("speaker{number}"));
+        rig.send(&speaker, &say);
+    }
+    let private = slow_guest(&mut rig, from(2), "private", 240 * KIB);
+    assert!(rig.is_open(&private) && !rig.is_open(&behind));
 }

@@ -148,6 +148,7 @@ fn a_public_message_goes_on_over_all_other_links_and_to_the_clients_here() {
     assert_eq!(zoe.take_output(), encoded(&public));
     assert_eq!(unpacked(&network.far.take_output()), [(FAR, encoded(&public))]);
     assert!(network.near.take_output().is_empty());
+    assert_eq!(network.counts(), (1, 0));
     // Each neighbour gets its own.
     network.send(FAR, &public);
     assert!(zoe.take_output().is_empty() && network.far.take_output().is_empty());

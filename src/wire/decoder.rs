@@ -213,6 +213,16 @@ mod tests {
     const STREAM: &[u8] =
         b"\x20\0\0\0\x02hi\x77\x20\xff\0\0\0\x30\0\0\0\x07\0\0\0\x03ana\0\0\0\x02ho\x20\0\0\0\x01\xff";
 
+    #[test]
+    fn what_is_kept_is_what_no_packet_has_used_up_yet() {
+        let mut decoder = Decoder::new();
+        assert_eq!(decoder.kept_bytes(), 0);
+        decoder.feed(b"\x20\0\0\0\x02hi\x20\0\0");
+        assert!(matches!(decoder.next(), Some(Ok(Packet::MsgPbl { message: "hi" }))));
+        assert!(decoder.next().is_none());
+        assert_eq!(decoder.kept_bytes(), 3);
+    }
+
     fn decode(pieces: &[&[u8]], has_copies: bool) -> Vec<String> {
         let mut decoder = Decoder::new();
         let mut found = Vec::new();

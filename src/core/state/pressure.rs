@@ -364,6 +364,8 @@ mod tests {
         assert!(say(1, 0) && say(2, 0) && say(3, 0), "its own share");
         assert!(!say(3, 0), "all is used up");
         assert!(!say(2, 750), "three quarters of a share");
+        // However much others have said meanwhile.
+        assert!((4..20).all(|sender| say(sender, 900)));
         assert!(say(1, 1000));
         let mut pressure = behind();
         let mut say = |bytes| pressure.admit_public(key(1), bytes, 1000, Millis(0)) == Admission::Pass;
