@@ -112,6 +112,54 @@ fn a_neighbour_that_tells_of_no_links_at_all_again_and_again_is_read_from_later(
     assert!((1000..=ROUTED_NEWS_RATE_BYTES + 200).contains(&told), "{told} bytes went on in a second");
 }
 
+/// Has each liar send LINKS of invented servers for as long as it is read from, and time pass.
+fn flood(rig: &mut Rig, liars: &[Peer], round: u32) {
+    for (at, liar) in (0..).zip(liars) {
+        let first = 1_000_000 * (at + 1) + 1_000 * round;
+        let news: Vec<u8> = (first..first + 1_000).flat_map(|server| links(server, (INCARNATION, 1), &[])).collect();
+        rig.send(liar, &news);
+    }
+    rig.advance(100);
+}
+
+#[test]
+fn however_many_members_tell_of_links_again_and_again_our_neighbours_need_not_read_us_later_for_it() {
+    let mut rig = routed();
+    let honest = neighbour(&mut rig, HONEST, 1);
+    let liars: Vec<Peer> = (0..4).map(|at| neighbour(&mut rig, LIAR + at, 2 + at)).collect();
+    honest.take_output();
+    let mut told = 0;
+    for round in 0..50 {
+        flood(&mut rig, &liars, round);
+        told += honest.take_output().len();
+        let taken = ROUTED_NEWS_BURST_BYTES + ROUTED_NEWS_RATE_BYTES * (round as usize + 1) / 10;
+        assert!(told <= taken, "{told} bytes after {round} rounds, of which {taken} are read at once");
+    }
+    assert!(told > ROUTED_NEWS_RATE_BYTES, "{told}");
+}
+
+#[test]
+fn while_members_tell_of_links_again_and_again_the_news_of_others_goes_on_the_newest_within_a_second() {
+    let mut rig = routed();
+    let (honest, other) = (neighbour(&mut rig, HONEST, 1), neighbour(&mut rig, HONEST + 1, 2));
+    let liars: Vec<Peer> = (0..4).map(|at| neighbour(&mut rig, LIAR + at, 3 + at)).collect();
+    for round in 0..30 {
+        flood(&mut rig, &liars, round);
+    }
+    honest.take_output();
+    for version in 2..=4 {
+        rig.send(&other, &links(HONEST + 1, (INCARNATION, version), &[(ID.0, 2)]));
+    }
+    (30..40).for_each(|round| flood(&mut rig, &liars, round));
+    assert_eq!(ages(&honest.take_output(), HONEST + 1).last(), Some(&(INCARNATION, 4)));
+    // The liars have gone, and what had to wait comes to its end.
+    liars.iter().for_each(|liar| rig.reset(liar));
+    rig.advance(60_000);
+    honest.take_output();
+    rig.advance(FORGET_MS / 2);
+    assert!(honest.take_output().is_empty());
+}
+
 #[test]
 fn links_that_name_a_server_twice_are_ignored() {
     let mut rig = routed();

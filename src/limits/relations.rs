@@ -6,6 +6,9 @@ use super::*;
 /// The largest packet with the default limit of messages: a message in a forwarded packet, with two nicknames.
 const PACKET_BYTES: usize = 5 + 1 + 4 + 2 * (4 + NICKNAME_MAX_BYTES) + 4 + MESSAGE_MAX_BYTES;
 
+/// LINKS of a server with as many links as there may be.
+const ROUTED_LINKS_BYTES: usize = 25 + 8 * ROUTED_LINKS_MAX;
+
 const fn silence_ms(keepalive: Keepalive) -> u64 {
     1000 * (keepalive.idle_seconds + keepalive.interval_seconds * keepalive.probes) as u64
 }
@@ -16,6 +19,14 @@ const _: () = {
     assert!(DESCRIPTIONS_MAX >= NETWORK_MAX_SERVERS, "a merge packet describes a whole network");
     assert!(MESSAGE_MAX_BYTES <= MESSAGE_CEILING_BYTES, "the default is allowed");
     assert!(FILE_NAME_MAX_BYTES > 0 && CHUNK_BYTES > 0 && PASSWORD_MAX_BYTES >= NICKNAME_MAX_BYTES);
+
+    // A routed network.
+    assert!(
+        ROUTED_ONWARD_BURST_BYTES + ROUTED_OWN_NEWS_BURST_BYTES + ROUTED_ENTRIES_MAX * ROUTED_LINKS_BYTES
+            <= ROUTED_NEWS_BURST_BYTES,
+        "a neighbour takes at once all that an honest server tells at once, when the link comes up"
+    );
+    assert!(ROUTED_ONWARD_RATE_BYTES + ROUTED_OWN_NEWS_RATE_BYTES <= ROUTED_NEWS_RATE_BYTES, "and what it tells later");
 
     // A turn.
     assert!(READ_BYTES <= TURN_WORK_BYTES, "a turn can handle a whole read");

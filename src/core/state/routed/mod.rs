@@ -11,6 +11,7 @@
 //! | `database.rs` | what every server says of its links |
 //! | `tree.rs` | the tree of the oldest links, and the routing table |
 //! | `hold.rs` | who waits for which server (D35) |
+//! | `news.rs` | how much news is taken, and goes on |
 //!
 //! ```text
 //!  LINKS newer ─▶ keep it ─▶ queue it for all other neighbours ─▶ the tree is stale
@@ -22,6 +23,7 @@
 
 mod database;
 mod hold;
+mod news;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -42,6 +44,7 @@ use crate::core::time::Millis;
 use crate::limits;
 use crate::wire::{Descriptions, Packet, RelayHeader, ServerId};
 use hold::Holds;
+use news::Onward;
 
 /// A link to a neighbour that is routed, too.
 #[derive(Debug)]
@@ -97,6 +100,7 @@ pub struct Routed {
     /// Counts trees that differ from the one before.
     tree_changes: u64,
     holds: Holds,
+    onward: Onward,
     /// The routes and spares that the log knows of.
     logged_routes: SortedMap<ServerId, Route>,
     logged_spares: BTreeSet<ServerId>,
@@ -137,6 +141,7 @@ impl Routed {
             is_unlogged: false,
             tree_changes: 0,
             holds: Holds::default(),
+            onward: Onward::default(),
             logged_routes: SortedMap::default(),
             logged_spares: BTreeSet::new(),
         }
@@ -210,17 +215,6 @@ impl Routed {
         }
     }
 
-    /// When the neighbour may tell more of links, if it has told too much: it may not fill others' queues.
-    pub fn admit_links(&mut self, server: ServerId, bytes: usize, now: Millis) -> Option<Millis> {
-        let news = &mut self.links.get_mut(&server)?.news;
-        news.refill(limits::ROUTED_NEWS_RATE_BYTES, limits::ROUTED_NEWS_BURST_BYTES, now);
-        if !news.has_some() {
-            return Some(news.when_it_has(0, limits::ROUTED_NEWS_RATE_BYTES));
-        }
-        news.take(bytes, limits::ROUTED_NEWS_BURST_BYTES);
-        None
-    }
-
     /// What some server says of its links, over the link `key` (D29).
     pub fn on_links(
         &mut self,
@@ -254,12 +248,9 @@ impl Routed {
         if let Some(row) = self.database.find(place).ok().filter(|_| is_reborn) {
             self.database.take(row, (0, 0));
         }
-        let entry = Entry { age, neighbours: list, unreached_since };
-        let mut bytes = Vec::new();
-        entry.encode(place, &mut bytes);
-        if self.database.keep(place, entry) {
+        if self.database.keep(place, Entry { age, neighbours: list, unreached_since }) {
             self.is_stale = true;
-            self.tell(&bytes, Some(key), effects);
+            self.tell_on(place, key, now, effects);
         }
     }
 
@@ -407,8 +398,10 @@ impl Routed {
         self.database.take(row, (header.incarnation, header.number));
     }
 
-    /// Forgets servers that were not reached for long, and says again what others did not believe.
+    /// Forgets servers that were not reached for long, says again what others did not believe, and tells on what had to
+    /// wait.
     pub fn forget_old(&mut self, now: Millis, effects: &mut Effects) {
+        self.tell_waiting(now, effects);
         if self.tell_at.is_some_and(|at| at <= now) {
             self.speak_again(now, effects);
         }
@@ -420,7 +413,7 @@ impl Routed {
 
     /// When that has something to do.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.database.next_deadline().into_iter().chain(self.tell_at).min()
+        self.database.next_deadline().into_iter().chain(self.tell_at).chain(self.onward.next_deadline()).min()
     }
 
     /// The links that have to go, so that no ID is there twice and the network is not too large (D38).
