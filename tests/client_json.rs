@@ -152,12 +152,31 @@ fn a_script_comes_back_too_and_may_be_started_before_its_server() {
 
 /// A server of a test's own, which lets the next client in.
 fn let_in(listener: &TcpListener) -> PacketStream<TcpStream> {
+    let mut packets = at_the_door(listener);
+    answer_login(&mut packets);
+    packets
+}
+
+/// The next client, whose login is not answered yet.
+fn at_the_door(listener: &TcpListener) -> PacketStream<TcpStream> {
     let mut packets = PacketStream::new(listener.accept().unwrap().0, FrameLimits::DEFAULT);
     assert!(matches!(packets.next_until(Some(Instant::now() + PATIENCE)), Ok(Arrival::Frame(_))));
+    packets
+}
+
+fn answer_login(packets: &mut PacketStream<TcpStream>) {
     let mut answer = Vec::new();
     Packet::AuthRsp { response: AuthResponse::Accepted }.encode(&mut answer);
     packets.write(&answer, |_| Ok(())).unwrap();
-    packets
+}
+
+/// Takes so many chunks.
+fn take_chunks(packets: &mut PacketStream<TcpStream>, mut left: usize) {
+    while left > 0 {
+        let arrival = packets.next_until(Some(Instant::now() + PATIENCE));
+        let Ok(Arrival::Frame(frame)) = arrival else { panic!("{arrival:?} in place of {left} chunks") };
+        left -= usize::from(matches!(packets.decoder().packet(&frame), Ok(Packet::FileChnk { .. })));
+    }
 }
 
 /// The texts of the next public messages, as many as come.
@@ -313,4 +332,135 @@ fn the_page_has_every_event() {
     let schema = page.split_once("### Events").unwrap().1.split_once("### Commands").unwrap().0;
     let named: BTreeSet<&str> = schema.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     assert_eq!(named, cfp::client::json::EVENTS.into_iter().collect());
+}
+
+/// The number that `done` has for this command, and what is said of the file with it. Either may come first.
+fn number_and_end(bot: &mut Client, command: &Value, ends: &str) -> (Value, Value) {
+    bot.type_line(&command.to_string());
+    let [done, end] = events(bot, ["done", ends]);
+    assert_eq!((&done["id"], &end["to"], &end["name"]), (&command["id"], &command["to"], &json!("same.bin")));
+    (done["number"].clone(), end["number"].clone())
+}
+
+#[test]
+fn files_of_one_name_to_one_person_are_told_apart_by_their_numbers() {
+    let (server, folder) = (Server::start(7, &[]), Scratch::new());
+    let path = folder.file("same.bin", 5000);
+    let mut bot = start(&server.address, "bot", &[]);
+    event(&bot, "logged_in");
+    let mut seen = BTreeSet::new();
+    let ben = Bare::log_in(&server.address, "ben");
+    let person = |nickname: &str| json!({"nickname": nickname, "server": 7});
+    for (id, to, path, ends) in [
+        ("a", "ben", path.as_str(), "file_sent"),
+        ("b", "ben", path.as_str(), "file_sent"),
+        ("c", "ben", "/nonexistent/same.bin", "file_not_sent"),
+        // Nobody has this name: an ERROR comes.
+        ("d", "nobody", path.as_str(), "file_not_sent"),
+    ] {
+        let command = json!({"command": "file", "to": person(to), "path": path, "id": id});
+        let (begun, ended) = number_and_end(&mut bot, &command, ends);
+        assert!(begun.is_u64() && begun == ended, "{id}: {begun} {ended}");
+        assert!(seen.insert(begun.as_u64().unwrap()), "{id}");
+    }
+    ben.close();
+    assert_eq!(bot.finish().0, 1);
+}
+
+#[test]
+fn a_file_that_is_under_way_or_hardly_through_when_the_connection_is_lost_is_said_not_to_be_sent() {
+    for bytes in [5000, 5_000_000] {
+        let folder = Scratch::new();
+        let path = folder.file("same.bin", bytes);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut bot = start(&listener.local_addr().unwrap().to_string(), "bot", &["--reconnect"]);
+        let mut first = let_in(&listener);
+        let command = json!({"command": "file", "to": "ben@7", "path": path, "id": "a"});
+        bot.type_line(&command.to_string());
+        let number = event(&bot, "done")["number"].clone();
+        take_chunks(&mut first, 1);
+        if bytes == 5000 {
+            // All of it was taken, but nothing says so.
+            thread::sleep(Duration::from_millis(100));
+        }
+        drop(first);
+        let lost = event(&bot, "file_not_sent");
+        assert_eq!((&lost["number"], &lost["name"]), (&number, &json!("same.bin")), "{lost}");
+        assert_eq!((&lost["to"], &lost["problem"]), (&json!({"nickname": "ben", "server": 7}), &json!(true)), "{lost}");
+        let mut second = let_in(&listener);
+        bot.end_input();
+        assert!(said(&mut second, 1).is_empty());
+        drop(second);
+        assert_eq!(bot.wait().0, 1);
+    }
+}
+
+/// Offers a file and returns its number.
+fn begin_file(bot: &mut Client, path: &str) -> Value {
+    bot.type_line(&json!({"command": "file", "to": "ben@7", "path": path, "id": "file"}).to_string());
+    loop {
+        let done = event(bot, "done");
+        if done["id"] == "file" {
+            return done["number"].clone();
+        }
+    }
+}
+
+#[test]
+fn a_change_of_the_nickname_hides_no_end_of_a_file_that_just_went_out() {
+    let folder = Scratch::new();
+    let path = folder.file("same.bin", 5000);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut bot = start(&listener.local_addr().unwrap().to_string(), "bot", &[]);
+    let mut first = let_in(&listener);
+    let number = begin_file(&mut bot, &path);
+    take_chunks(&mut first, 5);
+    loop {
+        bot.type_line(r#"{"command":"nick","name":"eva","id":"nick"}"#);
+        // The last chunk may not count as written yet.
+        if events_until(&bot, &["done", "command_failed"])["event"] == "done" {
+            break;
+        }
+    }
+    let mut second = let_in(&listener);
+    assert!(said(&mut first, 1).is_empty());
+    drop(first);
+    assert_eq!(event(&bot, "file_sent")["number"], number);
+    bot.end_input();
+    assert!(said(&mut second, 1).is_empty());
+    drop(second);
+    bot.wait();
+}
+
+#[test]
+fn a_file_that_begins_while_the_nickname_is_changed_goes_on_and_the_nickname_stays() {
+    let folder = Scratch::new();
+    let path = folder.file("same.bin", 5_000_000);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut bot = start(&listener.local_addr().unwrap().to_string(), "bot", &[]);
+    let mut first = let_in(&listener);
+    bot.type_line(r#"{"command":"nick","name":"eva","id":"nick"}"#);
+    let mut second = at_the_door(&listener);
+    let number = begin_file(&mut bot, &path);
+    take_chunks(&mut first, 1);
+    answer_login(&mut second);
+    let problem = event(&bot, "problem");
+    let text = problem["text"].as_str().unwrap();
+    assert!(text.starts_with("files are under way") && text.ends_with("you are still bot"), "{text}");
+    take_chunks(&mut first, 5_000_000_usize.div_ceil(1024) - 1);
+    bot.end_input();
+    assert!(said(&mut first, 1).is_empty());
+    drop(first);
+    assert_eq!(event(&bot, "file_sent")["number"], number);
+    bot.wait();
+}
+
+/// The next object of any of these events.
+fn events_until(bot: &Client, names: &[&str]) -> Value {
+    loop {
+        let object: Value = serde_json::from_str(&bot.out.expect("")).unwrap();
+        if names.iter().any(|name| object["event"] == *name) {
+            return object;
+        }
+    }
 }

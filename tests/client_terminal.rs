@@ -8,8 +8,11 @@ mod terminal;
 #[path = "support/users.rs"]
 mod users;
 
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
+use cfp::wire::{AuthResponse, Packet};
 use support::{Bare, Scratch, Server};
 use terminal::{Terminal, client, lines, start};
 use users::UsersFile;
@@ -248,6 +251,38 @@ fn a_lost_connection_is_said_and_comes_back_by_itself() {
     ana.wait_until("no status line", |rows| !rows.iter().any(|row| row.contains("next try")));
     ana.type_keys("/quit\r");
     assert_eq!(ana.wait(), Some(0));
+}
+
+#[test]
+fn while_a_login_is_not_answered_it_is_shown_what_is_being_done() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let answer = |client: &mut TcpStream| {
+        let mut bytes = Vec::new();
+        Packet::AuthRsp { response: AuthResponse::Accepted }.encode(&mut bytes);
+        client.write_all(&bytes).unwrap();
+    };
+    let mut ana = Terminal::start(client(&address, "ana", &[]));
+    ana.expect(&format!("* connecting to {address} as ana …"));
+    let mut first = listener.accept().unwrap().0;
+    answer(&mut first);
+    ana.expect_last(">");
+    // Another nickname.
+    ana.type_keys("/nick eva\r");
+    ana.expect_last(">");
+    let is_status = |rows: &[String], status: &str| rows.iter().any(|row| row.starts_with(status));
+    ana.wait_until("the new login", |rows| is_status(rows, &format!("connecting to {address} as eva …")));
+    drop(listener.accept().unwrap());
+    let rows = ana.expect("you are still ana");
+    assert!(!is_status(&rows, "connecting"), "{rows:#?}");
+    // A connection that was lost.
+    drop(first);
+    let second = listener.accept().unwrap().0;
+    ana.wait_until("the next try", |rows| is_status(rows, &format!("connecting to {address} as ana … (")));
+    answer(&mut { second });
+    ana.wait_until("no status", |rows| !is_status(rows, "connecting"));
+    ana.type_keys("\x03");
+    ana.wait();
 }
 
 #[test]

@@ -23,6 +23,7 @@ use terminal::{end, start};
 struct Line {
     address: String,
     is_dead: Arc<AtomicBool>,
+    is_stuck: Arc<AtomicBool>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -30,20 +31,27 @@ impl Line {
     fn to(server: &str) -> Line {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (server, is_dead, open) = (server.to_owned(), Arc::new(AtomicBool::new(false)), Arc::default());
-        let line = Line { address, is_dead: is_dead.clone(), open: Arc::clone(&open) };
+        let (server, open) = (server.to_owned(), Arc::default());
+        let (is_dead, is_stuck) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let line = Line { address, is_dead: is_dead.clone(), is_stuck: is_stuck.clone(), open: Arc::clone(&open) };
         thread::spawn(move || {
             for client in listener.incoming() {
                 let (client, server) = (client.unwrap(), TcpStream::connect(&server).unwrap());
                 open.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
                 for (mut from, mut to) in [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
                 {
-                    let is_dead = is_dead.clone();
+                    let (is_dead, is_stuck) = (is_dead.clone(), is_stuck.clone());
                     thread::spawn(move || {
                         let mut buffer = [0; 4096];
+                        while is_stuck.load(Ordering::Acquire) {
+                            thread::sleep(Duration::from_millis(10));
+                        }
                         while let Ok(len @ 1..) = from.read(&mut buffer) {
                             if !is_dead.load(Ordering::Acquire) && to.write_all(&buffer[..len]).is_err() {
                                 return;
+                            }
+                            while is_stuck.load(Ordering::Acquire) {
+                                thread::sleep(Duration::from_millis(10));
                             }
                         }
                         let _ = to.shutdown(std::net::Shutdown::Write);
@@ -56,6 +64,11 @@ impl Line {
 
     fn die(&self) {
         self.is_dead.store(true, Ordering::Release);
+    }
+
+    /// From now on it takes nothing.
+    fn get_stuck(&self) {
+        self.is_stuck.store(true, Ordering::Release);
     }
 
     /// What is open is closed; new connections work again.
@@ -115,6 +128,26 @@ fn a_line_that_died_while_the_machine_slept_is_noticed_soon_and_one_that_lives_i
         ana.signal(Signal::KILL);
         ana.wait();
     }
+}
+
+#[test]
+fn a_line_that_died_while_the_machine_slept_is_noticed_soon_also_while_a_file_is_sent() {
+    let (server, folder) = (Server::start(7, &[]), Scratch::new());
+    let path = folder.file("large.bin", 30 * 1024 * 1024);
+    let line = Line::to(&server.address);
+    let _ben = Bare::log_in(&server.address, "ben");
+    let mut ana = start(&line.address, "ana", &[]);
+    line.get_stuck();
+    ana.type_keys(&format!("/file ben@7 {path}\r"));
+    ana.expect("↑ large.bin ");
+    ana.signal(Signal::STOP);
+    thread::sleep(Duration::from_secs(4));
+    ana.signal(Signal::CONT);
+    // Otherwise the kernel waits for a minute.
+    ana.expect("lost the connection to");
+    ana.expect("not sent: \"large.bin\" to ben@7");
+    ana.signal(Signal::KILL);
+    ana.wait();
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub const OBJECT_MAX_BYTES: usize = 6 * MESSAGE_MAX_BYTES + 4096;
 pub const HISTORY_LINES: usize = 1000;
 /// Bytes that the history holds, because a line may be a long message.
 pub const HISTORY_BYTES: usize = 1024 * 1024;
+/// What is read of the file that keeps it, from the end. Large, because other programs may have written to it.
+pub const HISTORY_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// States of the typed text that can be brought back. Only the user can use them up.
 pub const UNDO_MAX: usize = 64;
 /// People remembered for `/who` and completion; the one not heard of for longest is forgotten first. Strangers can use it
@@ -103,6 +105,9 @@ pub const PROBE_WAIT_MS: u64 = 30_000;
 pub const GAP_MS: u64 = 3_000;
 /// How long it may take to answer then. With a tick, that is less than ten seconds.
 pub const GAP_WAIT_MS: u64 = 7_000;
+/// How long sent bytes may stay unacknowledged then, if something is under way so that there is no asking. Longer than a
+/// receiver that reads slowly holds its sender up each time.
+pub const GAP_UNACKNOWLEDGED_MS: u32 = 20_000;
 /// First delay before a lost connection is tried again; it doubles with each failure.
 pub const RECONNECT_MIN_MS: u64 = 1_000;
 /// Longest delay between tries to connect.

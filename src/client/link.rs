@@ -16,12 +16,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::download::{FileStage, ListedFile, Meant};
-use super::limits::{CONNECT_MS, KEEPALIVE_MS, LOGIN_MS, SHOWN_MESSAGE_MAX_BYTES, UNACKNOWLEDGED_MS, UNSENT_MAX_BYTES};
+use super::limits::{
+    CONNECT_MS, GAP_UNACKNOWLEDGED_MS, KEEPALIVE_MS, LOGIN_MS, SHOWN_MESSAGE_MAX_BYTES, UNACKNOWLEDGED_MS,
+    UNSENT_MAX_BYTES,
+};
 use super::outbox::{Message, Outbox};
 use super::pending::Pending;
 use super::progress::Meter;
-use super::recent::Recent;
+use super::recent::{Recent, SentFile};
 use super::recipient::Recipient;
+use super::screen::Report;
 use super::security::{Security, Stream};
 use super::upload::{Stamp, Upload};
 use super::watch::{Idle, Watch, Watched};
@@ -270,6 +274,8 @@ impl Link {
                 self.say_quietly(Message::Probe(nickname.to_owned(), getrandom::u32().unwrap_or(u32::MAX)), now_ms)
             }
             Watched::Gone => return self.give_up(),
+            Watched::Hasten => self.wait_for_acknowledgement(GAP_UNACKNOWLEDGED_MS),
+            Watched::Relax => self.wait_for_acknowledgement(UNACKNOWLEDGED_MS),
         }
         let wants_fence = {
             let mut pending = self.pending();
@@ -279,6 +285,11 @@ impl Link {
         if let (Some(own), Ok(number), true) = (own, getrandom::u64(), wants_fence && is_idle) {
             self.say_quietly(Message::Fence(number, own), now_ms);
         }
+    }
+
+    fn wait_for_acknowledgement(&self, ms: u32) {
+        // If it can't be set, it stays as it was.
+        let _ = socket2::SockRef::from(self.stream.tcp()).set_tcp_user_timeout(Some(Duration::from_millis(ms.into())));
     }
 
     fn say_quietly(&self, message: Message, now_ms: u64) {
@@ -324,12 +335,14 @@ impl Link {
     }
 
     /// What was not sent when the connection ended, a line each.
-    pub fn unsent(&self) -> Vec<String> {
+    pub fn unsent(&self) -> Vec<Report> {
         let files = std::mem::take(&mut *self.unsent_files.lock().unwrap_or_else(PoisonError::into_inner));
-        let lost = |file: &ListedFile| {
-            format!("not sent: \"{}\" to {}: the connection was lost", super::escape::Visible(&file.name), file.from)
-        };
-        self.pending().on_lost().into_iter().chain(files.iter().map(lost)).collect()
+        let messages = self.pending().on_lost().into_iter().map(|line| Report::about(line, "lost", Vec::new()));
+        let files = files.into_iter().map(|ListedFile { from: to, name, number, .. }| {
+            let line = format!("not sent: \"{}\" to {to}: the connection was lost", super::escape::Visible(&name));
+            Report::about(line, "file_not_sent", SentFile { to, name, number }.fields())
+        });
+        messages.chain(files).collect()
     }
 
     /// Ends the writer.

@@ -273,12 +273,12 @@ impl Reader<'_> {
 
     fn on_error(&mut self, reason: ErrorReason) {
         let verdict = self.link.recent().on_error(reason, self.context.now_ms());
-        let (line, stop, is_file) = match verdict {
-            Verdict::Failed { line, stop, is_file } => (line, stop, is_file),
+        let (line, stop, failed) = match verdict {
+            Verdict::Failed { line, stop, failed } => (line, stop, failed),
             Verdict::Answered => return self.link.watch().on_answer(),
             Verdict::Expected => return,
         };
-        if is_file {
+        if !failed.is_empty() {
             self.context.note_failure();
         }
         if !stop.is_empty() {
@@ -294,6 +294,10 @@ impl Reader<'_> {
             ErrorReason::UnknownReceiver => "unknown receiver",
         };
         self.show_repeatable(Line::Problem(Report::about(line, "not_delivered", vec![("reason", reason.into())])));
+        for file in failed {
+            let report = Report::for_programs("file_not_sent", file.fields());
+            self.context.screen.show(Line::Problem(report));
+        }
     }
 
     /// Shows a line that the network may cause as often as it likes.

@@ -2,7 +2,7 @@
 //! private message to a server that does not exist: its own server answers that with an ERROR at once (D13). Nobody gets
 //! the message, and the ERROR is not shown.
 
-use super::limits::{GAP_MS, GAP_WAIT_MS, PROBE_EVERY_MS, PROBE_FIRST_MS, PROBE_WAIT_MS};
+use super::limits::{GAP_MS, GAP_UNACKNOWLEDGED_MS, GAP_WAIT_MS, PROBE_EVERY_MS, PROBE_FIRST_MS, PROBE_WAIT_MS};
 
 /// What is known of one connection.
 #[derive(Debug, Default)]
@@ -15,6 +15,10 @@ pub struct Watch {
     answers: bool,
     /// Time has jumped, so the next question comes at once, and silence decides whatever the server did before.
     has_gap: bool,
+    /// Time has jumped, and the kernel was not told yet.
+    wants_haste: bool,
+    /// When it was.
+    hastened_ms: Option<u64>,
     ticked_ms: Option<u64>,
 }
 
@@ -27,6 +31,11 @@ pub enum Watched {
     Ask,
     /// The server is gone.
     Gone,
+    /// Time has jumped while something is under way. An answer would wait behind that, on a slow line for long. But the
+    /// kernel sees what is acknowledged: let it wait for that less long.
+    Hasten,
+    /// Let it wait as long as usual.
+    Relax,
 }
 
 /// What is going on besides.
@@ -46,6 +55,7 @@ impl Watch {
         self.heard_ms = now_ms;
         self.asked = None;
         self.has_gap = false;
+        self.wants_haste = false;
     }
 
     /// The answer to a question came.
@@ -58,8 +68,18 @@ impl Watch {
         let before_ms = self.ticked_ms.replace(now_ms).unwrap_or(now_ms);
         if now_ms.saturating_sub(before_ms) >= GAP_MS {
             self.has_gap = true;
+            self.wants_haste = true;
             // What was asked before the gap could not be answered in it.
             self.asked = None;
+        }
+        if !idle.is_idle && std::mem::take(&mut self.wants_haste) {
+            self.hastened_ms = Some(now_ms);
+            return Watched::Hasten;
+        }
+        let is_over = |since_ms| now_ms.saturating_sub(since_ms) >= 2 * u64::from(GAP_UNACKNOWLEDGED_MS);
+        if self.hastened_ms.is_some_and(is_over) {
+            self.hastened_ms = None;
+            return Watched::Relax;
         }
         if !idle.is_reading {
             // An answer may lie there, unread.
@@ -139,5 +159,16 @@ mod tests {
     #[test]
     fn a_busy_connection_is_not_asked() {
         assert_eq!(ticks(&mut Watch::default(), 0, 600_000, false), []);
+    }
+
+    #[test]
+    fn after_a_sleep_the_kernel_waits_less_long_for_a_while_if_the_connection_is_busy() {
+        let mut watch = Watch::default();
+        assert_eq!(ticks(&mut watch, 0, 2_000, false), []);
+        let (woken_ms, haste_ms) = (3_600_000, 2 * u64::from(GAP_UNACKNOWLEDGED_MS));
+        let expected = [(woken_ms, Watched::Hasten), (woken_ms + haste_ms, Watched::Relax)];
+        assert_eq!(ticks(&mut watch, woken_ms, woken_ms + 600_000, false), expected);
+        // Once nothing is under way, it is asked.
+        assert_eq!(watch.on_tick(woken_ms + 600_000, idle(true)), Watched::Ask);
     }
 }

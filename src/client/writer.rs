@@ -7,13 +7,12 @@ use std::sync::atomic::Ordering;
 
 use super::Context;
 use super::escape::Visible;
-use super::json::Field;
 use super::limits::CHUNKS_PER_TURN;
 use super::link::{FileUpload, Link, Outgoing};
 use super::outbox::{Message, Work};
 use super::pending::fence_text;
 use super::progress::Direction;
-use super::recent::Rated;
+use super::recent::{Rated, SentFile};
 use super::recipient::Recipient;
 use super::screen::{Line, Report};
 use super::upload::{Change, Packed, Stamp, Upload, change_of, measure, sent_name};
@@ -62,16 +61,16 @@ fn write_all(context: &Context, link: &Link) -> io::Result<()> {
             Work::Upload(mut upload) => {
                 drop(outbox);
                 let packed = pack_chunks(context, link, &mut upload, &mut bytes);
-                let fence = match &packed {
-                    Ok(packed) if packed.is_last => pack_fence(context, &mut bytes),
-                    _ => None,
-                };
+                if packed.as_ref().is_ok_and(|packed| packed.is_last) {
+                    let fence = pack_fence(context, &mut bytes);
+                    link.recent().on_file_last(upload.outgoing.transfer_id, fence);
+                }
                 let written = packed.as_ref().map_or(Ok(()), |_| stream.write_all(&bytes));
                 let going_on = match packed {
                     Ok(packed) if !packed.is_last => Some(upload),
                     Ok(_) => {
                         if written.is_ok() {
-                            on_last_written(context, link, &upload, fence);
+                            on_last_written(context, link, &upload);
                         }
                         None
                     }
@@ -111,14 +110,11 @@ fn pack_private(to: &Recipient, message: &str, bytes: &mut Vec<u8>) {
 
 /// Packs a turn of a file.
 fn pack_chunks(context: &Context, link: &Link, upload: &mut FileUpload, bytes: &mut Vec<u8>) -> io::Result<Packed> {
+    let number = upload.outgoing.number;
     let upload = &mut upload.chunks;
     let packed = upload.pack(bytes, CHUNKS_PER_TURN)?;
     let Announcement { name, transfer_id, .. } = &upload.announcement;
-    let mut recent = link.recent();
-    recent.on_file_sent(&upload.to, (*transfer_id, name), packed.packets, context.now_ms());
-    if packed.is_last {
-        recent.on_file_last(*transfer_id);
-    }
+    link.recent().on_file_sent(&upload.to, (*transfer_id, number, name), packed.packets, context.now_ms());
     Ok(packed)
 }
 
@@ -131,7 +127,7 @@ fn pack_fence(context: &Context, bytes: &mut Vec<u8>) -> Option<u64> {
 }
 
 /// The last chunk has been given to the kernel. "Sent" is said when the server has handled it.
-fn on_last_written(context: &Context, link: &Link, upload: &FileUpload, fence: Option<u64>) {
+fn on_last_written(context: &Context, link: &Link, upload: &FileUpload) {
     let FileUpload { chunks, outgoing, before } = upload;
     let Announcement { name, transfer_id, size: total, .. } = &chunks.announcement;
     let (name, now_ms) = (Visible(name), context.now_ms());
@@ -148,11 +144,7 @@ fn on_last_written(context: &Context, link: &Link, upload: &FileUpload, fence: O
     }
     let line = format!("sent \"{name}\" to {}: {total} bytes", chunks.to);
     let rated = Rated { line, bytes: *total, begun_ms: now_ms.saturating_sub(chunks.meter.elapsed_ms()) };
-    let mut recent = link.recent();
-    match fence {
-        Some(number) => recent.on_file_written(*transfer_id, number, rated, now_ms),
-        None => recent.on_file_complete(*transfer_id, rated.at(now_ms), now_ms),
-    }
+    link.recent().on_file_written(*transfer_id, rated, now_ms);
 }
 
 /// Reads a file through and queues it. The link has a place reserved for it.
@@ -202,12 +194,9 @@ fn upload(context: &Context, link: &Link, outgoing: Arc<Outgoing>, path: &Path) 
 /// Says that a file was not sent.
 fn fail(context: &Context, outgoing: &Outgoing, text: String) {
     context.note_failure();
-    let fields = vec![
-        ("to", Field::from(&outgoing.to)),
-        ("name", outgoing.name.as_str().into()),
-        ("number", outgoing.number.into()),
-    ];
-    context.screen.show_now(Line::Problem(Report::about(text, "file_not_sent", fields)));
+    let Outgoing { to, name, number, .. } = outgoing;
+    let file = SentFile { to: to.clone(), name: name.clone(), number: *number };
+    context.screen.show_now(Line::Problem(Report::about(text, "file_not_sent", file.fields())));
 }
 
 fn not_sent(name: &str, error: &io::Error) -> String {

@@ -60,6 +60,7 @@ enum Subject {
     Message(String),
     File {
         transfer_id: u32,
+        number: u64,
         name: String,
         stage: Stage,
     },
@@ -70,8 +71,9 @@ enum Subject {
 enum Stage {
     /// More chunks come.
     UnderWay,
-    /// The last one is being written.
-    Last,
+    /// The last one is being written, and perhaps a fence of this number behind it. That may come back, at this time,
+    /// before it is known that the writing has ended.
+    Last(Option<u64>, Option<u64>),
     /// The last one was written at this time. The server has handled it when the fence of this number comes back. The line
     /// is said then, with the rate.
     Written(u64, u64, Rated),
@@ -88,10 +90,19 @@ enum Stage {
 pub struct Settled {
     /// What to say, safe to show.
     pub line: String,
+    /// The file.
+    pub file: SentFile,
+}
+
+/// A file that went out, or did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentFile {
     /// Its receiver.
     pub to: Recipient,
     /// What it is called.
     pub name: String,
+    /// Its number, which tells it from others of its name.
+    pub number: u64,
 }
 
 /// A line that ends with the rate of a transfer, once its end is known.
@@ -126,8 +137,8 @@ pub enum Verdict {
         line: String,
         /// Transfers that can't arrive any more.
         stop: Vec<u32>,
-        /// A file is certain to have failed.
-        is_file: bool,
+        /// Files that are certain to have failed.
+        failed: Vec<SentFile>,
     },
 }
 
@@ -141,8 +152,14 @@ impl Recent {
         self.add(to, Subject::Message(excerpt), 1, now_ms);
     }
 
-    /// So many packets of a file were sent.
-    pub fn on_file_sent(&mut self, to: &Recipient, (transfer_id, name): (u32, &str), packets: u64, now_ms: u64) {
+    /// So many packets of a file were sent: of this transfer, number and name.
+    pub fn on_file_sent(
+        &mut self,
+        to: &Recipient,
+        (transfer_id, number, name): (u32, u64, &str),
+        packets: u64,
+        now_ms: u64,
+    ) {
         self.last_sent_ms = Some(now_ms);
         match self.file(transfer_id) {
             Some(sent) => {
@@ -150,41 +167,43 @@ impl Recent {
                 sent.last_ms = now_ms;
             }
             None => {
-                let subject = Subject::File { transfer_id, name: name.to_owned(), stage: Stage::UnderWay };
+                let subject = Subject::File { transfer_id, number, name: name.to_owned(), stage: Stage::UnderWay };
                 self.add(to, subject, packets, now_ms);
             }
         }
     }
 
-    /// The last chunk of a file was sent. `line` is what to say once it seems to have arrived.
-    pub fn on_file_complete(&mut self, transfer_id: u32, line: String, now_ms: u64) {
-        if let Some(Sent { subject: Subject::File { stage, .. }, .. }) = self.file(transfer_id)
-            && matches!(stage, Stage::UnderWay | Stage::Last)
-        {
-            *stage = Stage::Complete(now_ms, line);
-        }
-    }
-
-    /// The last chunk of a file is about to be written.
-    pub fn on_file_last(&mut self, transfer_id: u32) {
+    /// The last chunk of a file is about to be written, and perhaps a fence behind it.
+    pub fn on_file_last(&mut self, transfer_id: u32, fence: Option<u64>) {
         if let Some(Sent { subject: Subject::File { stage: stage @ Stage::UnderWay, .. }, .. }) = self.file(transfer_id)
         {
-            *stage = Stage::Last;
+            *stage = Stage::Last(fence, None);
         }
     }
 
-    /// The last chunk of a file was written, and behind it a fence.
-    pub fn on_file_written(&mut self, transfer_id: u32, fence: u64, line: Rated, now_ms: u64) {
+    /// That was written. `line` is what to say once it seems to have arrived.
+    pub fn on_file_written(&mut self, transfer_id: u32, line: Rated, now_ms: u64) {
         if let Some(Sent { subject: Subject::File { stage, .. }, .. }) = self.file(transfer_id)
-            && matches!(stage, Stage::UnderWay | Stage::Last)
+            && let Stage::Last(fence, back_ms) = *stage
         {
-            *stage = Stage::Written(now_ms, fence, line);
+            *stage = match fence {
+                Some(number) if back_ms.is_none() => Stage::Written(now_ms, number, line),
+                _ => Stage::Complete(now_ms, line.at(back_ms.unwrap_or(now_ms))),
+            };
         }
     }
 
     /// A fence came back: all before it was handled. Returns whether it stood behind a file.
     pub fn on_fence(&mut self, number: u64, now_ms: u64) -> bool {
-        self.complete(now_ms, |_, fence| fence == number)
+        let mut all = self.groups.iter_mut().flat_map(|group| &mut group.members);
+        let is_early = all.any(|sent| match &mut sent.subject {
+            Subject::File { stage: Stage::Last(Some(fence), back_ms), .. } if *fence == number => {
+                *back_ms = Some(now_ms);
+                true
+            }
+            _ => false,
+        });
+        is_early || self.complete(now_ms, |_, fence| fence == number)
     }
 
     /// A question whether the server is there was sent. It is answered with an ERROR, as if it were a message.
@@ -236,8 +255,7 @@ impl Recent {
         let all = self.groups.iter().flat_map(|group| &group.members);
         let lines = all.filter(is_unsure).filter_map(|sent| {
             let line = format!("may not have arrived whole: {sent}: {lost}");
-            let Subject::File { name, .. } = &sent.subject else { return None };
-            Some(Settled { line, to: sent.to.clone(), name: name.clone() })
+            Some(Settled { line, file: sent.as_file()? })
         });
         let lines = lines.collect();
         self.groups.clear();
@@ -272,7 +290,7 @@ impl Recent {
         }
         if candidates.is_empty() {
             let line = format!("something did not arrive: {why}");
-            return Verdict::Failed { line, stop: Vec::new(), is_file: false };
+            return Verdict::Failed { line, stop: Vec::new(), failed: Vec::new() };
         }
         let mut group = Group::merged(candidates);
         group.errors += 1;
@@ -284,12 +302,12 @@ impl Recent {
     fn settle(&mut self, is_due: impl Fn(u64) -> bool) -> Vec<Settled> {
         let mut lines = Vec::new();
         for sent in self.groups.iter_mut().flat_map(|group| &mut group.members) {
-            let Subject::File { stage, name, .. } = &mut sent.subject else { continue };
+            let Some(file) = sent.as_file() else { continue };
+            let Subject::File { stage, .. } = &mut sent.subject else { continue };
             let Stage::Complete(since_ms, line) = stage else { continue };
             if is_due(*since_ms) {
                 let doubt = if sent.is_named { ", but it may not have arrived, as was said" } else { "" };
-                let line = std::mem::take(line) + doubt;
-                lines.push(Settled { line, to: sent.to.clone(), name: name.clone() });
+                lines.push(Settled { line: std::mem::take(line) + doubt, file });
                 *stage = Stage::Said;
             }
         }
@@ -322,7 +340,7 @@ impl Recent {
     fn forget_old(&mut self, now_ms: u64) {
         self.forget(|sent| {
             let is_going_on = sent.is_unsettled()
-                || matches!(sent.subject, Subject::File { stage: Stage::UnderWay | Stage::Last, .. });
+                || matches!(sent.subject, Subject::File { stage: Stage::UnderWay | Stage::Last(..), .. });
             !is_going_on && now_ms.saturating_sub(sent.last_ms) > ERROR_WAIT_MS
         });
     }
@@ -370,14 +388,14 @@ impl Group {
         // A receiver that does not get one packet gets none, so files to it end. A file also ends if it must have
         // failed, because everything else together cannot have had so many ERRORs.
         let (mut stop, mut ended) = (Vec::new(), Vec::new());
-        let mut is_file = false;
+        let mut failed = Vec::new();
         for sent in &mut self.members {
             sent.last_ms = sent.last_ms.max(if sent.is_file() { now_ms } else { 0 });
             let is_certain = errors > packets - sent.packets;
             let Subject::File { transfer_id, stage, .. } = &sent.subject else { continue };
             let ends = match stage {
                 Stage::UnderWay => is_one_receiver || is_certain,
-                Stage::Last | Stage::Written(..) | Stage::Complete(..) | Stage::Said => is_certain,
+                Stage::Last(..) | Stage::Written(..) | Stage::Complete(..) | Stage::Said => is_certain,
                 Stage::Over => false,
             };
             if ends {
@@ -387,7 +405,7 @@ impl Group {
                 } else {
                     ended.push(format!("not delivered whole: {sent}"));
                 }
-                is_file = true;
+                failed.extend(sent.as_file());
                 sent.end(now_ms);
             }
         }
@@ -421,13 +439,19 @@ impl Group {
             _ if has_file || errors == 1 => format!("one of these did not arrive: {named}: {why}"),
             _ => format!("{errors} of these did not arrive: {named}: {why}"),
         };
-        Verdict::Failed { line, stop, is_file }
+        Verdict::Failed { line, stop, failed }
     }
 }
 
 impl Sent {
     fn is_file(&self) -> bool {
         matches!(self.subject, Subject::File { .. })
+    }
+
+    /// For programs, if it is a file.
+    fn as_file(&self) -> Option<SentFile> {
+        let Subject::File { name, number, .. } = &self.subject else { return None };
+        Some(SentFile { to: self.to.clone(), name: name.clone(), number: *number })
     }
 
     /// Whether a line about it is still to be said.
@@ -457,10 +481,10 @@ impl fmt::Display for Sent {
     }
 }
 
-impl Settled {
+impl SentFile {
     /// For programs.
     pub fn fields(&self) -> Vec<(&'static str, Field)> {
-        vec![("to", Field::from(&self.to)), ("name", self.name.as_str().into())]
+        vec![("to", Field::from(&self.to)), ("name", self.name.as_str().into()), ("number", self.number.into())]
     }
 }
 

@@ -18,7 +18,13 @@ fn error(recent: &mut Recent, now_ms: u64) -> Option<(String, Vec<u32>)> {
 
 /// What is said about files.
 fn said(settled: Vec<Settled>) -> Vec<String> {
-    settled.into_iter().map(|settled| settled.line).collect()
+    settled.into_iter().map(|settled| settled.line.replace(", 0 bytes/s", "")).collect()
+}
+
+/// The last chunk of an empty file was written.
+fn complete(recent: &mut Recent, transfer_id: u32, line: &str, now_ms: u64) {
+    recent.on_file_last(transfer_id, None);
+    recent.on_file_written(transfer_id, Rated { line: line.to_owned(), bytes: 0, begun_ms: now_ms }, now_ms);
 }
 
 fn line(recent: &mut Recent, now_ms: u64) -> String {
@@ -36,8 +42,8 @@ fn an_error_names_the_one_message_it_can_be_about() {
 #[test]
 fn the_errors_of_a_file_are_said_once_and_stop_it() {
     let mut recent = Recent::default();
-    recent.on_file_sent(&somebody("bob"), (3, "a.iso"), 65, 0);
-    recent.on_file_sent(&somebody("bob"), (3, "a.iso"), 64, 5);
+    recent.on_file_sent(&somebody("bob"), (3, 30, "a.iso"), 65, 0);
+    recent.on_file_sent(&somebody("bob"), (3, 30, "a.iso"), 64, 5);
     assert_eq!(error(&mut recent, 10), Some(("stopped: file \"a.iso\" to bob@7".into(), vec![3])));
     for packet in 1..129 {
         assert_eq!(error(&mut recent, 10 + packet), None, "{packet}");
@@ -48,7 +54,7 @@ fn the_errors_of_a_file_are_said_once_and_stop_it() {
 #[test]
 fn a_message_that_may_have_failed_is_named_while_the_errors_of_a_stopped_file_come() {
     let mut recent = Recent::default();
-    recent.on_file_sent(&somebody("bob"), (3, "big"), 1000, 0);
+    recent.on_file_sent(&somebody("bob"), (3, 30, "big"), 1000, 0);
     assert_eq!(error(&mut recent, 10).unwrap_or_default().1, [3]);
     for number in 0..6 {
         assert_eq!(error(&mut recent, 20), None);
@@ -63,7 +69,7 @@ fn a_message_that_may_have_failed_is_named_while_the_errors_of_a_stopped_file_co
 #[test]
 fn messages_to_the_receiver_of_a_stopped_file_are_named_with_it() {
     let mut recent = Recent::default();
-    recent.on_file_sent(&somebody("bob"), (3, "big"), 1000, 0);
+    recent.on_file_sent(&somebody("bob"), (3, 30, "big"), 1000, 0);
     recent.on_message_sent(&somebody("bob"), "hi", 5);
     assert_eq!(
         line(&mut recent, 10),
@@ -90,7 +96,7 @@ fn where_several_messages_come_into_question_none_is_blamed_alone() {
 fn a_file_that_must_have_failed_is_stopped_whatever_else_may_have() {
     let mut recent = Recent::default();
     recent.on_message_sent(&somebody("bob"), "x", 0);
-    recent.on_file_sent(&somebody("ben"), (3, "a.iso"), 65, 0);
+    recent.on_file_sent(&somebody("ben"), (3, 30, "a.iso"), 65, 0);
     let first = "one of these did not arrive: message to bob@7 \"x\", file \"a.iso\" to ben@7";
     assert_eq!(error(&mut recent, 10), Some((first.into(), vec![])));
     // The message has one ERROR at most, so one of two is the file's.
@@ -101,8 +107,8 @@ fn a_file_that_must_have_failed_is_stopped_whatever_else_may_have() {
 #[test]
 fn what_is_complete_is_said_to_be_sent_after_a_moment_and_never_to_be_stopped() {
     let mut recent = Recent::default();
-    recent.on_file_sent(&somebody("bob"), (3, "a"), 65, 0);
-    recent.on_file_complete(3, "sent a".into(), 100);
+    recent.on_file_sent(&somebody("bob"), (3, 30, "a"), 65, 0);
+    complete(&mut recent, 3, "sent a", 100);
     assert!(recent.settled(SENT_WAIT_MS + 99).is_empty() && recent.is_unsettled());
     assert_eq!(said(recent.settled(SENT_WAIT_MS + 100)), ["sent a"]);
     assert!(!recent.is_unsettled());
@@ -113,15 +119,15 @@ fn what_is_complete_is_said_to_be_sent_after_a_moment_and_never_to_be_stopped() 
 #[test]
 fn a_file_that_goes_nowhere_is_not_said_to_be_sent() {
     let mut recent = Recent::default();
-    recent.on_file_sent(&somebody("bob"), (3, "a"), 2, 0);
-    recent.on_file_complete(3, "sent a".into(), 0);
+    recent.on_file_sent(&somebody("bob"), (3, 30, "a"), 2, 0);
+    complete(&mut recent, 3, "sent a", 0);
     assert_eq!(error(&mut recent, 10), Some(("not delivered whole: file \"a\" to bob@7".into(), vec![])));
     assert_eq!(error(&mut recent, 20), None);
     assert_eq!(said(recent.settled(10_000)), [""; 0]);
     // In doubt that is said.
     recent.on_message_sent(&somebody("bob"), "hi", 20_000);
-    recent.on_file_sent(&somebody("bob"), (4, "b"), 2, 20_000);
-    recent.on_file_complete(4, "sent b".into(), 20_000);
+    recent.on_file_sent(&somebody("bob"), (4, 30, "b"), 2, 20_000);
+    complete(&mut recent, 4, "sent b", 20_000);
     assert_eq!(line(&mut recent, 20_010), "one of these did not arrive: message to bob@7 \"hi\", file \"b\" to bob@7");
     assert_eq!(said(recent.settled(30_000)), ["sent b, but it may not have arrived, as was said"]);
 }
@@ -130,11 +136,11 @@ fn a_file_that_goes_nowhere_is_not_said_to_be_sent() {
 fn at_the_end_everything_complete_is_said() {
     let mut recent = Recent::default();
     for transfer_id in [1, 2] {
-        recent.on_file_sent(&somebody("bob"), (transfer_id, "a"), 2, 0);
+        recent.on_file_sent(&somebody("bob"), (transfer_id, 30, "a"), 2, 0);
     }
-    recent.on_file_complete(1, "sent a".into(), 0);
+    complete(&mut recent, 1, "sent a", 0);
     assert_eq!(said(recent.on_end(None, 0)), ["sent a"]);
-    recent.on_file_complete(2, "sent a".into(), 0);
+    complete(&mut recent, 2, "sent a", 0);
     assert_eq!(said(recent.on_end(Some("gone"), 0)), ["may not have arrived whole: file \"a\" to bob@7: gone"]);
     assert_eq!(recent.wait_before_end_ms(100), SENT_WAIT_MS - 100);
     assert_eq!(Recent::default().wait_before_end_ms(100), 0);
@@ -143,7 +149,7 @@ fn at_the_end_everything_complete_is_said() {
 #[test]
 fn a_cancelled_file_is_silent_and_a_message_after_it_is_not() {
     let mut recent = Recent::default();
-    recent.on_file_sent(&somebody("bob"), (3, "a"), 65, 0);
+    recent.on_file_sent(&somebody("bob"), (3, 30, "a"), 65, 0);
     recent.on_file_cancelled(3, 10);
     assert_eq!(error(&mut recent, 20), None);
     recent.on_message_sent(&somebody("bob"), "hi", 30);
@@ -153,7 +159,7 @@ fn a_cancelled_file_is_silent_and_a_message_after_it_is_not() {
 #[test]
 fn a_file_that_waits_long_for_its_receiver_is_still_known() {
     let mut recent = Recent::default();
-    recent.on_file_sent(&somebody("bob"), (3, "a"), 65, 0);
+    recent.on_file_sent(&somebody("bob"), (3, 30, "a"), 65, 0);
     assert_eq!(error(&mut recent, 10 * ERROR_WAIT_MS).unwrap_or_default().1, [3]);
     assert_eq!(error(&mut recent, 11 * ERROR_WAIT_MS), None);
     assert_eq!(line(&mut recent, 12 * ERROR_WAIT_MS + 1), "something did not arrive");
@@ -196,9 +202,10 @@ fn a_file_is_complete_when_its_fence_comes_back_or_after_a_long_time() {
     let without = (None, FILE_FENCE_MS + SENT_WAIT_MS, "sent a, 300 bytes/s");
     for (fence_ms, said_ms, line) in [with, without] {
         let mut recent = Recent::default();
-        recent.on_file_sent(&bob, (1, "a"), 2, 0);
+        recent.on_file_sent(&bob, (1, 30, "a"), 2, 0);
         let rated = Rated { line: "sent a".into(), bytes: 3_000, begun_ms: 0 };
-        recent.on_file_written(1, 42, rated, 0);
+        recent.on_file_last(1, Some(42));
+        recent.on_file_written(1, rated, 0);
         let mut all = Vec::new();
         for now_ms in (0..=2 * FILE_FENCE_MS).step_by(100) {
             if fence_ms == Some(now_ms) {
@@ -208,6 +215,16 @@ fn a_file_is_complete_when_its_fence_comes_back_or_after_a_long_time() {
         }
         assert_eq!(all, [(said_ms, line.to_owned())]);
     }
+}
+
+#[test]
+fn a_fence_may_come_back_before_the_writing_of_its_file_has_ended() {
+    let mut recent = Recent::default();
+    recent.on_file_sent(&somebody("bob"), (1, 30, "a"), 2, 0);
+    recent.on_file_last(1, Some(42));
+    assert!(!recent.on_fence(41, 1_000) && recent.on_fence(42, 1_000));
+    recent.on_file_written(1, Rated { line: "sent a".into(), bytes: 3_000, begun_ms: 0 }, 2_000);
+    assert_eq!(said(recent.settled(2_000 + SENT_WAIT_MS)), ["sent a, 3.0 kB/s"]);
 }
 
 #[test]

@@ -22,6 +22,8 @@ use crate::client::writer;
 /// What came of a command.
 pub(super) enum Done {
     Fine,
+    /// A file of this number is under way.
+    Begun(u64),
     /// It can't be done: why, and lines that may help.
     Failed(String, Vec<String>),
     /// We leave, at once if there is an exit status.
@@ -47,7 +49,7 @@ impl Session {
             Command::Nothing => {}
             Command::Say(text) => return self.say(Message::Public(text)).into(),
             Command::Tell(to, text) => return self.tell(to, text).into(),
-            Command::File(to, path) => return self.send_file(to, path).into(),
+            Command::File(to, path) => return self.send_file(to, path).map_or_else(|why| Err(why).into(), Done::Begun),
             Command::Accept(meant) => return files::accept(&context, &meant).into(),
             Command::Refuse(meant) => return files::refuse(&context, &meant).into(),
             Command::Cancel(meant) => return files::cancel(&context, self.link.as_deref(), &meant).into(),
@@ -124,7 +126,7 @@ impl Session {
         self.say(Message::Private(to, text))
     }
 
-    fn send_file(&self, to: Recipient, path: PathBuf) -> Result<(), String> {
+    fn send_file(&self, to: Recipient, path: PathBuf) -> Result<u64, String> {
         let Some(link) = self.link.clone() else { return Err("not sent: not connected".to_owned()) };
         self.context.people().on_written_to(&to);
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
@@ -137,7 +139,7 @@ impl Session {
         };
         let context = self.context.clone();
         thread::spawn(move || writer::prepare_upload(&context, &link, outgoing, &path));
-        Ok(())
+        Ok(number)
     }
 
     /// `/who`.

@@ -18,6 +18,8 @@ use crate::client::screen::{Line, Report};
 use crate::client::writer;
 use crate::wire::{AuthResponse, Decoder};
 
+const FILES_UNDER_WAY: &str = "files are under way: wait, or /cancel them";
+
 /// A connection that ends because another one takes over.
 pub(super) struct Retiring {
     number: u64,
@@ -74,7 +76,7 @@ impl Session {
 
     pub(super) fn on_ended(&mut self, number: u64, end: End) -> Option<ExitCode> {
         if self.retiring.as_ref().is_some_and(|retiring| retiring.number == number) {
-            self.retire();
+            self.retire(&end);
             return None;
         }
         if number != self.link_number {
@@ -82,18 +84,7 @@ impl Session {
         }
         let link = self.link.take()?;
         self.show_late(String::new());
-        let is_complete = matches!(end, End::Closed) && link.is_half_closed();
-        let event = if is_complete { "file_sent" } else { "file_not_sent" };
-        let now_ms = self.context.now_ms();
-        for file in link.recent().on_end((!is_complete).then_some("the connection was lost"), now_ms) {
-            self.context.screen.show_now(Line::Notice(Report::about(file.line.as_str(), event, file.fields())));
-        }
-        if !is_complete {
-            for line in link.unsent() {
-                self.context.note_failure();
-                self.context.screen.show_now(Line::Problem(Report::about(line, "lost", Vec::new())));
-            }
-        }
+        let is_complete = self.say_what_became(&link, &end);
         if self.is_finishing {
             return Some(match end {
                 _ if is_complete && self.has_failed() => ExitCode::FAILURE,
@@ -112,6 +103,25 @@ impl Session {
         self.say_lost(format!("{}; trying again", self.loss), "disconnected");
         self.try_again();
         None
+    }
+
+    /// Says what became of what was sent on a connection that has ended. Returns whether all of it went out.
+    fn say_what_became(&self, link: &Link, end: &End) -> bool {
+        let is_complete = matches!(end, End::Closed) && link.is_half_closed();
+        let screen = &self.context.screen;
+        if is_complete {
+            for file in link.recent().on_end(None, self.context.now_ms()) {
+                screen.show_now(Line::Notice(Report::about(file.line, "file_sent", file.file.fields())));
+            }
+            return true;
+        }
+        let doubtful = link.recent().on_end(Some("the connection was lost"), self.context.now_ms());
+        let doubtful = doubtful.into_iter().map(|file| Report::about(file.line, "file_not_sent", file.file.fields()));
+        for report in doubtful.chain(link.unsent()) {
+            self.context.note_failure();
+            screen.show_now(Line::Problem(report));
+        }
+        false
     }
 
     /// For a person on the screen; for a script on standard error, as its login was said there.
@@ -153,7 +163,7 @@ impl Session {
         let Some(canvas) = self.context.screen.canvas() else { return };
         let left_s = self.retry_at_ms.saturating_sub(now_ms).div_ceil(1000);
         canvas.set_standing(&match left_s {
-            0 => format!("not connected; trying now ({})", self.reason),
+            0 => format!("{} ({})", login::connecting(&self.identity), self.reason),
             left_s => format!("not connected; next try in {left_s} s ({})", self.reason),
         });
     }
@@ -166,17 +176,15 @@ impl Session {
         let Opened { identity, result } = opened;
         if std::mem::take(&mut self.is_renaming) {
             match result {
+                // The old connection would take them with it.
+                Ok(_) if self.link.as_ref().is_some_and(|link| self.has_files_under_way(link)) => {
+                    self.stay(FILES_UNDER_WAY);
+                }
                 Ok((link, leftover)) => {
                     self.identity = identity;
                     self.switch_to(link, leftover);
                 }
-                Err(failure) => {
-                    let nickname = VisibleNickname(&self.identity.nickname);
-                    self.context.fail(format!("{}; you are still {nickname}", login::describe(&failure, &identity)));
-                    if self.link.is_none() {
-                        self.try_again();
-                    }
-                }
+                Err(failure) => self.stay(&login::describe(&failure, &identity)),
             }
             return None;
         }
@@ -195,6 +203,20 @@ impl Session {
         None
     }
 
+    /// The login under another nickname came to nothing.
+    fn stay(&mut self, why: &str) {
+        self.context.fail(format!("{why}; you are still {}", VisibleNickname(&self.identity.nickname)));
+        match (&self.link, self.context.screen.canvas()) {
+            (None, _) => self.try_again(),
+            (Some(_), Some(canvas)) => canvas.set_standing(""),
+            (Some(_), None) => {}
+        }
+    }
+
+    fn has_files_under_way(&self, link: &Link) -> bool {
+        link.uploads_len() > 0 || !self.context.answer(|downloads, _| downloads.under_way()).is_empty()
+    }
+
     /// `/nick`: logs in under another nickname, by a connection beside the one that is there.
     pub(super) fn rename(&mut self, nickname: String) -> Result<(), String> {
         let Some(link) = &self.link else { return Err("not connected".to_owned()) };
@@ -204,12 +226,16 @@ impl Session {
         if nickname == self.identity.nickname {
             return Err(format!("you are {} already", VisibleNickname(&nickname)));
         }
-        if link.uploads_len() > 0 || !self.context.answer(|downloads, _| downloads.under_way()).is_empty() {
-            return Err("files are under way: wait, or /cancel them".to_owned());
+        if self.has_files_under_way(link) {
+            return Err(FILES_UNDER_WAY.to_owned());
         }
         self.is_renaming = true;
         // The password was that of the other nickname.
-        self.dial(Identity { nickname, password: None, ..self.identity.clone() }, 0);
+        let identity = Identity { nickname, password: None, ..self.identity.clone() };
+        if let Some(canvas) = self.context.screen.canvas() {
+            canvas.set_standing(&login::connecting(&identity));
+        }
+        self.dial(identity, 0);
         Ok(())
     }
 
@@ -232,8 +258,9 @@ impl Session {
     }
 
     /// The old connection has ended: the new one is read, behind what the old one has brought.
-    fn retire(&mut self) {
-        let Some(Retiring { next, .. }) = self.retiring.take() else { return };
+    fn retire(&mut self, end: &End) {
+        let Some(Retiring { link: old, next, .. }) = self.retiring.take() else { return };
+        self.say_what_became(&old, end);
         let overlap = Overlap::new(self.context.shown().clone());
         if let Some(link) = self.link.clone() {
             self.read(link, next, Some(overlap));

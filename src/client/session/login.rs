@@ -4,6 +4,7 @@ use std::io;
 
 use super::Identity;
 use crate::blocking::LoginError;
+use crate::client::escape::{Visible, VisibleNickname};
 use crate::client::limits::LOGIN_TRIES_MAX;
 use crate::client::link::{Link, refusal};
 use crate::client::{output, password};
@@ -18,6 +19,10 @@ pub(super) enum NoLogin {
 /// Logs in. A person may try again with another nickname or password.
 pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link, Decoder), NoLogin> {
     for _ in 0..LOGIN_TRIES_MAX {
+        if is_terminal {
+            // The prompt comes with the login, which may take half a minute. Should the line be lost, so is the next.
+            let _ = output::write_all(io::stdout(), format!("* {}\n", connecting(identity)).as_bytes());
+        }
         let failure =
             match Link::open(&identity.server, &identity.security, &identity.nickname, identity.password.as_deref()) {
                 Ok(opened) => return Ok(opened),
@@ -36,6 +41,11 @@ pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link
         }
     }
     Err(NoLogin::Refused("too many tries".to_owned()))
+}
+
+/// What is being done while there is no answer yet.
+pub(super) fn connecting(identity: &Identity) -> String {
+    format!("connecting to {} as {} …", Visible(&identity.server), VisibleNickname(&identity.nickname))
 }
 
 pub(super) fn describe(failure: &LoginError, identity: &Identity) -> String {

@@ -176,7 +176,7 @@ impl Session {
             (recent.settled(now_ms), recent.is_unsettled())
         };
         for file in settled {
-            let report = Report::about(file.line.as_str(), "file_sent", file.fields());
+            let report = Report::about(file.line, "file_sent", file.file.fields());
             self.context.screen.show_now(Line::Notice(report));
         }
         let own = self.context.people().own();
@@ -243,7 +243,7 @@ impl Session {
         match command {
             Ok(command) => self.carry_out(command, id),
             Err(mistake) => {
-                self.answer(Some(mistake.to_string()), id);
+                self.answer_failed(mistake.to_string(), id);
                 None
             }
         }
@@ -252,30 +252,32 @@ impl Session {
     /// Carries a command out, and answers it.
     fn carry_out(&mut self, command: Command, id: Option<String>) -> Option<ExitCode> {
         match self.on_command(command) {
-            Done::Fine => self.answer(None, id),
+            Done::Fine => self.answer_done(id, Vec::new()),
+            Done::Begun(number) => self.answer_done(id, vec![("number", number.into())]),
             Done::Failed(problem, lines) => {
-                self.answer(Some(problem), id);
+                self.answer_failed(problem, id);
                 lines.into_iter().for_each(|line| self.notice(line));
             }
             Done::End(code) => {
-                self.answer(None, id);
+                self.answer_done(id, Vec::new());
                 return code;
             }
         }
         None
     }
 
-    /// Says that a command failed; that it did not, only if its program wants to know.
-    fn answer(&self, problem: Option<String>, id: Option<String>) {
-        let fields = id.iter().map(|id| ("id", Field::from(id.as_str()))).collect();
-        match problem {
-            Some(problem) => {
-                self.context.note_failure();
-                self.context.screen.show_now(Line::Problem(Report::about(problem, "command_failed", fields)));
-            }
-            None if id.is_some() => self.context.screen.show_now(Line::Notice(Report::for_programs("done", fields))),
-            None => {}
-        }
+    /// Says that a command failed.
+    fn answer_failed(&self, problem: String, id: Option<String>) {
+        self.context.note_failure();
+        let fields = id.map(|id| ("id", id.into())).into_iter().collect();
+        self.context.screen.show_now(Line::Problem(Report::about(problem, "command_failed", fields)));
+    }
+
+    /// Says that a command was carried out, if its program wants to know.
+    fn answer_done(&self, id: Option<String>, more: Vec<(&'static str, Field)>) {
+        let Some(id) = id else { return };
+        let fields = [vec![("id", id.into())], more].concat();
+        self.context.screen.show_now(Line::Notice(Report::for_programs("done", fields)));
     }
 
     /// Leaves, after everything was sent.

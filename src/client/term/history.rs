@@ -5,13 +5,16 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::client::limits::{HISTORY_BYTES, HISTORY_LINES};
+use crate::client::limits::{HISTORY_BYTES, HISTORY_FILE_BYTES, HISTORY_LINES};
+
+/// Longest line of the file: the longest entry, each character of which may be an escape, and a line break.
+const ENTRY_BYTES: u64 = 2 * HISTORY_BYTES as u64 + 1;
 
 /// The history, and the position in it.
 #[derive(Debug, Default)]
@@ -35,14 +38,33 @@ impl History {
         let mut file = open(path)?;
         let size = file.metadata()?.len();
         // What is older than the bound is not even read.
-        file.seek(SeekFrom::Start(size.saturating_sub(2 * HISTORY_BYTES as u64)))?;
-        let mut bytes = Vec::new();
-        (&file).take(2 * HISTORY_BYTES as u64).read_to_end(&mut bytes)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let skipped = usize::from(size > bytes.len() as u64);
-        let read = text.lines().skip(skipped).count();
-        text.lines().skip(skipped).filter(|line| !line.is_empty()).for_each(|line| history.keep(unescape(line)));
-        if skipped > 0 || read > history.entries.len() + HISTORY_LINES / 2 {
+        let before = size.saturating_sub(HISTORY_FILE_BYTES);
+        file.seek(SeekFrom::Start(before))?;
+        let mut reader = BufReader::new((&file).take(HISTORY_FILE_BYTES));
+        let (mut read, mut is_cut) = (0, before > 0);
+        if is_cut {
+            reader.skip_until(b'\n')?;
+        }
+        let mut line = Vec::new();
+        while (&mut reader).take(ENTRY_BYTES).read_until(b'\n', &mut line)? > 0 {
+            read += 1;
+            // The next entry would be behind it in one line.
+            is_cut |= !line.ends_with(b"\n");
+            if line.len() as u64 == ENTRY_BYTES && !line.ends_with(b"\n") {
+                // No line of ours, so it costs none of ours.
+                reader.skip_until(b'\n')?;
+            } else {
+                let entry = unescape(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
+                if (1..=HISTORY_BYTES).contains(&entry.len()) {
+                    history.keep(entry);
+                }
+            }
+            line.clear();
+        }
+        if before > 0 && history.entries.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "its end has no entry"));
+        }
+        if is_cut || read > history.entries.len() + HISTORY_LINES / 2 {
             file = history.shorten(path)?;
         }
         history.file = Some((path.to_owned(), file));
@@ -181,6 +203,29 @@ mod tests {
         assert_eq!(history.search("o", 0), Some((0, "two")));
         assert_eq!(history.search("o", 1), Some((1, "one")));
         assert_eq!(history.search("x", 0), None);
+    }
+
+    #[test]
+    fn a_line_of_whatever_length_that_another_program_wrote_costs_no_entry() {
+        let path = std::env::temp_dir().join(format!("cfp-history-{:016x}", getrandom::u64().unwrap()));
+        for foreign in [HISTORY_BYTES + 1, 2 * HISTORY_BYTES, 2 * HISTORY_BYTES + 1, 5 * HISTORY_BYTES] {
+            for end in ["", "\n", "\nlast\n"] {
+                std::fs::write(&path, format!("one\ntwo\n{}{end}", "x".repeat(foreign))).unwrap();
+                let history = History::open(&path).unwrap();
+                let last: &[&str] = if end.contains("last") { &["last"] } else { &[] };
+                assert_eq!(history.entries, [&["one", "two"], last].concat(), "{foreign} {end:?}");
+                let kept = History::open(&path).unwrap();
+                assert_eq!(kept.entries, history.entries, "{foreign} {end:?}");
+            }
+        }
+        std::fs::write(&path, "one\ncut o").unwrap();
+        History::open(&path).unwrap().add("two").unwrap();
+        assert_eq!(History::open(&path).unwrap().entries, ["one", "cut o", "two"]);
+        // No entry is found: the file is left as it is.
+        File::create(&path).unwrap().set_len(HISTORY_FILE_BYTES + 1).unwrap();
+        assert!(History::open(&path).is_err());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), HISTORY_FILE_BYTES + 1);
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]
