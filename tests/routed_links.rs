@@ -378,3 +378,15 @@ fn a_public_message_goes_on_over_every_link_but_that_which_it_came_over_in_the_o
     assert_eq!(heard(&one.take_output(), 31), without(&["from 31", "more"]));
     assert_eq!(heard(&two.take_output(), 32), without(&["from 32"]));
 }
+
+#[test]
+fn news_that_waited_for_a_lost_link_is_no_packet_that_was_lost_with_it() {
+    let mut rig = routed();
+    let (near, far) = (neighbour(&mut rig, HONEST, 1), neighbour(&mut rig, HONEST + 1, 2));
+    far.stop_taking();
+    rig.send(&near, &links(77, (INCARNATION, 1), &[(HONEST, 3)]));
+    rig.send(&near, &relay(HONEST, INCARNATION, 1, "hi"));
+    rig.send(&near, &links(78, (INCARNATION, 1), &[(HONEST, 4)]));
+    rig.reset(&far);
+    assert_eq!(rig.engine.core().counters.link_packets_dropped, 1, "the message alone");
+}

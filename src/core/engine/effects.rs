@@ -199,7 +199,7 @@ impl<S: Socket> Engine<S> {
         while let Some(connection) = self.connections.get_mut(link)
             && connection.outbox.pop_undelivered(&mut packet, &mut self.output)
         {
-            dropped += 1;
+            dropped += u64::from(Self::is_of_a_client(&packet));
             let own = self.core.config.id;
             let Some((origin, sender)) = Self::sender_of_undelivered(&packet, own) else { continue };
             if origin != own {

@@ -175,7 +175,7 @@ impl<S: Socket> Engine<S> {
         text.one(
             "cfp_link_dropped_packets_total",
             "counter",
-            "Packets that were queued for a link when it was lost.",
+            "Packets for clients that were queued for a link when it was lost.",
             dropped,
         );
         text.head("cfp_link_up", "gauge", "1 if the link to that server is up.");

@@ -86,6 +86,12 @@ impl<S: Socket> Engine<S> {
         }
     }
 
+    /// Whether a packet that was queued for a lost link carries something for a client. News of links and of siblings is
+    /// not lost: it comes anew with the link.
+    pub(super) fn is_of_a_client(packet: &[u8]) -> bool {
+        matches!(Packet::decode(packet), Ok(Packet::PckFwd { .. } | Packet::Relay { .. }))
+    }
+
     /// A packet that was queued for a lost link, of a client of ours or of another server.
     pub(super) fn sender_of_undelivered(packet: &[u8], own: ServerId) -> Option<(ServerId, &str)> {
         let (origin, content) = match Packet::decode(packet).ok()? {
