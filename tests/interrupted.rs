@@ -7,6 +7,7 @@ mod support;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use cfp::core::state::config::Config;
+use cfp::core::state::counters::TlsFailure;
 use cfp::core::time::Millis;
 use cfp::limits;
 use cfp::wire::{AuthResponse, ErrorReason, Packet, ServerId};
@@ -88,6 +89,15 @@ fn the_time_in_which_an_error_comes_back_stands_still_while_the_link_is_behind()
         let expected = if is_behind { error } else { Vec::new() };
         assert_eq!(ana.take_output(), expected, "behind: {is_behind}");
     }
+}
+
+#[test]
+fn a_newcomer_without_tls_that_is_too_late_is_no_failure_of_tls() {
+    let mut rig = Rig::with(Config::new(ID));
+    let newcomer = rig.connect();
+    rig.advance(10 * 60_000);
+    let counters = &rig.engine.core().counters;
+    assert!(newcomer.is_closed() && TlsFailure::ALL.iter().all(|why| counters.tls_failures.get(why.index()) == 0));
 }
 
 /// Says so much to `zoe` on server 8 that it has to wait.

@@ -357,16 +357,16 @@ mod tests {
     }
 
     #[test]
-    fn a_client_has_its_share_again_after_a_second_and_what_is_left_is_for_those_who_say_more() {
+    fn a_client_has_its_share_again_by_and_by_and_what_is_left_is_for_those_who_say_more() {
         let mut pressure = behind();
         let share_bytes = PUBLIC_RATE_BYTES / 2;
-        let mut say = |sender, now| pressure.admit_public(key(sender), share_bytes, 2, Millis(now)) == Admission::Pass;
-        assert!(say(1, 0) && say(2, 0) && say(3, 0), "its own share");
-        assert!(!say(3, 0), "all is used up");
-        assert!(!say(2, 750), "three quarters of a share");
+        let mut say = |sender, bytes, now| pressure.admit_public(key(sender), bytes, 2, Millis(now)) == Admission::Pass;
+        assert!((1..=3).all(|sender| say(sender, share_bytes, 0)), "its own share");
+        assert!(!say(3, share_bytes, 0), "all is used up");
         // However much others have said meanwhile.
-        assert!((4..20).all(|sender| say(sender, 900)));
-        assert!(say(1, 1000));
+        assert!((4..20).all(|sender| say(sender, share_bytes, 740)));
+        assert!(!say(2, share_bytes, 750) && say(1, share_bytes / 2, 750), "three quarters of a share");
+        assert!(!say(1, share_bytes / 2, 750), "a quarter is left");
         let mut pressure = behind();
         let mut say = |bytes| pressure.admit_public(key(1), bytes, 1000, Millis(0)) == Admission::Pass;
         assert!(say(PUBLIC_SHARE_MIN_BYTES) && say(PUBLIC_RATE_BYTES), "a burst is left when the own share is used up");
