@@ -57,6 +57,7 @@ fn a_server_that_comes_back_under_another_address_is_taken_for_the_same() {
         || "it is never taken for the same".to_owned(),
     );
     wait_for_clique([&one, &moved, &three]);
+    one.server.wait_for_log("too: whoever answers there has the ID");
     for node in [&one, &three] {
         assert!(node.siblings().contains(&(2, moved.place(), "linked".to_owned())), "{:?}", node.siblings());
     }

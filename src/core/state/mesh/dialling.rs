@@ -76,7 +76,11 @@ impl Mesh {
         let (&address, heard) = heard.find(|(_, heard)| heard.named.is_some() && heard.dialler.is_due(now))?;
         heard.dialler.begin();
         if let Some((id, from)) = heard.named.filter(|_| heard.dialler.retry.failures == 0) {
-            log::info!("dialling server {id} at {address}, which server {from} names");
+            if from == self.id {
+                log::info!("dialling server {id} at {address}, too: whoever answers there has the ID");
+            } else {
+                log::info!("dialling server {id} at {address}, which server {from} names");
+            }
         }
         Some(Dial { dial_for: DialFor::Heard(address), to: DialTo::Address(address.into()) })
     }
