@@ -464,3 +464,22 @@ fn events_until(bot: &Client, names: &[&str]) -> Value {
         }
     }
 }
+
+#[test]
+fn the_example_of_a_bot_in_the_manual_page_runs() {
+    let (server, folder) = (Server::start(7, &[]), Scratch::new());
+    let page = read("docs/cfp-client.1");
+    let example = page.split_once("A bot that comes back by itself:").unwrap().1.split_once(".Sh").unwrap().0;
+    let example: Vec<&str> = example.lines().filter_map(|line| line.strip_prefix(".Dl ")).collect();
+    let program = env!("CARGO_BIN_EXE_cfp-client");
+    let script = example.join("\n").replace("my-bot-logic", "sh logic");
+    let script = script.replace("cfp-client chat.example", &format!("exec {program} {}", server.address));
+    assert!(script.contains("sh logic") && script.contains(program), "{script}");
+    // It says something, waits until that comes back, and leaves.
+    let logic = "echo hi\nwhile read -r line; do case $line in *'\"hi\"'*) exit;; esac; done\n";
+    fs::write(folder.path().join("logic"), logic).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).current_dir(folder.path());
+    let (_, out, err) = Client::spawn(command).wait();
+    assert!(out.is_empty() && err.iter().any(|line| line.contains("connected to")), "{out:?} {err:?}");
+}

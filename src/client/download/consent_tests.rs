@@ -283,6 +283,13 @@ fn offers_are_few_and_who_has_most_makes_room() {
 }
 
 #[test]
+fn of_a_file_that_is_hardly_too_large_each_byte_is_said() {
+    let said = |bytes, left_bytes| Refusal::TooLarge { bytes, left_bytes }.to_string();
+    assert_eq!(said(1001, 1000), "1001 bytes are more than --max-download allows, which leaves 1000 bytes");
+    assert_eq!(said(2000, 1000), "2.0 kB are more than --max-download allows, which leaves 1.0 kB");
+}
+
+#[test]
 fn all_that_a_run_takes_has_a_bound() {
     let mut bench = Bench::new(10_000);
     for id in 0..5 {

@@ -204,7 +204,11 @@ impl fmt::Display for Refusal {
             Refusal::TooManyOffers => f.write_str("too many files wait for /accept or /refuse"),
             Refusal::TooManyFiles => write!(f, "{DOWNLOAD_FILES_MAX} files were taken; start the client again"),
             Refusal::TooLarge { bytes, left_bytes } => {
-                let (bytes, left) = (size(*bytes), size(*left_bytes));
+                let (bytes, left) = match (size(*bytes), size(*left_bytes)) {
+                    // "1.0 kB are more than 1.0 kB" would help nobody.
+                    (one, other) if one == other => (format!("{bytes} bytes"), format!("{left_bytes} bytes")),
+                    different => different,
+                };
                 write!(f, "{bytes} are more than --max-download allows, which leaves {left}")
             }
             Refusal::NobodyToAsk => {
