@@ -144,7 +144,7 @@ fn a_line_that_died_while_the_machine_slept_is_noticed_soon_also_while_a_file_is
     thread::sleep(Duration::from_secs(4));
     ana.signal(Signal::CONT);
     // Otherwise the kernel waits for a minute.
-    ana.expect("lost the connection to");
+    ana.expect("the server does not answer; trying again");
     ana.expect("not sent: \"large.bin\" to ben@7");
     ana.signal(Signal::KILL);
     ana.wait();

@@ -37,5 +37,22 @@ impl Stream for Box<dyn Stream> {
 
 /// Whether the wait was over before anything came.
 pub(super) fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    match error.kind() {
+        io::ErrorKind::WouldBlock => true,
+        // One that the kernel of a Unix names so has ended the connection: nothing was acknowledged for too long.
+        io::ErrorKind::TimedOut => cfg!(windows) || error.raw_os_error().is_none(),
+        _ => false,
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_the_kernel_gave_up_is_no_wait() {
+        let given_up = io::Error::from(rustix::io::Errno::TIMEDOUT);
+        assert!(given_up.kind() == io::ErrorKind::TimedOut && !is_timeout(&given_up));
+        assert!(is_timeout(&io::ErrorKind::TimedOut.into()) && is_timeout(&rustix::io::Errno::AGAIN.into()));
+    }
 }

@@ -9,7 +9,7 @@
 //! ```
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, ErrorKind};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -385,6 +385,11 @@ fn dial(server: &str) -> io::Result<TcpStream> {
     socket.set_tcp_user_timeout(Some(Duration::from_millis(u64::from(UNACKNOWLEDGED_MS))))?;
     socket.set_tcp_notsent_lowat(UNSENT_MAX_BYTES)?;
     Ok(tcp)
+}
+
+/// Whether the kernel has given the connection up because nothing was acknowledged.
+pub fn is_silence(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
 }
 
 /// A refusal in words.

@@ -13,7 +13,7 @@ use super::Context;
 use super::download::{Outcome, Sender, What};
 use super::json::Field;
 use super::limits::{CLOCK_STEP_MAX_MS, FINISH_MS, READ_BYTES, READ_WAIT_MS};
-use super::link::Link;
+use super::link::{Link, is_silence};
 use super::overlap::Overlap;
 use super::pending::fence_number;
 use super::people::How;
@@ -110,6 +110,7 @@ impl Reader<'_> {
                     }
                 }
                 Ok(Reading::Nothing) => {}
+                Err(error) if is_silence(&error) => return End::Broken(no_answer()),
                 Err(error) => return End::Broken(error),
             }
             let now_ms = self.context.now_ms();

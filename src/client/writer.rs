@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::Context;
 use super::escape::Visible;
 use super::limits::CHUNKS_PER_TURN;
-use super::link::{FileUpload, Link, Outgoing};
+use super::link::{FileUpload, Link, Outgoing, is_silence};
 use super::outbox::{Message, Work};
 use super::pending::fence_text;
 use super::progress::Direction;
@@ -28,7 +28,11 @@ pub fn write(context: &Context, link: &Link) {
     if let Err(error) = write_all(context, link) {
         // The reader sees the end too and says it. Here it may be known first.
         log::debug!("writing: {error}");
-        link.close();
+        if is_silence(&error) {
+            link.give_up();
+        } else {
+            link.close();
+        }
     }
 }
 

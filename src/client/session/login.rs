@@ -2,11 +2,15 @@
 
 use std::io;
 
+use jiff::Timestamp;
+
 use super::Identity;
 use crate::blocking::LoginError;
 use crate::client::escape::{Visible, VisibleNickname};
 use crate::client::limits::LOGIN_TRIES_MAX;
 use crate::client::link::{Link, refusal};
+use crate::client::screen::Line;
+use crate::client::term::{canvas::Canvas, raw};
 use crate::client::{output, password};
 use crate::wire::{AuthResponse, Decoder, Nickname};
 
@@ -17,11 +21,13 @@ pub(super) enum NoLogin {
 }
 
 /// Logs in. A person may try again with another nickname or password.
-pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link, Decoder), NoLogin> {
+pub(super) fn log_in(identity: &mut Identity, canvas: Option<&Canvas>) -> Result<(Link, Decoder), NoLogin> {
     for _ in 0..LOGIN_TRIES_MAX {
-        if is_terminal {
-            // The prompt comes with the login, which may take half a minute. Should the line be lost, so is the next.
-            let _ = output::write_all(io::stdout(), format!("* {}\n", connecting(identity)).as_bytes());
+        if let Some(canvas) = canvas {
+            // The editor, which draws, comes with the login, which may take half a minute. If this line is lost, so is
+            // the next.
+            canvas.push(Line::Notice(connecting(identity).into()), Timestamp::now(), false);
+            let _ = output::write_all(io::stdout(), canvas.take(raw::size().0).rows.as_bytes());
         }
         let failure =
             match Link::open(&identity.server, &identity.security, &identity.nickname, identity.password.as_deref()) {
@@ -30,7 +36,7 @@ pub(super) fn log_in(identity: &mut Identity, is_terminal: bool) -> Result<(Link
             };
         let text = describe(&failure, identity);
         let LoginError::Refused(response) = failure else { return Err(NoLogin::Unreachable(text)) };
-        if !is_terminal {
+        if canvas.is_none() {
             return Err(NoLogin::Refused(text));
         }
         let asked = output::write_all(io::stdout(), format!("{text}\n").as_bytes());

@@ -92,7 +92,7 @@ fn run(options: Options) -> ExitCode {
         }
     }
     let reconnects = is_terminal || options.reconnects;
-    let (opened, loss) = match login::log_in(&mut identity, is_terminal) {
+    let (opened, loss) = match login::log_in(&mut identity, context.screen.canvas()) {
         Ok(opened) => (Some(opened), String::new()),
         // A bot may be started before its server.
         Err(NoLogin::Unreachable(reason)) if !is_terminal && reconnects => (None, reason),
