@@ -11,6 +11,7 @@ use crate::wire::{FrameLimits, Scan, scan};
 
 mod edges;
 mod holds;
+mod news;
 
 const LIMITS: FrameLimits = FrameLimits { has_routed_codes: true, ..FrameLimits::DEFAULT };
 
