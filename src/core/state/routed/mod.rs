@@ -19,7 +19,8 @@
 //! ```
 //!
 //! Links are ordered and reliable, and news travels on them in line with packets. So whoever gets a packet knows at
-//! least what its sender knew when it sent.
+//! least what its sender knew when it sent. Only in a flood of news does some of it wait (`news.rs`). A packet that comes
+//! before the news of its way is dropped then.
 
 mod database;
 mod hold;
